@@ -1,0 +1,52 @@
+# `make demo` and `make test` set up all they need in .venv on a fresh machine.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ENGINES := .engines
+BEAM := 2.77.0
+DEMO ?= runs/demo
+
+.PHONY: demo test test-engines engines lint install benchmarks clean
+
+demo: install
+	rm -rf $(DEMO) $(DEMO)-model
+	$(BIN)/gristmill run tests/data/demo.yaml --output $(DEMO) --workers 2
+	$(BIN)/gristmill train $(DEMO) --output $(DEMO)-model --preset tiny --steps 120 --processes 2
+
+test: install lint
+	$(BIN)/python -m pytest -m "not engine"
+
+test-engines: install engines
+	GRISTMILL_PRISM=$(CURDIR)/$(ENGINES)/prism $(BIN)/python -m pytest -m engine
+
+engines: $(ENGINES)/prism
+
+$(ENGINES)/prism:
+	@command -v go >/dev/null || { echo "make engines: needs Go >= 1.24 (package golang)" >&2; exit 1; }
+	GOBIN=$(CURDIR)/$(ENGINES) go install github.com/apache/beam/sdks/v2/go/cmd/prism@v$(BEAM)
+
+lint: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+install: $(VENV)/installed
+
+$(VENV)/installed: pyproject.toml deploy/constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "gristmill needs Python 3.11 or newer; this is `$(PYTHON) --version 2>&1`." \
+		"Name another: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "gristmill needs Python's venv module (package python3-venv)" >&2; exit 1; }
+	@command -v c++ >/dev/null || command -v g++ >/dev/null || command -v clang++ >/dev/null || { \
+		echo "gristmill needs a C++ compiler to build fasttext (package g++ or clang)" >&2; exit 1; }
+	@$(PYTHON) -c 'import os, sysconfig; p = sysconfig.get_path("include"); \
+		raise SystemExit(not os.path.exists(os.path.join(p, "Python.h")))' || { \
+		echo "gristmill needs Python's headers to build fasttext (package python3-dev)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -c deploy/constraints.txt -e '.[mill,train,dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(ENGINES) runs .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,203 @@
+"""Text to 64-bit hashes of words, a batch of documents at a time.
+
+Normalisation, after FineWeb's (datatrove's `simplify_text`): case is folded, diacritics are
+removed (canonical decomposition, then no marks), every digit is a 0, and what is not a letter, a
+mark or a number separates words. Invisible format characters are removed. It goes character by
+character, so it is linear in the text whatever the text is; a Korean syllable spelled as separate
+jamo stays different from the one character.
+
+A word is a run of what remains. In the scripts that are written without spaces between words
+(Chinese, Japanese, Thai, Lao, Khmer, Burmese and some more) every character is a word, so that
+a shingle of 5 words is 5 characters there; Korean has spaces.
+
+The tables come from Python's `unicodedata`: characters that a newer Unicode version adds are
+separators under an older Python.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+from curation.dedup.nodes import Array, Words
+
+# Characters hashed at once: 1 MiB of 64-bit values, which stays in a processor's cache.
+BATCH = 1 << 17
+
+_REMOVED = 0
+_SEPARATOR = ord(" ")
+_ZERO = ord("0")
+# Set on a character that is a word by itself.
+_ALONE = 1 << 31
+
+# Blocks of the scripts without spaces, first and last code point.
+_SPACELESS = (
+    (0x0E00, 0x0EFF),  # Thai, Lao
+    (0x1000, 0x109F),  # Myanmar
+    (0x1780, 0x17FF),  # Khmer
+    (0x1950, 0x19DF),  # Tai Le, New Tai Lue
+    (0x1A20, 0x1AAF),  # Tai Tham
+    (0x3005, 0x3007),  # ideographic iteration, closing and zero marks
+    (0x3040, 0x312F),  # Hiragana, Katakana, Bopomofo
+    (0x31A0, 0x31BF),  # Bopomofo Extended
+    (0x31F0, 0x31FF),  # Katakana extensions
+    (0x3400, 0x4DBF),  # CJK Extension A
+    (0x4E00, 0xA4CF),  # CJK, Yi
+    (0xA9E0, 0xA9FF),  # Myanmar Extended-B
+    (0xAA60, 0xAADF),  # Myanmar Extended-A, Tai Viet
+    (0xF900, 0xFAFF),  # CJK compatibility
+    (0xFF66, 0xFF9F),  # halfwidth Katakana
+    (0x1AFF0, 0x1B16F),  # Kana extensions
+    (0x20000, 0x323AF),  # CJK extensions B to H
+)
+# Where assigned characters stand: the planes in use, then tags and variation selectors.
+_ASSIGNED = ((0, 0x323B0), (0xE0000, 0xE01F0))
+
+
+def _fold(char: str) -> int:
+    """What a character is replaced by."""
+    category = unicodedata.category(char)
+    if category in {"Mn", "Me", "Cf"}:
+        return _REMOVED
+    if category == "Nd":
+        return _ZERO
+    if category[0] not in "LMN":
+        return _SEPARATOR
+    bases = [
+        base
+        for base in unicodedata.normalize("NFD", char.casefold())
+        if unicodedata.category(base) not in {"Mn", "Me"}
+    ]
+    # Some have no single base: a Korean syllable, the German sharp s. They stay what they are.
+    return next((ord(c) for c in ("".join(bases), char.lower()) if len(c) == 1), ord(char))
+
+
+_ASCII = bytes(_fold(chr(code)) for code in range(128)).ljust(256)
+
+
+@cache
+def _table() -> npt.NDArray[np.uint32]:
+    """`_fold` of every code point, with `_ALONE`; the last entry stands for all that follow."""
+    table = np.full(_ASSIGNED[-1][1] + 1, _SEPARATOR, np.uint32)
+    for first, end in _ASSIGNED:
+        table[first:end] = [_fold(chr(code)) for code in range(first, end)]
+    for first, last in _SPACELESS:
+        table[(table >= first) & (table <= last)] |= np.uint32(_ALONE)
+    return table
+
+
+@cache
+def _powers() -> tuple[Words, Words]:
+    """Powers of an odd number mod 2^64, and of its inverse: uint64 [BATCH] each."""
+    base = 0x9E3779B97F4A7C15  # 2^64 / golden ratio, the increment of SplitMix64
+    result = []
+    for factor in (base, pow(base, -1, 1 << 64)):
+        powers = np.full(BATCH, factor, np.uint64)
+        powers[0] = 1
+        result.append(np.multiply.accumulate(powers))
+    return result[0], result[1]
+
+
+def mix(hashes: Words) -> Words:
+    """The finalizer of MurmurHash3: a bijection of 64-bit values that spreads their bits."""
+    hashes = hashes ^ (hashes >> np.uint64(33))
+    hashes *= np.uint64(0xFF51AFD7ED558CCD)
+    hashes ^= hashes >> np.uint64(33)
+    hashes *= np.uint64(0xC4CEB9FE1A85EC53)
+    hashes ^= hashes >> np.uint64(33)
+    return hashes
+
+
+def _codes(text: str) -> Array:
+    """Folded code points of a text, uint8 or uint32, with removed ones still in it."""
+    if text.isascii():
+        return np.frombuffer(text.encode().translate(_ASCII), np.uint8)
+    points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
+    return np.take(_table(), points, mode="clip")
+
+
+def normalise(text: str) -> str:
+    """The text as it is compared: folded words, one space where the original has separators."""
+    codes = _codes(text)
+    codes = codes[codes != _REMOVED]
+    word = codes != _SEPARATOR
+    follows_word = np.zeros(len(word), np.bool_)
+    follows_word[1:] = word[:-1]
+    points = codes[word | follows_word].astype("<u4") & np.uint32(_ALONE - 1)
+    return points.tobytes().decode("utf-32-le").rstrip(" ")
+
+
+def batches(texts: Sequence[str]) -> Iterator[list[str]]:
+    """Consecutive texts that fit `BATCH` together; a longer one comes alone."""
+    batch: list[str] = []
+    room = BATCH
+    for text in texts:
+        if batch and len(text) >= room:
+            yield batch
+            batch, room = [], BATCH
+        batch.append(text)
+        room -= len(text) + 1
+    if batch:
+        yield batch
+
+
+def hashes(batch: Sequence[str]) -> tuple[Words, npt.NDArray[np.int64]]:
+    """Hashes of the words of a batch, uint64 [words], and how many each text has, int64 [n]."""
+    if len(batch) == 1 and len(batch[0]) >= BATCH:
+        pieces = [_hash([piece])[0] for piece in _pieces(batch[0])]
+        whole = np.concatenate(pieces)
+        return whole, np.array([len(whole)])
+    return _hash(batch)
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """A long text cut at blanks; a longer run without one is cut where the piece is full."""
+    start = 0
+    while start < len(text):
+        end = start + BATCH - 1
+        if end < len(text):
+            cut = max(text.rfind(" ", start + 1, end), text.rfind("\n", start + 1, end))
+            end = cut if cut > 0 else end
+        yield text[start:end]
+        start = end
+
+
+def _hash(texts: Sequence[str]) -> tuple[Words, npt.NDArray[np.int64]]:
+    """`hashes` of texts that have at most BATCH characters together, one more for each text.
+
+    The hash of a word of code points c is mix(sum c[i] x p^i mod 2^64): sums over all
+    characters, differences at the borders of words, divided by the power at the word's start.
+    """
+    codes = _codes("\n".join(texts) + "\n")
+    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+    ends_of_texts = np.cumsum(lengths + 1)
+    kept = codes != _REMOVED
+    if not kept.all():
+        ends_of_texts = np.cumsum(kept)[ends_of_texts - 1]
+        codes = codes[kept]
+    starts, ends = _borders(codes)
+    powers, inverse = _powers()
+    sums = np.empty(len(codes) + 1, np.uint64)
+    sums[0] = 0
+    np.multiply(codes, powers[: len(codes)], out=sums[1:])
+    np.cumsum(sums[1:], out=sums[1:])
+    result = mix((sums[ends] - sums[starts]) * inverse[starts])
+    return result, np.diff(np.searchsorted(starts, ends_of_texts), prepend=0)
+
+
+def _borders(codes: Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """First position of every word and the position after its last; a separator ends `codes`."""
+    word = np.zeros(len(codes) + 1, np.bool_)
+    np.not_equal(codes, _SEPARATOR, out=word[1:])
+    if codes.dtype == np.uint32:
+        alone = np.zeros(len(codes) + 1, np.bool_)
+        np.greater_equal(codes, _ALONE, out=alone[1:])
+        if alone.any():
+            cut = alone[1:] | alone[:-1] | (word[1:] != word[:-1])
+            return np.flatnonzero(cut & word[1:]), np.flatnonzero(cut & word[:-1])
+    borders = np.flatnonzero(word[1:] != word[:-1])
+    return borders[0::2], borders[1::2]

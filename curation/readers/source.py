@@ -1,0 +1,267 @@
+"""Bytes read forward once, with a bounded buffer: of a file, or of one gzip member of it."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from curation.readers import DamageKind
+
+MAGIC = b"\x1f\x8b\x08"
+WARC = b"WARC/"
+
+_BLOCK = 1 << 20  # bytes read from a file at once
+_PIECE = 1 << 14  # compressed bytes inflated at once
+_OVERLAP = 1 << 8  # bytes kept while searching, longer than what is searched for
+_STORED = 65_535  # the most bytes a deflate block can hold as they are (RFC 1951, 3.2.4)
+# Inflated bytes a compressed byte, above which a member over the limit is not inflated further.
+# Deflate cannot exceed 1032; markup reaches some dozens.
+_RATIO = 200
+
+
+class BrokenError(Exception):
+    """The bytes from here on cannot be read."""
+
+    def __init__(self, kind: DamageKind, detail: str) -> None:
+        """`kind` and `detail` as of `Damage`."""
+        super().__init__(detail)
+        self.kind = kind
+        self.detail = detail
+
+
+class Window:
+    """Random access to a seekable stream, one block in memory."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        """Of a stream that can seek; its position is not kept."""
+        self._stream = stream
+        self.size = stream.seek(0, 2)
+        self._start = 0
+        self._block = b""
+
+    def read(self, position: int, most: int) -> bytes:
+        """Between 1 and `most` bytes from `position`; none at the end."""
+        at = position - self._start
+        if not 0 <= at < len(self._block):
+            self._stream.seek(position)
+            self._start, self._block, at = position, self._stream.read(_BLOCK), 0
+        return self._block[at : at + most]
+
+    def find(self, needle: bytes, start: int, end: int) -> int:
+        """First place of `needle` that begins in [start, end), or -1."""
+        position, tail = start, b""
+        while position < end + len(needle) - 1 and (block := self.read(position, _BLOCK)):
+            found = (tail + block).find(needle)
+            if found >= 0:
+                place = position - len(tail) + found
+                return place if place < end else -1
+            position += len(block)
+            tail = (tail + block)[1 - len(needle) :]
+        return -1
+
+
+class Source:
+    """Bytes from some position on; see `File` and `Member` for where they come from."""
+
+    def __init__(self, position: int) -> None:
+        """Begin at `position` of what the bytes are of."""
+        self._data = bytearray()
+        self._at = 0
+        self._base = position
+
+    @property
+    def position(self) -> int:
+        """Place of the next byte."""
+        return self._base + self._at
+
+    def _pull(self) -> bytes:
+        """The next bytes, none at the end. May raise BrokenError."""
+        raise NotImplementedError
+
+    def _more(self) -> bool:
+        chunk = self._pull()
+        self._data += chunk
+        return bool(chunk)
+
+    def peek(self, count: int) -> bytes:
+        """The next `count` bytes, fewer only at the end."""
+        while len(self._data) - self._at < count and self._more():
+            pass
+        return bytes(self._data[self._at : self._at + count])
+
+    def at_end(self) -> bool:
+        """Whether no byte is left; of a member, also that its checksum is right."""
+        return not self.peek(1)
+
+    def take(self, count: int) -> bytes:
+        """Read `count` bytes, fewer only at the end."""
+        taken = self.peek(count)
+        self._at += len(taken)
+        return taken
+
+    def skip(self, count: int) -> bool:
+        """Pass `count` bytes without keeping them; False if there were fewer."""
+        while count > len(self._data) - self._at:
+            count -= len(self._data) - self._at
+            self._at = len(self._data)
+            self.release()
+            if not self._more():
+                return False
+        self._at += count
+        return True
+
+    def release(self) -> None:
+        """Forget what was read."""
+        del self._data[: self._at]
+        self._base += self._at
+        self._at = 0
+
+    def rewind(self, position: int) -> bool:
+        """Go back to `position`; False if it is no longer there."""
+        if position < self._base:
+            return False
+        self._at = position - self._base
+        return True
+
+    def seek_to(self, pattern: re.Pattern[bytes]) -> bool:
+        """Go to where group 1 of the next match begins; to the end, and False, if none does."""
+        while True:
+            found = pattern.search(self._data, self._at)
+            if found:
+                self._at = found.start(1)
+                return True
+            self._at = max(self._at, len(self._data) - _OVERLAP)
+            self.release()
+            if not self._more():
+                self._at = len(self._data)
+                return False
+
+
+class File(Source):
+    """The bytes of an uncompressed file."""
+
+    def __init__(self, window: Window) -> None:
+        """Begin at the file's first byte."""
+        super().__init__(0)
+        self._window = window
+        self._next = 0
+
+    def _pull(self) -> bytes:
+        chunk = self._window.read(self._next, _BLOCK)
+        self._next += len(chunk)
+        return chunk
+
+    def _jump(self, position: int) -> None:
+        self._data.clear()
+        self._at, self._base, self._next = 0, position, position
+
+    def skip(self, count: int) -> bool:
+        """Pass `count` bytes without reading them; False if there were fewer."""
+        if count <= len(self._data) - self._at:
+            return super().skip(count)
+        if self.position + count > self._window.size:
+            self._jump(self._window.size)
+            return False
+        self._jump(self.position + count)
+        return True
+
+    def rewind(self, position: int) -> bool:
+        """Go back to `position`."""
+        if not super().rewind(position):
+            self._jump(position)
+        return True
+
+
+class Member(Source):
+    """The inflated bytes of the gzip member at `start` of a file.
+
+    Reading raises BrokenError if it is damaged, cut off, or a bomb: past `limit` bytes with a
+    ratio that only made-up data have.
+    """
+
+    def __init__(self, window: Window, start: int, limit: int) -> None:
+        """Begin at the member's first inflated byte."""
+        super().__init__(0)
+        self._window = window
+        self._zlib = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        self._limit = limit
+        self._inflated = 0
+        self.start = start
+        self.end = start  # of what was read; of the member, once it is read to its end
+
+    def _pull(self) -> bytes:
+        while not self._zlib.eof:
+            piece = self._window.read(self.end, _PIECE)
+            if not piece:
+                raise BrokenError("truncated", "the file ends inside a gzip member")
+            try:
+                chunk = self._zlib.decompress(piece, _BLOCK)
+            except zlib.error as error:
+                raise BrokenError("corrupt_gzip", _reason(error)) from None
+            left = self._zlib.unused_data if self._zlib.eof else self._zlib.unconsumed_tail
+            self.end += len(piece) - len(left)
+            self._inflated += len(chunk)
+            if self._inflated > max(self._limit, _RATIO * (self.end - self.start)):
+                raise BrokenError("too_large", f"inflates to more than {self._inflated} bytes")
+            if chunk:
+                return chunk
+        return b""
+
+    def finish(self) -> int:
+        """Pass the rest of the member; where in the file it ends."""
+        while self._pull():
+            pass
+        return self.end
+
+
+def _reason(error: zlib.error) -> str:
+    """zlib's message without its error number."""
+    return str(error).split(": ", 1)[-1]
+
+
+def next_member(window: Window, start: int, end: int) -> int | None:
+    """First place in [start, end) where a gzip member with a WARC record seems to start."""
+    return next(_candidates(window, start, end), None)
+
+
+def surely_starts(window: Window, position: int, limit: int) -> int:
+    """A place at or before `position` where a gzip member surely starts.
+
+    A record may itself hold gzip members, as they are, in a stored block. But no such block is
+    longer than 65,535 bytes, so a longer chain of sound members is not inside one.
+    """
+    back = 1 << 18
+    while back < position:
+        for place in _candidates(window, position - back, position):
+            if _is_proven(window, place, limit):
+                return place
+        back *= 4
+    return 0
+
+
+def _candidates(window: Window, start: int, end: int) -> Iterator[int]:
+    place = window.find(MAGIC, start, end)
+    while place >= 0:
+        if inflated_head(window, place, len(WARC)) == WARC:
+            yield place
+        place = window.find(MAGIC, place + 1, end)
+
+
+def inflated_head(window: Window, place: int, most: int) -> bytes:
+    """The first bytes that inflate from a place, none if they do not."""
+    try:
+        return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(window.read(place, _PIECE), most)
+    except zlib.error:
+        return b""
+
+
+def _is_proven(window: Window, start: int, limit: int) -> bool:
+    position = start
+    while position - start <= _STORED and position < window.size:
+        try:
+            position = Member(window, position, limit).finish()
+        except BrokenError:
+            return False
+    return True

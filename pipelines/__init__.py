@@ -1,0 +1,1 @@
+"""The mill: Beam jobs and what runs them."""

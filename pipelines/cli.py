@@ -1,0 +1,219 @@
+"""The command line. Everything heavy is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from schemas.errors import UserError
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of `gristmill`. Exit status: 0 done, 1 failed, 2 something to mend."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["train"]:
+        # the trainer has its own options, and needs nothing of the mill
+        os.execv(sys.executable, [sys.executable, "-m", "train", *words[1:]])  # noqa: S606
+    options = _parser().parse_args(words)
+    # libraries warn of what a user of this program cannot act on
+    logging.getLogger().setLevel(logging.ERROR)
+    try:
+        status = options.command(options)
+    except UserError as error:
+        _leave(f"gristmill: {error}", 2)
+    except KeyboardInterrupt:
+        _leave("gristmill: interrupted; the same command goes on from what is done", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    except Exception as error:
+        if os.environ.get("GRISTMILL_TRACE"):
+            raise
+        _leave(f"gristmill: {type(error).__name__}: {error}", 1)
+    sys.exit(status)
+
+
+def _leave(message: str, status: int) -> None:
+    """Say it and end at once: threads that wait for a dead worker would hold up a normal exit."""
+    print(message, file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    os._exit(status)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="gristmill",
+        description="Mills a web crawl into training tokens, and trains on them.",
+        epilog="Example: gristmill run fineweb --input web=crawl --output runs/one --workers 8",
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def add(name: str, help_: str, example: str, command: Command) -> argparse.ArgumentParser:
+        sub = commands.add_parser(
+            name,
+            help=help_,
+            description=help_,
+            epilog=f"Example: {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        sub.set_defaults(command=command)
+        return sub
+
+    run = add(
+        "run",
+        "Run a recipe, or go on with a run.",
+        "gristmill run fineweb --input web=crawl --output runs/one --workers 8",
+        _run,
+    )
+    run.add_argument("recipe", help="a bundled recipe's name, or a YAML file")
+    run.add_argument("--output", required=True, metavar="RUN", help="folder or URL of the run")
+    run.add_argument(
+        "--input",
+        action="append",
+        default=[],
+        metavar="SOURCE=PATH",
+        help="instead of the recipe's inputs: a WARC file, or a folder that is searched for them",
+    )
+    run.add_argument("--parent", metavar="RUN", help="take over this run's equal stages")
+    run.add_argument("--runner", default="direct", help="direct (default) or prism")
+    run.add_argument("--workers", type=int, default=1, help="worker processes (default 1)")
+    run.add_argument(
+        "--memory", type=_bytes, default=2 << 30, help="for shuffles, such as 4G (default 2G)"
+    )
+    run.add_argument("--quiet", action="store_true", help="no progress")
+
+    report = add(
+        "report",
+        "Write the report of a run: one HTML page and its JSON.",
+        "gristmill report runs/one",
+        _report,
+    )
+    report.add_argument("run", metavar="RUN", help="folder of the run")
+    report.add_argument("--output", metavar="FOLDER", help="default: RUN/report")
+
+    recipe = add("recipe", "Look at recipes.", "gristmill recipe show fineweb", lambda _: 0)
+    actions = recipe.add_subparsers(metavar="ACTION", required=True)
+    for name, help_, command in (
+        ("list", "List the bundled recipes.", _recipe_list),
+        ("show", "Print a recipe with all that it extends and all defaults.", _recipe_show),
+        ("validate", "Check a recipe and say everything that is wrong.", _recipe_validate),
+        ("schema", "Print the JSON Schema of recipes, for editors.", _recipe_schema),
+    ):
+        takes_name = name in ("show", "validate")
+        sub = actions.add_parser(
+            name,
+            help=help_,
+            description=help_,
+            epilog=f"Example: gristmill recipe {name}{' fineweb' if takes_name else ''}",
+        )
+        sub.set_defaults(command=command)
+        if takes_name:
+            sub.add_argument("recipe", help="a bundled recipe's name, or a YAML file")
+
+    train = commands.add_parser("train", help="Train a model on a run's shards.", add_help=False)
+    train.set_defaults(command=lambda _: 0)
+    return parser
+
+
+def _bytes(text: str) -> int:
+    units = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+    scale = units.get(text[-1:].upper(), 1)
+    try:
+        value = int(float(text[:-1] if scale > 1 else text) * scale)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text}: a number of bytes, such as 4G") from None
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be more than 0")
+    return value
+
+
+def _inputs(options: argparse.Namespace) -> dict[str, object]:
+    """What `--input` and `--parent` put over the recipe."""
+    over: dict[str, object] = {}
+    inputs = []
+    for text in options.input:
+        source, equals, path = text.partition("=")
+        if not equals or not path:
+            raise UserError(f"--input {text}: write SOURCE=PATH, such as web=crawl")
+        if path.endswith((".warc", ".warc.gz")):
+            root, _, name = path.rpartition("/")
+            files = [name]
+        else:
+            root, files = path, ["**/*.warc*"]
+        inputs.append({"source": source, "root": os.path.abspath(root or "."), "files": files})
+    if inputs:
+        over["inputs"] = inputs
+    if options.parent:
+        over["parent"] = os.path.abspath(options.parent)
+    return over
+
+
+def _run(options: argparse.Namespace) -> int:
+    from pipelines.recipe import load
+    from pipelines.run import finished, run, say
+    from pipelines.runners import Engine
+    from pipelines.store import Folder, is_remote
+
+    output = options.output if is_remote(options.output) else os.path.abspath(options.output)
+    recipe = load(options.recipe, _inputs(options))
+    was_finished = finished(Folder(output))
+    engine = Engine(options.runner, options.workers, options.memory)
+    manifests = run(recipe, output, engine, quiet=options.quiet)
+    if was_finished:
+        say(f"{output}: this run is finished; nothing to do")
+    for name, manifest in manifests.items():
+        if manifest.home:
+            say(f"{name}: taken from {manifest.home}")
+    report = Folder(output) / "report"
+    if not report.exists("index.html"):
+        from pipelines.report.report import write_report
+
+        write_report(output, report.url)
+    say(f"report: {report.url}/index.html")
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from pipelines.report.report import write_report
+
+    output = options.output or f"{options.run.rstrip('/')}/report"
+    write_report(options.run, output)
+    print(f"{output}/index.html")
+    return 0
+
+
+def _recipe_list(_: argparse.Namespace) -> int:
+    from pipelines.recipe import describe
+
+    for name, description in describe():
+        print(f"{name:<12} {description}")
+    return 0
+
+
+def _recipe_show(options: argparse.Namespace) -> int:
+    from pipelines.recipe import load, to_yaml
+
+    print(to_yaml(load(options.recipe)), end="")
+    return 0
+
+
+def _recipe_validate(options: argparse.Namespace) -> int:
+    from pipelines.recipe import load
+
+    load(options.recipe)
+    print(f"{options.recipe}: a valid recipe")
+    return 0
+
+
+def _recipe_schema(_: argparse.Namespace) -> int:
+    import json
+
+    from schemas.recipe import Recipe
+
+    print(json.dumps(Recipe.model_json_schema(), indent=1))
+    return 0

@@ -1,0 +1,291 @@
+"""Recipes: found, read, checked in one go, resolved and frozen into a run."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.resources
+import posixpath
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipelines.mistakes import Mistake, did_you_mean, shown, validate
+from pipelines.store import Folder, is_remote
+from schemas.errors import UserError
+from schemas.recipe import EditStep, ModelFile, Recipe, RulesStep
+from schemas.rules import RuleTable
+
+BUNDLED = importlib.resources.files("pipelines") / "recipes"
+
+
+class RecipeError(UserError):
+    """All that is wrong with a recipe, each with its YAML path."""
+
+    def __init__(self, name: str, mistakes: list[Mistake]) -> None:
+        """`name` is the recipe's file or bundled name."""
+        self.mistakes = mistakes
+        lines = [f"  {path}: {text}" if path else f"  {text}" for path, text in mistakes]
+        count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
+        super().__init__("\n".join([f"{name}: {count} in this recipe", *lines]))
+
+
+def names() -> list[str]:
+    """Names of the bundled recipes."""
+    return sorted(
+        item.name.removesuffix(".yaml") for item in BUNDLED.iterdir() if item.name.endswith(".yaml")
+    )
+
+
+def load(name: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """Read, merge, check and resolve a recipe: a bundled name or a YAML file.
+
+    The result needs no other file than its models: rule tables are inlined and paths absolute.
+    `overrides` replaces top-level keys. Raises RecipeError with every mistake.
+    """
+    value, base = _merged(name)
+    value.update(overrides or {})
+    return resolve(name, value, base)
+
+
+def resolve(name: str, value: Mapping[str, Any], base: Path) -> Recipe:
+    """Check the merged mapping; relative paths are taken from `base`."""
+    recipe, mistakes = validate(value)
+    if recipe is None:
+        raise RecipeError(name, mistakes)
+    chain: list[RulesStep | EditStep] = []
+    for index, step in enumerate(recipe.judge.chain):
+        if isinstance(step, RulesStep) and isinstance(step.rules, str):
+            try:
+                from curation.rules import load_table
+
+                chain.append(RulesStep(rules=load_table(step.rules, base)))
+            except UserError as error:
+                chain.append(step)
+                mistakes.append((f"judge.chain[{index}].rules", str(error)))
+        else:
+            chain.append(step)
+    judge = recipe.judge.model_copy(update={"chain": tuple(chain)})
+    if all(not isinstance(step, RulesStep) or isinstance(step.rules, RuleTable) for step in chain):
+        from curation.judgement import check_chain
+
+        mistakes += check_chain(judge)
+    mistakes += _check_names(recipe)
+    extract = recipe.extract.model_copy(
+        update={"language_model": _absolute(recipe.extract.language_model, base)}
+    )
+    tokenizer = recipe.tokenizer
+    if tokenizer.load is not None:
+        tokenizer = tokenizer.model_copy(update={"load": _absolute(tokenizer.load, base)})
+    inputs = tuple(
+        item.model_copy(update={"root": _absolute_path(item.root, base)}) for item in recipe.inputs
+    )
+    if mistakes:
+        raise RecipeError(name, mistakes)
+    return recipe.model_copy(
+        update={"judge": judge, "extract": extract, "tokenizer": tokenizer, "inputs": inputs}
+    )
+
+
+def _check_names(recipe: Recipe) -> list[Mistake]:
+    """Names that other modules know: kinds of personal data."""
+    from curation.pii import KINDS
+
+    return [
+        (f"curate.pii[{index}]", f"`{kind}` is not known{did_you_mean(kind, KINDS)}")
+        for index, kind in enumerate(recipe.curate.pii)
+        if kind not in KINDS
+    ]
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice in a mapping, where YAML would take the last."""
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: set[Any] = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        if isinstance(key, (list, dict)) or key in seen:
+            line = key_node.start_mark.line + 1
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key `{key}` in line {line} stands twice", key_node.start_mark
+            )
+        seen.add(key)
+    return yaml.SafeLoader.construct_mapping(loader, node, deep=True)
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def _read(name: str) -> tuple[dict[str, Any], Path]:
+    """The mapping in a recipe file, and the folder from which its paths go."""
+    if name in names():
+        text, base = (BUNDLED / f"{name}.yaml").read_text("utf-8"), Path.cwd()
+    else:
+        path = Path(name)
+        if not path.is_file():
+            known = ", ".join(names())
+            raise UserError(
+                f"{name}: no such recipe: neither a file nor one of the bundled ones ({known})"
+            )
+        try:
+            text, base = path.read_text("utf-8"), path.resolve().parent
+        except UnicodeDecodeError as error:
+            raise UserError(f"{name}: not UTF-8 text: {error}") from None
+    try:
+        value = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError as error:
+        raise UserError(f"{name}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{name}: a recipe is a mapping of keys to values, see `recipe show`")
+    return value, base
+
+
+def _merged(name: str, seen: tuple[str, ...] = ()) -> tuple[dict[str, Any], Path]:
+    """A recipe laid over the one that it `extends`: mappings are merged, all else replaced."""
+    value, base = _read(name)
+    parent = value.pop("extends", None)
+    if parent is None:
+        return value, base
+    if not isinstance(parent, str):
+        raise UserError(f"{name}: extends: the name or file of one recipe; this is {parent}")
+    other = parent if parent in names() else str(base / parent)
+    if other in seen:
+        raise UserError(f"{name}: extends: {parent} extends this recipe in turn")
+    below, _ = _merged(other, (*seen, other))
+    return _overlay(below, value), base
+
+
+def _overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    result = dict(below)
+    for key, value in above.items():
+        if isinstance(value, dict) and isinstance(result.get(key), dict):
+            result[key] = _overlay(result[key], value)
+        else:
+            result[key] = value
+    # of two that exclude each other the upper one counts
+    tokenizer = above.get("tokenizer")
+    if isinstance(tokenizer, dict) and len({"train", "load"} & set(tokenizer)) == 1:
+        (other,) = {"train", "load"} - set(tokenizer)
+        result["tokenizer"].pop(other, None)
+    return result
+
+
+def _absolute_path(path: str, base: Path) -> str:
+    return path if is_remote(path) else posixpath.normpath(posixpath.join(base, path))
+
+
+def _absolute(model: ModelFile, base: Path) -> ModelFile:
+    if is_remote(model.file) or model.file in _bundled_models():
+        return model
+    return model.model_copy(update={"file": _absolute_path(model.file, base)})
+
+
+def _bundled_models() -> dict[str, Any]:
+    folder = importlib.resources.files("curation") / "models"
+    return {item.name: item for item in folder.iterdir()}
+
+
+def with_models(recipe: Recipe, run: Folder) -> Recipe:
+    """Copy the recipe's model files into the run and name them by digest.
+
+    Raises UserError if one is missing or has another checksum than the recipe says.
+    """
+    extract = recipe.extract.model_copy(
+        update={"language_model": _freeze("extract.language_model", recipe.extract.language_model, run)}
+    )
+    tokenizer = recipe.tokenizer
+    if tokenizer.load is not None:
+        tokenizer = tokenizer.model_copy(
+            update={"load": _freeze("tokenizer.load", tokenizer.load, run)}
+        )
+    return recipe.model_copy(update={"extract": extract, "tokenizer": tokenizer})
+
+
+def _freeze(path: str, model: ModelFile, run: Folder) -> ModelFile:
+    bundled = _bundled_models()
+    try:
+        if model.file in bundled:
+            data = bundled[model.file].read_bytes()
+        else:
+            folder, _, file = model.file.rpartition("/")
+            data = Folder(folder or "/").read(file)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}.file: {model.file}: cannot be read: {error}") from None
+    sha256 = hashlib.sha256(data).hexdigest()
+    if model.sha256 not in (None, sha256):
+        raise UserError(
+            f"{path}.sha256: {model.file} has the checksum {sha256}, not {model.sha256}"
+        )
+    name = f"{sha256[:16]}-{posixpath.basename(model.file)}"
+    (run / "models").create(name, data)
+    return model.model_copy(update={"sha256": sha256})
+
+
+def to_yaml(recipe: Recipe) -> str:
+    """The whole resolved recipe."""
+    return yaml.safe_dump(
+        recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100
+    )
+
+
+def freeze(recipe: Recipe, run: Folder) -> Recipe:
+    """Write the recipe into the run, or check that the run has this same recipe.
+
+    Raises UserError that names what differs.
+    """
+    if run.exists("recipe.yaml"):
+        frozen = thaw(run)
+        resolved = with_models(recipe, run)
+        differing = differences(frozen, resolved)
+        if differing:
+            lines = "\n".join(f"  {path}: {old} there, {new} now" for path, old, new in differing)
+            raise UserError(
+                f"{run.url}: this run was begun with another recipe. What differs:\n{lines}\n"
+                f"Use another --output (with `--parent {run.url}` equal stages are taken over)"
+            )
+        return frozen
+    there = run.names() if run.local is None else [
+        item.name for item in run.local.iterdir() if not item.name.startswith(".")
+    ]
+    if there:
+        raise UserError(
+            f"{run.url}: is not empty and holds no run. Give --output a new folder"
+        )
+    resolved = with_models(recipe, run)
+    run.create("recipe.yaml", to_yaml(resolved).encode())
+    return resolved
+
+
+def thaw(run: Folder) -> Recipe:
+    """The frozen recipe of a run."""
+    try:
+        data = run.read("recipe.yaml")
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(f"{run.url}: no run here (it has no recipe.yaml)") from None
+    return Recipe.model_validate(yaml.safe_load(data))
+
+
+def differences(old: Recipe, new: Recipe) -> list[tuple[str, str, str]]:
+    """What differs, as (YAML path, old, new); `parent` decides nothing and is left out."""
+
+    def flat(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+        if isinstance(value, dict):
+            for key, item in value.items():
+                yield from flat(item, f"{path}.{key}" if path else str(key))
+        elif isinstance(value, list):
+            yield f"{path}.length", len(value)
+            for index, item in enumerate(value):
+                yield from flat(item, f"{path}[{index}]")
+        else:
+            yield path, value
+
+    left = dict(flat(old.model_dump(mode="json", exclude={"parent"}), ""))
+    right = dict(flat(new.model_dump(mode="json", exclude={"parent"}), ""))
+    return [
+        (path, shown(left.get(path, "nothing")), shown(right.get(path, "nothing")))
+        for path in dict.fromkeys([*left, *right])
+        if left.get(path) != right.get(path)
+    ]

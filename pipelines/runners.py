@@ -1,0 +1,228 @@
+"""Engines by name, with settings that work, and one way to run a job on any of them.
+
+A job runs in a thread of its own; the calling thread shows progress and watches the workers:
+Beam's local runner waits for ever for a worker process that was killed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from schemas.errors import UserError
+
+RunnerName = Literal["direct", "prism"]
+RUNNERS: tuple[RunnerName, ...] = ("direct", "prism")
+
+
+class JobFailed(Exception):
+    """A job ended without doing its work; the message says why."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What runs the jobs. None of it decides an output byte."""
+
+    runner: RunnerName = "direct"
+    workers: int = 1
+    # Bytes that a shuffle may hold, all workers together; passes are cut to fit.
+    memory: int = 2 << 30
+
+    def __post_init__(self) -> None:
+        if self.runner not in RUNNERS:
+            raise UserError(f"--runner {self.runner}: not known; one of {', '.join(RUNNERS)}")
+        if self.workers < 1:
+            raise UserError(f"--workers {self.workers}: at least 1")
+
+
+def run_job(
+    engine: Engine,
+    build: Callable[[Any], None],
+    watch: Callable[[], None] = lambda: None,
+    log: Path | None = None,
+) -> None:
+    """Build a pipeline and run it to its end, calling `watch` several times a second.
+
+    What worker processes print goes to the end of `log`. Raises JobFailed if the job fails or a
+    worker process dies.
+    """
+    failure: list[BaseException] = []
+    died = threading.Event()
+
+    with _quiet(), _worker_deaths(died), _pipeline(engine, log) as (pipeline, pool):
+
+        def work() -> None:
+            try:
+                build(pipeline)
+                pipeline.run().wait_until_finish()
+            except BaseException as error:  # handed to the calling thread
+                failure.append(error)
+
+        job = threading.Thread(target=work, name="job", daemon=True)
+        job.start()
+        try:
+            while job.is_alive():
+                job.join(0.05)
+                watch()
+                if died.is_set() or (pool is not None and _lost_worker(pool)):
+                    # Beam may still report the failure of the work itself: that says more
+                    job.join(2)
+                    if job.is_alive() or not failure:
+                        raise JobFailed("a worker process died")
+        except BaseException:
+            _end_children()
+            raise
+    if failure:
+        raise JobFailed(_last_line(failure[0])) from failure[0]
+
+
+@contextmanager
+def _pipeline(engine: Engine, log: Path | None) -> Iterator[tuple[Any, subprocess.Popen[bytes]]]:
+    """An empty pipeline on the engine, and the pool of its workers if it has one."""
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    sink = str(log) if log is not None else os.devnull
+    common = ["--no_save_main_session", f"--direct_num_workers={engine.workers}"]
+    if engine.runner == "direct":
+        from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+        from apache_beam.transforms.environments import SubprocessSDKEnvironment
+
+        # by its own name: `DirectRunner` may choose Prism, which is a download
+        command = (
+            f"exec {shlex.quote(sys.executable)} -m apache_beam.runners.worker.sdk_worker_main "
+            f">>{shlex.quote(sink)} 2>&1"
+        )
+        environment = SubprocessSDKEnvironment.from_command_string(command_string=command)
+        runner = FnApiRunner(default_environment=environment if engine.workers > 1 else None)
+        yield beam.Pipeline(runner=runner, options=PipelineOptions(common)), None
+        return
+    binary = os.environ.get("GRISTMILL_PRISM") or shutil.which("prism")
+    if binary is None:
+        raise UserError(
+            "--runner prism: no `prism` in PATH: `make engines` installs it. Or name the file by "
+            "the variable GRISTMILL_PRISM"
+        )
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    # LOOPBACK would run the work in threads of this process
+    options = [
+        *common,
+        "--runner=PrismRunner",
+        f"--prism_location={binary}",
+        "--environment_type=EXTERNAL",
+        f"--environment_config=localhost:{port}",
+        "--job_server_timeout=60",
+    ]
+    with Path(sink).open("ab") as output:
+        pool = subprocess.Popen(  # noqa: S603
+            [
+                sys.executable,
+                "-m",
+                "apache_beam.runners.worker.worker_pool_main",
+                f"--service_port={port}",
+            ],
+            # the pool starts its workers as `python`
+            env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        _wait_for_port(port, pool)
+        yield beam.Pipeline(options=PipelineOptions(options)), pool
+    finally:
+        _end(pool.pid)
+        pool.wait()
+
+
+def _wait_for_port(port: int, pool: subprocess.Popen[bytes]) -> None:
+    for _ in range(300):
+        if pool.poll() is not None:
+            raise JobFailed("the pool of worker processes did not start")
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise JobFailed("the pool of worker processes does not answer")
+
+
+def _lost_worker(pool: subprocess.Popen[bytes]) -> bool:
+    """Whether the pool, or a worker that it started, was killed."""
+    import psutil
+
+    if pool.poll() is not None:
+        return True
+    return any(
+        child.status() == psutil.STATUS_ZOMBIE for child in psutil.Process(pool.pid).children()
+    )
+
+
+@contextmanager
+def _worker_deaths(died: threading.Event) -> Iterator[None]:
+    """Set `died` when the local runner's thread that waits for a worker process reports an exit
+    code other than 0; Beam lets that exception end the thread and goes on waiting."""
+    before = threading.excepthook
+
+    def hook(args: threading.ExceptHookArgs) -> None:
+        if "Worker subprocess exited" in str(args.exc_value):
+            died.set()
+        elif not died.is_set() and type(args.exc_value).__name__ != "RpcError":
+            before(args)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        # threads that wait for a dead worker end later, and would print their traces
+        if not died.is_set():
+            threading.excepthook = before
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No log of Beam's on the terminal: failures reach the user in our own words."""
+    root = logging.getLogger()
+    before = root.level
+    root.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        root.setLevel(before)
+
+
+def _end_children() -> None:
+    """Kill all processes that this one started: workers, engine, pool."""
+    _end(os.getpid(), itself=False)
+
+
+def _end(pid: int, *, itself: bool = True) -> None:
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        found = process.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return
+    for item in [*found, process] if itself else found:
+        try:
+            item.kill()
+        except psutil.NoSuchProcess:
+            continue
+
+
+def _last_line(error: BaseException) -> str:
+    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    return lines[-1].strip() if lines else type(error).__name__

@@ -1,0 +1,119 @@
+"""curate: survivors -> personal data replaced -> the curated text, fit to publish."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from curation.histogram import HISTOGRAMS, Histogram, to_table
+from curation.mixture import holdout_key, sample_keys
+from curation.pii import replace
+from curation.urls import registered_domain
+from pipelines.parts import read_part, read_table
+from pipelines.receipts import Attempt, Receipt, Task
+from pipelines.stages.deduplicate import drop_list
+from pipelines.steps import Context, Manifest, Mill
+from schemas.recipe import Recipe
+from schemas.tables import CURATED
+
+VERSION = 1
+LIBRARIES = ("presidio-analyzer", "tldextract")
+
+MICRO_BATCH = 256
+_COLUMNS = ("id", "source", "url", "text", "language", "file", "offset", "length")
+
+
+def relevant(recipe: Recipe) -> Any:
+    """What of the recipe decides this stage's output."""
+    return [recipe.curate.model_dump(mode="json"), recipe.seed, recipe.mix.validation.by]
+
+
+def plan(context: Context) -> list[Task]:
+    """A task for each part that was judged."""
+    return [Task(r.task, {}, r.kept) for r in context.receipts("judge")]
+
+
+def run(mill: Mill, step: str, mark: str) -> Manifest:
+    """Curate what is left of every part."""
+    tasks = mill.plan(step, mark, lambda: plan(mill.context))
+    return mill.do(step, curate_part, tasks)
+
+
+def survivors(context: Context, task: str) -> Iterator[list[dict[str, Any]]]:
+    """The documents of a judged part that were kept and not dropped, edited, in batches."""
+    judged = context.receipt("judge", task)
+    home = context.home("judge")
+    verdicts = read_table(home, judged.file("signals").path, ["id", "kept"])
+    kept = dict(zip(verdicts["id"].to_pylist(), verdicts["kept"].to_pylist(), strict=True))
+    edits = read_table(home, judged.file("edits").path)
+    edited = dict(zip(edits["id"].to_pylist(), edits["text"].to_pylist(), strict=True))
+    dropped = drop_list(context, task)
+    (parts,) = [t.spec["parts"] for t in context.tasks("judge") if t.key == task]
+    for key in parts:
+        part = context.receipt("extract", key).file("documents")
+        for batch in read_part(context.home("extract"), part.path, _COLUMNS, MICRO_BATCH):
+            rows = [
+                {**row, "text": edited.get(row["id"], row["text"])}
+                for row in batch.to_pylist()
+                if kept[row["id"]] and row["id"] not in dropped
+            ]
+            if rows:
+                yield rows
+
+
+def curate_part(context: Context, step: str, task: Task) -> Receipt:
+    """Replace personal data in the survivors of a part."""
+    recipe = context.recipe
+    by_domain = recipe.mix.validation.by == "domain"
+    found: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
+    histograms: dict[str, dict[str, Histogram]] = {"holdout": {}, "sample": {}}
+    records = 0
+    with Attempt(context.run, step, task.key) as attempt:
+        curated = attempt.writer("text", CURATED, dictionary=("source", "language", "file"))
+        for rows in survivors(context, task.key):
+            done = []
+            for row in rows:
+                text, counts = replace(row["text"], recipe.curate.pii)
+                found.update(counts)
+                size = len(text.encode())
+                sizes[row["source"]] += size
+                # a page without a domain is held out, or not, by itself
+                held_by = (registered_domain(row["url"]) if by_domain else "") or text
+                done.append(
+                    {
+                        **row,
+                        "text": text,
+                        "bytes": size,
+                        "holdout": holdout_key(recipe.seed, held_by),
+                        "pii_replaced": sum(counts.values()),
+                    }
+                )
+            curated.write(pa.Table.from_pylist(done, CURATED))
+            _count(recipe.seed, done, histograms)
+            records += len(rows)
+        for kind, by_source in histograms.items():
+            attempt.writer(kind, HISTOGRAMS, dictionary=("source",)).write(to_table(by_source))
+        counts = {"bytes": dict(sorted(sizes.items())), "pii": dict(sorted(found.items()))}
+        return attempt.commit(records, records, counts=counts)
+
+
+def _count(
+    seed: int, rows: list[dict[str, Any]], histograms: dict[str, dict[str, Histogram]]
+) -> None:
+    """Add the bytes of documents to the histograms by holdout key and by sample key."""
+    for source in sorted({row["source"] for row in rows}):
+        own = [row for row in rows if row["source"] == source]
+        sizes = np.array([row["bytes"] for row in own], np.int64)
+        keys = {
+            "holdout": np.array([row["holdout"] for row in own], np.uint64),
+            "sample": sample_keys(seed, source, np.array([row["id"] for row in own], "V16")),
+        }
+        for kind, values in keys.items():
+            counted = Histogram.of(values, sizes)
+            before = histograms[kind].get(source)
+            histograms[kind][source] = counted if before is None else before + counted

@@ -1,0 +1,125 @@
+"""tokenize: curated text -> token ids, sorted by source and mixing key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curation.histogram import HISTOGRAMS, Histogram, to_table
+from curation.keys import Keys
+from curation.mixture import mixing_keys
+from curation.tokenization import Encoded
+from pipelines.parts import read_part
+from pipelines.receipts import Attempt, Receipt, Task, bin_pack
+from pipelines.stages import tokenizer
+from pipelines.steps import Context, Manifest, Mill
+from schemas.recipe import Recipe
+from schemas.tables import RESERVE, tokens_schema
+
+VERSION = 1
+LIBRARIES = ("tokenizers",)
+
+MICRO_BATCH = 256
+# Row groups are what a bucket reads of a part: small ones, so that it reads little in vain.
+ROW_GROUP_DOCUMENTS = 512
+
+
+def relevant(recipe: Recipe) -> Any:
+    """What of the recipe decides this stage's output."""
+    return [recipe.seed, recipe.splits.part_bytes]
+
+
+def plan(context: Context) -> list[Task]:
+    """A task takes as much curated text as makes a part of the recipe's size."""
+    sizes = {r.task: sum(r.counts["bytes"].values()) for r in context.receipts("curate")}
+    bins = bin_pack(list(sizes.items()), context.recipe.splits.part_bytes)
+    return [
+        Task(f"{index:06d}", {"parts": keys}, sum(sizes[key] for key in keys))
+        for index, keys in enumerate(bins)
+    ]
+
+
+def run(mill: Mill, step: str, mark: str) -> Manifest:
+    """Tokenize all curated text."""
+    return mill.do(step, tokenize_parts, mill.plan(step, mark, lambda: plan(mill.context)))
+
+
+def tokenize_parts(context: Context, step: str, task: Task) -> Receipt:
+    """Tokenize the documents of some parts and sort them."""
+    tokens = tokenizer.load(context)
+    reserve = tokenizer.reserves(context)
+    home = context.home("curate")
+    columns = ("id", "source", "text", "holdout")
+    metadata: list[pa.Table] = []
+    encoded: list[Encoded] = []
+    for key in task.spec["parts"]:
+        path = context.receipt("curate", key).file("text").path
+        for batch in read_part(home, path, columns, MICRO_BATCH):
+            encoded.append(tokens.encode(batch["text"].to_pylist()))
+            metadata.append(pa.Table.from_batches([batch.select(["id", "source", "holdout"])]))
+    with Attempt(context.run, step, task.key) as attempt:
+        schema = tokens_schema(tokens.token_type)
+        parts = attempt.writer(
+            "tokens", schema, row_group_rows=ROW_GROUP_DOCUMENTS, dictionary=("source",)
+        )
+        table = _sorted(context.recipe.seed, metadata, encoded, schema)
+        parts.write(table)
+        counts: dict[str, Any] = {"tokens": {}, "bytes": {}, "documents": {}}
+        found = {}
+        reserved = []
+        sizes = pc.list_value_length(table["tokens"]).to_numpy()
+        for source in sorted(set(table["source"].to_pylist())):
+            own = pc.equal(table["source"], source).to_numpy()
+            found[source] = Histogram.of(table["key"].to_numpy()[own], sizes[own])
+            counts["documents"][source] = int(own.sum())
+            counts["tokens"][source] = int(sizes[own].sum())
+            counts["bytes"][source] = int(table["bytes"].to_numpy()[own].sum())
+            held = np.flatnonzero(own & _below(table["holdout"].to_numpy(), reserve[source]))
+            rows = table.select(["source", "key", "holdout"]).take(held)
+            reserved.append(rows.append_column("tokens", pa.array(sizes[held])).cast(RESERVE))
+        attempt.writer("histogram", HISTOGRAMS, dictionary=("source",)).write(to_table(found))
+        attempt.writer("reserve", RESERVE, dictionary=("source",)).write(
+            pa.concat_tables([RESERVE.empty_table(), *reserved])
+        )
+        records = table.num_rows
+        return attempt.commit(records, records, counts=counts)
+
+
+def _below(keys: Keys, limit: int) -> npt.NDArray[np.bool_]:
+    """Which keys are below a threshold of up to 2^64."""
+    return np.ones(len(keys), bool) if limit >= 1 << 64 else keys < np.uint64(limit)
+
+
+def _sorted(
+    seed: int, metadata: list[pa.Table], encoded: list[Encoded], schema: pa.Schema
+) -> pa.Table:
+    """All documents by (source, key), in the schema of token parts."""
+    if not metadata:
+        return schema.empty_table()
+    rows = pa.concat_tables(metadata).combine_chunks()
+    sources = rows["source"].combine_chunks().dictionary_encode()
+    names = sources.dictionary.to_pylist()
+    ids = np.array(rows["id"].to_pylist(), "V16")
+    code = np.asarray(sources.indices)
+    keys = np.empty(len(ids), np.uint64)
+    for number, name in enumerate(names):
+        keys[code == number] = mixing_keys(seed, name, ids[code == number])
+    lengths = np.concatenate([np.diff(item.offsets) for item in encoded])
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    values = np.concatenate([item.tokens for item in encoded])
+    table = pa.table(
+        {
+            "source": rows["source"],
+            "key": pa.array(keys),
+            "id": rows["id"],
+            "holdout": rows["holdout"],
+            "bytes": pa.array(np.concatenate([item.bytes for item in encoded])),
+            "tokens": pa.LargeListArray.from_arrays(offsets, pa.array(values)),
+        }
+    ).cast(schema)
+    by_name = np.argsort(np.argsort(names))[code]
+    return table.take(np.lexsort((ids.view(">u8").reshape(-1, 2)[:, 1], keys, by_name)))

@@ -1,0 +1,126 @@
+"""tokenizer: trained on a keyed sample of the curated text, or loaded. One task, a barrier.
+
+It also reserves the documents among which validation is chosen later, so that a tokenizer is
+never trained on them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from curation.histogram import Histogram, from_table
+from curation.mixture import reserve_threshold, sample_keys, sample_threshold, shares
+from curation.tokenization import Tokens, load_tokenizer, train_tokenizer
+from pipelines.parts import read_part, read_table
+from pipelines.receipts import Attempt, Receipt, Task
+from pipelines.steps import Context, Manifest, Mill
+from schemas.recipe import Recipe
+
+VERSION = 1
+LIBRARIES = ("tokenizers",)
+FILE = "tokenizer/tokenizer.json"
+
+# Validation is at most this part of a source, whatever the recipe asks for.
+LARGEST_RESERVE = 10
+
+
+def relevant(recipe: Recipe) -> Any:
+    """What of the recipe decides this stage's output."""
+    load = recipe.tokenizer.load
+    return [
+        recipe.tokenizer.model_dump(mode="json", exclude={"load"}),
+        load and load.sha256,
+        recipe.seed,
+        recipe.mix.validation.tokens,
+        # only a trained one has a sample
+        None if load else recipe.mix.weights,
+    ]
+
+
+def run(mill: Mill, step: str, mark: str) -> Manifest:
+    """Make the tokenizer."""
+    tasks = mill.plan(step, mark, lambda: [Task("tokenizer", {})])
+    return mill.do(step, make_tokenizer, tasks)
+
+
+def reserves(context: Context) -> dict[str, int]:
+    """For each source the holdout key below which documents are reserved for validation."""
+    counts = context.receipt("tokenizer", "tokenizer").counts
+    return {source: int(value) for source, value in counts["reserve"].items()}
+
+
+def load(context: Context) -> Tokens:
+    """The run's tokenizer."""
+    spec = context.recipe.tokenizer
+    data = context.home("tokenizer").read(FILE)
+    return load_tokenizer(data, FILE, spec.end_of_text, spec.begin_of_text)
+
+
+def histograms(context: Context, step: str, kind: str) -> dict[str, Histogram]:
+    """The histograms that the tasks of a step wrote, added up by source."""
+    home = context.home(step)
+    tables = [read_table(home, receipt.file(kind).path) for receipt in context.receipts(step)]
+    return from_table(pa.concat_tables(tables))
+
+
+def make_tokenizer(context: Context, step: str, task: Task) -> Receipt:
+    """Train or load the tokenizer; check that it is one."""
+    recipe = context.recipe
+    spec = recipe.tokenizer
+    by_holdout = histograms(context, "curate", "holdout")
+    reserve = {
+        source: reserve_threshold(
+            histogram, min(recipe.mix.validation.tokens, histogram.total // (8 * LARGEST_RESERVE))
+        )
+        for source, histogram in by_holdout.items()
+    }
+    if spec.load is not None:
+        data = context.model(str(spec.load.sha256)).read_bytes()
+        name, sampled = spec.load.file, dict.fromkeys(reserve, 0)
+    else:
+        assert spec.train is not None
+        totals = {source: histogram.total for source, histogram in by_holdout.items()}
+        wanted = shares(spec.train.sample_bytes, totals, recipe.mix.weights)
+        by_sample = histograms(context, "curate", "sample")
+        limits = {source: sample_threshold(by_sample[source], wanted[source]) for source in wanted}
+        sampled = dict.fromkeys(reserve, 0)
+        texts = _sample(context, limits, reserve, sampled)
+        data = train_tokenizer(texts, spec.train, spec.end_of_text, spec.begin_of_text)
+        name = FILE
+    tokens = load_tokenizer(data, name, spec.end_of_text, spec.begin_of_text)
+    with Attempt(context.run, step, task.key) as attempt:
+        attempt.add("tokenizer", FILE, data)
+        counts = {
+            "reserve": dict(sorted(reserve.items())),
+            "sampled_bytes": dict(sorted(sampled.items())),
+            "vocabulary": tokens.vocabulary,
+            "sha256": hashlib.sha256(data).hexdigest(),
+        }
+        return attempt.commit(0, 0, counts=counts)
+
+
+def _sample(
+    context: Context, limits: Mapping[str, int], reserve: Mapping[str, int], sampled: dict[str, int]
+) -> Iterator[str]:
+    """Texts of the sample; counts their bytes by source into `sampled`."""
+    seed, home = context.recipe.seed, context.home("curate")
+    columns = ("id", "source", "text", "bytes", "holdout")
+    for receipt in context.receipts("curate"):
+        for batch in read_part(home, receipt.file("text").path, columns):
+            rows = batch.to_pylist()
+            for source in sorted({row["source"] for row in rows}):
+                own = [
+                    row
+                    for row in rows
+                    if row["source"] == source and row["holdout"] >= reserve[source]
+                ]
+                keys = sample_keys(seed, source, np.array([row["id"] for row in own], "V16"))
+                for row, key in zip(own, keys.tolist(), strict=True):
+                    if key < limits[source]:
+                        sampled[source] += row["bytes"]
+                        yield row["text"]

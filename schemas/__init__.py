@@ -1,0 +1,1 @@
+"""The contracts between curation, pipelines and trainer: recipes, tables, shards, errors."""

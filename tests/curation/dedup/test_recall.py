@@ -1,0 +1,112 @@
+"""What is found among real duplicates, against the formula and the exact similarity."""
+
+import gzip
+import json
+
+import numpy as np
+import pytest
+
+from curation.dedup.candidates import buckets, stars
+from curation.dedup.components import connected, contract
+from curation.dedup.minhash import Signer, band_keys, similarity
+from curation.dedup.nodes import nodes
+from schemas.recipe import Near
+
+pytestmark = pytest.mark.corpus
+
+NEAR = Near()
+# Draws of the permutations that the recall is the mean of.
+DRAWS = 70
+
+
+def read(path):
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+@pytest.fixture(scope="module")
+def texts(corpus):
+    return {row["id"]: row["text"] for row in read(corpus / "dedup" / "documents.jsonl.gz")}
+
+
+@pytest.fixture(scope="module")
+def pairs(corpus, texts):
+    """Rows of every pair with its Jaccard similarity as published, and by our shingles."""
+    row = {name: index for index, name in enumerate(texts)}
+    published = read(corpus / "dedup" / "pairs.jsonl.gz")
+    signer = Signer(NEAR)
+    shingles = {}
+    for name in {pair[end] for pair in published for end in "ab"}:
+        shingles[name] = np.unique(signer.shingles(texts[name]))
+    result = []
+    for pair in published:
+        a, b = shingles[pair["a"]], shingles[pair["b"]]
+        common = len(np.intersect1d(a, b, assume_unique=True))
+        own = common / (len(a) + len(b) - common)
+        result.append((row[pair["a"]], row[pair["b"]], pair["jaccard"], own))
+    return result
+
+
+def test_our_shingles_are_much_like_the_published_ones(pairs):
+    # Those keep underscores in words, digits and diacritics.
+    differences = np.array([abs(published - own) for _, _, published, own in pairs])
+    assert differences.mean() < 0.01
+    assert differences.max() < 0.2
+
+
+def test_candidate_recall_is_that_of_the_formula(texts, pairs):
+    signer = Signer(Near(bands=NEAR.bands * DRAWS, rows=NEAR.rows, seed=11))
+    involved = sorted({row for a, b, *_ in pairs for row in (a, b)})
+    position = {row: index for index, row in enumerate(involved)}
+    names = list(texts)
+    signatures, _ = signer.sign([texts[names[row]] for row in involved])
+    keys = band_keys(signatures, NEAR.bands * DRAWS, NEAR.rows)
+    a = np.array([position[a] for a, *_ in pairs])
+    b = np.array([position[b] for _, b, *_ in pairs])
+    true = np.array([own for *_, own in pairs])
+    agree = (keys[a] == keys[b]).reshape(len(pairs), DRAWS, NEAR.bands)
+    found = agree.any(axis=2).mean(axis=1)
+    expected = 1 - (1 - true**NEAR.rows) ** NEAR.bands
+    for low, high in ((0.3, 0.5), (0.5, 0.6), (0.6, 0.7), (0.7, 0.8), (0.8, 0.9), (0.9, 1.01)):
+        within = (true >= low) & (true < high)
+        assert within.sum() >= 30
+        print(low, int(within.sum()), found[within].mean(), expected[within].mean())
+        assert abs(found[within].mean() - expected[within].mean()) < 0.02
+    band_rate = agree.mean(axis=(1, 2))
+    assert abs(band_rate - true**NEAR.rows).mean() < 0.015
+
+
+def test_verified_clusters(texts, pairs):
+    signatures, signed = Signer(NEAR).sign(list(texts.values()))
+    assert signed.all()
+    ids = np.random.default_rng(0).integers(0, 256, (len(texts), 16), np.uint8)
+    documents = nodes(np.zeros(len(texts), np.uint64), ids, 0)
+    keys = band_keys(signatures, NEAR.bands, NEAR.rows)
+    row = {document.tobytes(): index for index, document in enumerate(documents)}
+    true = {(min(a, b), max(a, b)): own for a, b, _, own in pairs}
+    links = []
+    for band in range(NEAR.bands):
+        following = keys[:, (band + 1) % NEAR.bands]
+        found, divided = buckets(keys[:, band], following, NEAR.max_bucket)
+        edges, counts = stars(found, documents, signatures, NEAR.verify, NEAR.rounds)
+        assert divided == 0
+        assert counts.given_up <= 5
+        for edge in edges:
+            a, b = row[edge["a"].tobytes()], row[edge["b"].tobytes()]
+            assert keys[a, band] == keys[b, band]
+            assert edge["similarity"] >= np.float32(NEAR.verify)
+            assert edge["similarity"] == np.float32(similarity(signatures[a], signatures[b]))
+            # Four standard errors below the floor is beyond chance.
+            assert true[min(a, b), max(a, b)] > NEAR.verify - 4 * (0.21 / 112) ** 0.5
+        links.append(contract(edges))
+    root = {
+        row[link["b"].tobytes()]: row[link["a"].tobytes()]
+        for link in connected(np.concatenate(links))
+    }
+    joined = 0
+    for (a, b), _ in true.items():
+        candidate = (keys[a] == keys[b]).any()
+        if candidate and similarity(signatures[a], signatures[b]) >= NEAR.verify:
+            joined += 1
+            assert root[a] == root[b]
+    assert joined > 1000

@@ -1,0 +1,164 @@
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pytest
+
+from curation.packing import pack
+from schemas.shard import shard_schema
+
+VOCABULARY = 1024
+PADDING = 7
+SOURCES = ("books", "code", "web")
+
+
+def pack_lists(
+    documents: list[list[int]],
+    length: int,
+    lengths: npt.NDArray[np.int32],
+    token_type: str = "uint16",
+) -> pa.Table:
+    offsets = np.cumsum([0] + [len(document) for document in documents]).astype(np.int64)
+    tokens = np.array([token for document in documents for token in document], token_type)
+    return pack(
+        tokens,
+        offsets,
+        pa.array([name(n) for n in range(len(documents))], pa.binary(16)),
+        byte_lengths=lengths,
+        padding=PADDING,
+        sequence_length=length,
+        source="web",
+        sources=SOURCES,
+    )
+
+
+def name(number: int) -> bytes:
+    return number.to_bytes(16, "big")
+
+
+def obvious(
+    documents: list[list[int]], length: int, lengths: npt.NDArray[np.int32]
+) -> list[dict[str, object]]:
+    """One token after the other."""
+    rows: list[dict[str, object]] = []
+    ids: list[int] = []
+    segments: list[dict[str, object]] = []
+
+    def close() -> None:
+        padded = ids + [PADDING] * (length - len(ids))
+        row = {"input_ids": padded, "length": len(ids), "source": "web", "segments": list(segments)}
+        rows.append(row)
+        ids.clear()
+        segments.clear()
+
+    for number, document in enumerate(documents):
+        for position, token in enumerate(document):
+            if position == 0 or not ids:
+                segments.append(
+                    {
+                        "start": len(ids),
+                        "document_id": name(number),
+                        "document_offset": position,
+                        "bytes": 0,
+                    }
+                )
+            ids.append(token)
+            segments[-1]["bytes"] += int(lengths[token])  # type: ignore[operator]
+            if len(ids) == length:
+                close()
+    if ids:
+        close()
+    return rows
+
+
+def byte_lengths(vocabulary: int = VOCABULARY) -> npt.NDArray[np.int32]:
+    return np.random.default_rng(1).integers(0, 12, vocabulary).astype(np.int32)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_like_the_obvious(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    length = int(rng.choice([2, 3, 16, 64]))
+    sizes = [
+        int(
+            rng.choice(
+                [0, 0, 1, length - 1, length, length + 1, 2 * length, int(rng.integers(300))]
+            )
+        )
+        for _ in range(int(rng.integers(1, 30)))
+    ]
+    documents = [rng.integers(0, VOCABULARY, size).tolist() for size in sizes]
+    table = pack_lists(documents, length, byte_lengths())
+    table.validate(full=True)
+    assert table.schema.equals(shard_schema(length, VOCABULARY), check_metadata=True)
+    assert table.to_pylist() == obvious(documents, length, byte_lengths())
+    # nothing is lost: every token of every document once, every byte once
+    assert sum(row["length"] for row in table.to_pylist()) == sum(sizes)
+    total = sum(int(byte_lengths()[document].sum()) for document in documents if document)
+    assert sum(part["bytes"] for row in table.to_pylist() for part in row["segments"]) == total
+
+
+def test_no_documents_and_no_tokens() -> None:
+    for documents in ([], [[]], [[], []]):
+        table = pack_lists(documents, 8, byte_lengths())
+        assert table.num_rows == 0
+        assert table.schema == shard_schema(8, VOCABULARY)
+
+
+def test_exact_fit_has_no_padding() -> None:
+    table = pack_lists([[1] * 5, [2] * 3, [3] * 8], 8, byte_lengths())
+    assert table["length"].to_pylist() == [8, 8]
+    assert [len(row) for row in table["segments"].to_pylist()] == [2, 1]
+
+
+def test_wide_ids() -> None:
+    lengths = byte_lengths(100_352)
+    documents = [[100_000, 5, 70_000], [99_999] * 9]
+    table = pack_lists(documents, 4, lengths, "uint32")
+    assert table.schema.equals(shard_schema(4, 100_352))
+    assert table.to_pylist() == obvious(documents, 4, lengths)
+
+
+def test_blocks_end_where_rows_end() -> None:
+    # more tokens than are looked up at a time, in rows that do not divide a block
+    rng = np.random.default_rng(2)
+    tokens = rng.integers(0, VOCABULARY, 2_500_000).astype(np.uint16)
+    offsets = np.sort(rng.choice(len(tokens), 3000, replace=False))
+    offsets = np.concatenate([[0], offsets, [len(tokens)]]).astype(np.int64)
+    ids = pa.array([name(n) for n in range(len(offsets) - 1)], pa.binary(16))
+    table = pack(
+        tokens, offsets, ids, byte_lengths=byte_lengths(), padding=PADDING,
+        sequence_length=1000, source="code", sources=SOURCES,
+    )  # fmt: skip
+    segments = table["segments"].combine_chunks().flatten()
+    owners = np.array(
+        [int.from_bytes(one, "big") for one in segments.field("document_id").to_pylist()]
+    )
+    sums = np.bincount(owners, segments.field("bytes").to_numpy(), len(ids))
+    expected = np.add.reduceat(byte_lengths()[tokens], offsets[:-1])
+    assert (sums[np.diff(offsets) > 0] == expected[np.diff(offsets) > 0]).all()
+    assert (table["input_ids"].combine_chunks().flatten().to_numpy() == tokens).all()
+
+
+def test_rows_of_sources_join_and_permute() -> None:
+    first = pack_lists([[1, 2, 3], [4] * 6], 4, byte_lengths())
+    tokens = np.array([9, 9, 9], np.uint16)
+    second = pack(
+        tokens, np.array([0, 3]), pa.array([name(77)], pa.binary(16)), byte_lengths=byte_lengths(),
+        padding=PADDING, sequence_length=4, source="books", sources=SOURCES,
+    )  # fmt: skip
+    both = pa.concat_tables([first, second])
+    taken = both.take([3, 0, 2, 1])
+    rows = first.to_pylist() + second.to_pylist()
+    assert taken.to_pylist() == [rows[3], rows[0], rows[2], rows[1]]
+    assert taken.combine_chunks()["source"].chunk(0).dictionary.to_pylist() == list(SOURCES)
+
+
+def test_arguments_must_agree() -> None:
+    tokens = np.arange(5, dtype=np.uint16)
+    for offsets, count in (([0, 4], 1), ([1, 5], 1), ([0, 5], 2)):
+        ids = pa.array([name(n) for n in range(count)], pa.binary(16))
+        with pytest.raises(ValueError, match="offsets"):
+            pack(
+                tokens, np.array(offsets), ids, byte_lengths=byte_lengths(), padding=PADDING,
+                sequence_length=4, source="web", sources=SOURCES,
+            )  # fmt: skip
