@@ -49,10 +49,6 @@ class Histogram:
         np.add.at(sums, bins, amounts)
         return cls(sums, np.bincount(bins, minlength=BINS).astype(np.int64))
 
-    def __add__(self, other: Histogram) -> Histogram:
-        """The counts of both."""
-        return Histogram(self.amounts + other.amounts, self.documents + other.documents)
-
     def rotated(self, shift: int) -> Histogram:
         """The counts by `key + shift` mod 2^64. Raises ValueError unless whole bins are shifted."""
         if shift % (1 << BIN_BITS):

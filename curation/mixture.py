@@ -149,10 +149,6 @@ class Epoch:
     threshold: int
     """From 0 to 2^64, which takes every document."""
 
-    def positions(self, keys: Keys) -> Keys:
-        """Positions of mixing keys, uint64[n]."""
-        return keys + np.uint64(self.shift)
-
     def ranges(self, bucket: int, of: int) -> list[Range]:
         """The mixing keys of one of `of` buckets, see `key_ranges`."""
         low, high = (self.threshold * edge // of for edge in (bucket, bucket + 1))

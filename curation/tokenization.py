@@ -35,7 +35,7 @@ PADDING = "<|padding|>"
 # The names under which published tokenizers have a token for padding.
 PADDING_NAMES = (PADDING, "<|pad|>", "<pad>", "[PAD]", "<|PAD|>", "<|finetune_right_pad_id|>")
 
-# Characters encoded at a time: bounds memory (some 300 bytes a character), and the n log n of
+# Characters encoded at a time: bounds memory (some 100 bytes a character), and the n log n of
 # one word in tokenizers that do not bound words.
 PIECE_CHARACTERS = 1 << 20
 # Pre-tokenizers that only cut; `Split` and `Punctuation` must also keep what they cut at.
@@ -194,9 +194,10 @@ def load_tokenizer(data: bytes, name: str, end_of_text: str, begin_of_text: str 
     """
     try:
         tokenizer = tokenizers.Tokenizer.from_str(data.decode())
-        config: dict[str, Any] = json.loads(data)
     except Exception as error:  # the library raises bare Exceptions
         raise UserError(f"{name}: not a tokenizer.json: {error}") from None
+    # Written anew, with the types and defaults that older files leave out.
+    config: dict[str, Any] = json.loads(tokenizer.to_str())
     if fault := _fault(config):
         raise UserError(
             f"{name}: {fault}. Use a byte-level BPE (such as those of GPT-2, Llama 3 or Qwen): "

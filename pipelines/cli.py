@@ -217,3 +217,7 @@ def _recipe_schema(_: argparse.Namespace) -> int:
 
     print(json.dumps(Recipe.model_json_schema(), indent=1))
     return 0
+
+
+if __name__ == "__main__":
+    main()

@@ -22,9 +22,9 @@ class Execute(beam.DoFn):
         yield execute(self.context, self.step, self.work, Task.from_json(element)).task
 
 
-def seeded(pipeline: beam.Pipeline, chunks: beam.PCollection, keys: Iterable[str], label: str) -> (
-    beam.PCollection
-):
+def seeded(
+    pipeline: beam.Pipeline, chunks: beam.PCollection, keys: Iterable[str], label: str
+) -> beam.PCollection:
     """Group packed chunks by key; every one of `keys` has a group, if only of nothing."""
     empty = pipeline | f"{label}: all keys" >> beam.Create(
         [(key, b"") for key in keys], reshuffle=False

@@ -47,7 +47,9 @@ def write(run: Folder, manifests: Mapping[str, Manifest]) -> None:
         stage: {
             "records": manifest.records,
             "kept": manifest.kept,
-            "rejected": dict(sorted(manifest.rejected.items(), key=lambda item: (-item[1], item[0]))),
+            "rejected": dict(
+                sorted(manifest.rejected.items(), key=lambda item: (-item[1], item[0]))
+            ),
         }
         for stage, manifest in manifests.items()
         if stage != "tokenizer"

@@ -127,6 +127,8 @@ def _locate(location: Path) -> tuple[Path, type[BaseModel] | None]:
         if isinstance(part, int):
             path.append(part)
             continue
+        if part == "[key]":  # what pydantic calls the key of a mapping
+            continue
         member = next((item for item in _models(Recipe) if item.__name__ == part), None)
         if member is not None or part == "str":
             model = member

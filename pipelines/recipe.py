@@ -17,6 +17,7 @@ from schemas.errors import UserError
 from schemas.recipe import EditStep, ModelFile, Recipe, RulesStep
 from schemas.rules import RuleTable
 
+SHOWN = 20  # differences that a message tells
 BUNDLED = importlib.resources.files("pipelines") / "recipes"
 
 
@@ -194,7 +195,9 @@ def with_models(recipe: Recipe, run: Folder) -> Recipe:
     Raises UserError if one is missing or has another checksum than the recipe says.
     """
     extract = recipe.extract.model_copy(
-        update={"language_model": _freeze("extract.language_model", recipe.extract.language_model, run)}
+        update={
+            "language_model": _freeze("extract.language_model", recipe.extract.language_model, run)
+        }
     )
     tokenizer = recipe.tokenizer
     if tokenizer.load is not None:
@@ -219,9 +222,24 @@ def _freeze(path: str, model: ModelFile, run: Folder) -> ModelFile:
         raise UserError(
             f"{path}.sha256: {model.file} has the checksum {sha256}, not {model.sha256}"
         )
-    name = f"{sha256[:16]}-{posixpath.basename(model.file)}"
-    (run / "models").create(name, data)
-    return model.model_copy(update={"sha256": sha256})
+    frozen = model.model_copy(update={"sha256": sha256})
+    run.create(model_name(frozen), data)
+    return frozen
+
+
+def _check_models(recipe: Recipe, run: Folder) -> None:
+    """Load the models once, so that a file that is none is found out before any work is done."""
+    from curation.tokenization import load_tokenizer
+
+    spec = recipe.tokenizer
+    if spec.load is not None:
+        data = run.read(model_name(spec.load))
+        load_tokenizer(data, spec.load.file, spec.end_of_text, spec.begin_of_text)
+
+
+def model_name(model: ModelFile) -> str:
+    """Where a run holds its copy of a frozen model file."""
+    return f"models/{str(model.sha256)[:16]}-{posixpath.basename(model.file)}"
 
 
 def to_yaml(recipe: Recipe) -> str:
@@ -241,20 +259,25 @@ def freeze(recipe: Recipe, run: Folder) -> Recipe:
         resolved = with_models(recipe, run)
         differing = differences(frozen, resolved)
         if differing:
-            lines = "\n".join(f"  {path}: {old} there, {new} now" for path, old, new in differing)
+            lines = "\n".join(
+                f"  {path}: {old} there, {new} now" for path, old, new in differing[:SHOWN]
+            )
+            if len(differing) > SHOWN:
+                lines += f"\n  and {len(differing) - SHOWN} more"
             raise UserError(
                 f"{run.url}: this run was begun with another recipe. What differs:\n{lines}\n"
                 f"Use another --output (with `--parent {run.url}` equal stages are taken over)"
             )
         return frozen
-    there = run.names() if run.local is None else [
-        item.name for item in run.local.iterdir() if not item.name.startswith(".")
-    ]
+    there = (
+        run.names()
+        if run.local is None
+        else [item.name for item in run.local.iterdir() if not item.name.startswith(".")]
+    )
     if there:
-        raise UserError(
-            f"{run.url}: is not empty and holds no run. Give --output a new folder"
-        )
+        raise UserError(f"{run.url}: is not empty and holds no run. Give --output a new folder")
     resolved = with_models(recipe, run)
+    _check_models(resolved, run)
     run.create("recipe.yaml", to_yaml(resolved).encode())
     return resolved
 
@@ -289,3 +312,8 @@ def differences(old: Recipe, new: Recipe) -> list[tuple[str, str, str]]:
         for path in dict.fromkeys([*left, *right])
         if left.get(path) != right.get(path)
     ]
+
+
+def describe() -> list[tuple[str, str]]:
+    """Name and description of each bundled recipe."""
+    return [(name, str(_read(name)[0].get("description", ""))) for name in names()]

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import ModuleType
+
 from pipelines import ledger
-from pipelines.recipe import freeze, thaw
 from pipelines.receipts import Task
+from pipelines.recipe import freeze, thaw
 from pipelines.runners import Engine
 from pipelines.splits import plan_splits
 from pipelines.stages import curate, deduplicate, extract, judge, mix, tokenize, tokenizer
@@ -43,9 +44,7 @@ STAGES = (
 )
 
 
-def run(
-    recipe: Recipe, output: str, engine: Engine, *, quiet: bool = False
-) -> dict[str, Manifest]:
+def run(recipe: Recipe, output: str, engine: Engine, *, quiet: bool = False) -> dict[str, Manifest]:
     """Run a resolved recipe into the folder `output`, or go on with a run that is there.
 
     Returns the manifests of all stages. Raises UserError for what the user can mend, JobFailed

@@ -77,9 +77,9 @@ def run_job(
                 job.join(0.05)
                 watch()
                 if died.is_set() or (pool is not None and _lost_worker(pool)):
-                    # Beam may still report the failure of the work itself: that says more
-                    job.join(2)
-                    if job.is_alive() or not failure:
+                    # a job that is at its end stops its workers, one that failed says more itself
+                    job.join(5)
+                    if job.is_alive():
                         raise JobFailed("a worker process died")
         except BaseException:
             _end_children()
@@ -89,7 +89,9 @@ def run_job(
 
 
 @contextmanager
-def _pipeline(engine: Engine, log: Path | None) -> Iterator[tuple[Any, subprocess.Popen[bytes]]]:
+def _pipeline(
+    engine: Engine, log: Path | None
+) -> Iterator[tuple[Any, subprocess.Popen[bytes] | None]]:
     """An empty pipeline on the engine, and the pool of its workers if it has one."""
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -115,48 +117,55 @@ def _pipeline(engine: Engine, log: Path | None) -> Iterator[tuple[Any, subproces
             "--runner prism: no `prism` in PATH: `make engines` installs it. Or name the file by "
             "the variable GRISTMILL_PRISM"
         )
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    # LOOPBACK would run the work in threads of this process
-    options = [
-        *common,
-        "--runner=PrismRunner",
-        f"--prism_location={binary}",
-        "--environment_type=EXTERNAL",
-        f"--environment_config=localhost:{port}",
-        "--job_server_timeout=60",
-    ]
+    # Beam's own PrismRunner installs signal handlers, which only a main thread can
+    job_port, pool_port = _free_port(), _free_port()
+    pool_command = "apache_beam.runners.worker.worker_pool_main"
     with Path(sink).open("ab") as output:
+        server = subprocess.Popen(  # noqa: S603
+            [binary, f"--job_port={job_port}", "--serve_http=false", "--log_kind=text"],
+            stdout=output,
+            stderr=output,
+        )
         pool = subprocess.Popen(  # noqa: S603
-            [
-                sys.executable,
-                "-m",
-                "apache_beam.runners.worker.worker_pool_main",
-                f"--service_port={port}",
-            ],
+            [sys.executable, "-m", pool_command, f"--service_port={pool_port}"],
             # the pool starts its workers as `python`
             env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
             stdout=output,
             stderr=output,
         )
+    options = [
+        *common,
+        "--runner=PortableRunner",
+        f"--job_endpoint=localhost:{job_port}",
+        # LOOPBACK would run the work in threads of this process
+        "--environment_type=EXTERNAL",
+        f"--environment_config=localhost:{pool_port}",
+    ]
     try:
-        _wait_for_port(port, pool)
+        _wait_for_port(job_port, server)
+        _wait_for_port(pool_port, pool)
         yield beam.Pipeline(options=PipelineOptions(options)), pool
     finally:
-        _end(pool.pid)
-        pool.wait()
+        for process in (pool, server):
+            _end(process.pid)
+            process.wait()
 
 
-def _wait_for_port(port: int, pool: subprocess.Popen[bytes]) -> None:
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
     for _ in range(300):
-        if pool.poll() is not None:
-            raise JobFailed("the pool of worker processes did not start")
+        if process.poll() is not None:
+            raise JobFailed("the engine or its pool of worker processes did not start")
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.1)
-    raise JobFailed("the pool of worker processes does not answer")
+    raise JobFailed("the engine or its pool of worker processes does not answer")
 
 
 def _lost_worker(pool: subprocess.Popen[bytes]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 from pipelines.receipts import Task
 from pipelines.store import Folder, etag
@@ -18,6 +19,11 @@ def plan_splits(recipe: Recipe) -> list[Task]:
     """
     from curation.readers.warc import check_warc, is_splittable
 
+    if not recipe.inputs:
+        raise UserError(
+            f"inputs: the recipe `{recipe.name}` names no input: add some to it, or give "
+            "--input SOURCE=PATH"
+        )
     tasks = []
     for index, item in enumerate(recipe.inputs):
         root = Folder(item.root)
@@ -53,7 +59,7 @@ def split_id(source: str, name: str, start: int, end: int) -> str:
     return hashlib.blake2b(data, digest_size=8).hexdigest()
 
 
-def _files(index: int, item: Input, root: Folder) -> list[tuple[str, dict[str, object]]]:
+def _files(index: int, item: Input, root: Folder) -> list[tuple[str, dict[str, Any]]]:
     """The input's files, sorted; each pattern must bring some."""
     where = f"inputs[{index}]"
     try:
@@ -62,7 +68,7 @@ def _files(index: int, item: Input, root: Folder) -> list[tuple[str, dict[str, o
         raise UserError(f"{where}.root: {item.root}: cannot be read: {error}") from None
     if not there:
         raise UserError(f"{where}.root: {item.root}: no such folder")
-    found: dict[str, dict[str, object]] = {}
+    found: dict[str, dict[str, Any]] = {}
     for number, pattern in enumerate(item.files):
         matches = root.glob(pattern)
         if not matches:

@@ -310,7 +310,9 @@ class Mill:
         """Check that every task has a receipt and that the ledger balances; write the manifest."""
         missing = sorted(set(keys) - receipt_keys(self.run, step))
         if missing:
-            raise JobFailed(f"{step}: the job ended, but these tasks have no receipt: {missing[:5]}")
+            raise JobFailed(
+                f"{step}: the job ended, but these tasks have no receipt: {missing[:5]}"
+            )
         header, *_ = self.run.read(f"{step}/plan.jsonl").decode().splitlines()
         receipts = [read_receipt(self.run, step, key) for key in keys]
         manifest = Manifest(
@@ -375,7 +377,9 @@ def report_failure(context: Context, step: str, task: str, error: Exception) -> 
     word = {
         "task": task,
         "user": isinstance(error, UserError),
-        "message": str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}",
+        "message": str(error)
+        if isinstance(error, UserError)
+        else f"{type(error).__name__}: {error}",
         "trace": "".join(traceback.format_exception(error)),
     }
     name = hashlib.blake2b(json.dumps(word).encode(), digest_size=8).hexdigest()

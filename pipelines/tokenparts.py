@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curation.mixture import Range, rows_between
-from pipelines.store import Folder
 from pipelines.steps import Context
+from pipelines.store import Folder
 
 FULL: Range = (0, 1 << 64)
 

@@ -130,9 +130,7 @@ class Judge(Contract):
             Discriminator(_member),
         ],
         ...,
-    ] = Field(
-        (), description="Rule tables and edits, in order."
-    )
+    ] = Field((), description="Rule tables and edits, in order.")
     exhaustive: bool = Field(
         True,
         description="Measure every signal and record all failing reasons. If false, stop at the "
@@ -146,7 +144,7 @@ class Near(Contract):
     bands: int = Field(14, ge=1, le=1000, description="Bands; a pair is a candidate if one agrees.")
     rows: int = Field(8, ge=1, le=1000, description="Hash values a band.")
     shingle_words: int = Field(5, ge=1, le=50, description="Words in a shingle.")
-    seed: int = Field(1, ge=0, description="Seed of the permutations.")
+    seed: int = Field(1, ge=0, lt=1 << 32, description="Seed of the permutations.")
     verify: Fraction = Field(
         0.7, description="Least Jaccard similarity, estimated by the signatures, of an edge."
     )

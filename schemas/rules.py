@@ -31,7 +31,7 @@ class Rule(Contract):
 class RuleTable(Contract):
     """A named table of rules with its source."""
 
-    name: Name
-    description: str = ""
+    name: Name = Field(description="What the table is called.")
+    description: str = Field("", description="One or two sentences for a reader.")
     source: str = Field("", description="Where the thresholds come from.")
-    rules: tuple[Rule, ...] = Field(min_length=1)
+    rules: tuple[Rule, ...] = Field(min_length=1, description="The rows, in order.")

@@ -62,12 +62,16 @@ class _Entry(BaseModel):
 
 
 class RowGroup(_Entry):
+    """A row group of a shard file, what a reader loads at once."""
+
     rows: int
     tokens: int = Field(description="Tokens that are not padding.")
     digest: str = Field(description="blake2b-128 of the logical column values.")
 
 
 class ShardFile(_Entry):
+    """A Parquet file of rows."""
+
     path: str = Field(description="Relative to the folder of the manifest.")
     rows: int
     tokens: int
@@ -77,6 +81,8 @@ class ShardFile(_Entry):
 
 
 class SourceCounts(_Entry):
+    """What a split holds of one source."""
+
     rows: int
     tokens: int
     documents: int = Field(description="Documents, each epoch of a document counted.")
@@ -84,6 +90,8 @@ class SourceCounts(_Entry):
 
 
 class Split(_Entry):
+    """The rows of training or of validation."""
+
     rows: int
     tokens: int
     padding: int = Field(description="Positions that hold no token.")
@@ -92,6 +100,8 @@ class Split(_Entry):
 
 
 class TokenizerEntry(_Entry):
+    """The tokenizer that made the ids."""
+
     path: str = Field(description="`tokenizer.json`, relative to the folder of the manifest.")
     sha256: str
     vocabulary: int = Field(description="Size of the embedding, a multiple of 128.")
@@ -101,6 +111,8 @@ class TokenizerEntry(_Entry):
 
 
 class ShardManifest(_Entry):
+    """All that a trainer must know of a run's shards; no need to look into a file."""
+
     version: Literal[1] = 1
     sequence_length: int
     token_type: TokenType

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.runs import mill
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 SAMPLE = REPOSITORY / "tests" / "data" / "sample"
 
@@ -22,3 +24,11 @@ def corpus() -> Path:
 def sample() -> Path:
     """The folder with the sample of real pages."""
     return SAMPLE
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of the demo recipe, made with one worker. Tests only read it."""
+    output = tmp_path_factory.mktemp("runs") / "finished"
+    mill(output)
+    return output

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fastwarc.stream_io import BrotliReader, ZstdReader
 
 _HEAD_END = re.compile(rb"\n\r*\n")
+_FOLD = re.compile(rb"\r*\n[ \t]+")
 _STATUS = re.compile(rb"HTTP/\d(?:\.\d)?[ \t]+(\d{3})(?!\d)")
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([^\"';\s,]+)", re.IGNORECASE)
 _CHUNK = re.compile(rb"[ \t]*([0-9a-fA-F]{1,8})[ \t]*(?:;[^\r\n]*)?\r?\n")
@@ -38,19 +39,10 @@ def parse_fields(head: bytes) -> dict[str, str]:
     Lines that are no fields are passed over, the first line too.
     """
     fields: dict[str, str] = {}
-    name = ""
-    for line in head.splitlines():
-        text = _text(line)
-        if line[:1] in (b" ", b"\t"):
-            if name:
-                fields[name] += " " + text.strip()
-            continue
-        before, colon, value = text.partition(":")
-        name = before.strip().lower()
-        if not colon or name in fields:
-            name = ""
-        else:
-            fields[name] = value.strip()
+    for line in _FOLD.sub(b" ", head).splitlines():
+        name, colon, value = _text(line).partition(":")
+        if colon:
+            fields.setdefault(name.strip().lower(), value.strip())
     return fields
 
 

@@ -17,21 +17,21 @@ those are never changes the answer.
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from curation.dedup import candidates, components, exact
 from curation.dedup.nodes import EDGE, LINK, NODE, Array, ids, nodes, pack, unpack
 from pipelines.jobs import seeded
-from pipelines.parts import read_part, read_table
+from pipelines.parts import read_table
 from pipelines.receipts import Attempt, PartFile, Receipt, Task, has_receipt
 from pipelines.steps import Context, Manifest, Mill, fingerprint, report_failure
-from schemas.recipe import Recipe
+from schemas.recipe import Near, Recipe
 from schemas.tables import DROP
 from schemas.tables import EDGE as EDGE_TABLE
 
@@ -75,8 +75,8 @@ def run(mill: Mill, step: str, mark: str) -> Manifest:
     if mill.context.recipe.deduplicate.exact:
         edges.append(stage.exact())
         stage.exact_drops(edges[0])
-    if mill.context.recipe.deduplicate.near is not None:
-        edges.append(stage.near())
+    if (near := mill.context.recipe.deduplicate.near) is not None:
+        edges.append(stage.near(near))
     return stage.drops(stage.labels(edges))
 
 
@@ -138,22 +138,20 @@ class Steps:
         rows = self.context.manifest(edges).kept
         self.mill.jobs(step, [tasks], build, small=self._small(rows))
 
-    def near(self) -> str:
+    def near(self, near: Near) -> str:
         """Verified edges between near duplicates."""
-        near = self.context.recipe.deduplicate.near
-        assert near is not None
         step, tasks = self._plan("near", self._ranges(self.documents, KEY.itemsize, near.bands))
 
         def build(pipeline: beam.Pipeline, waiting: Sequence[Task]) -> None:
-            keys = self._over_parts(pipeline) | beam.ParDo(BandChunks(self.context, waiting))
+            keys = self._over_parts(pipeline) | beam.ParDo(BandChunks(self.context, near, waiting))
             members = (
                 seeded(pipeline, keys, _keys(waiting), "keys")
-                | beam.ParDo(Candidates(self.context, step, waiting))
+                | beam.ParDo(Candidates(near, waiting))
                 | "requests by part" >> beam.GroupByKey()
-                | beam.ParDo(FetchSignatures(self.context, waiting))
+                | beam.ParDo(FetchSignatures(self.context, near, waiting))
             )
             _ = seeded(pipeline, members, _keys(waiting), "members") | beam.ParDo(
-                CommitNear(self.context, step)
+                CommitNear(self.context, step, near)
             )
 
         # at worst every document shares its key with another, and its signature crosses too
@@ -322,14 +320,13 @@ class DigestChunks(beam.DoFn):
 class BandChunks(beam.DoFn):
     """Part -> (band and range, packed KEY rows)."""
 
-    def __init__(self, context: Context, tasks: Sequence[Task]) -> None:
+    def __init__(self, context: Context, near: Near, tasks: Sequence[Task]) -> None:
         """`tasks`: the bands and ranges that are wanted."""
-        self.context, self.tasks = context, tasks
+        self.context, self.near, self.tasks = context, near, tasks
 
     def process(self, element: int) -> Iterator[tuple[str, bytes]]:
         """`element` is the index of a part."""
-        near = self.context.recipe.deduplicate.near
-        assert near is not None
+        near = self.near
         bands = sorted({int(task.spec["band"]) for task in self.tasks})
         columns = sorted({*bands, *((band + 1) % near.bands for band in bands)})
         names = [f"band_{band:04d}" for band in columns]
@@ -355,18 +352,16 @@ class BandChunks(beam.DoFn):
 class Candidates(beam.DoFn):
     """(Band and range, packed keys) -> (part, packed REQUEST rows): who shares a bucket."""
 
-    def __init__(self, context: Context, step: str, tasks: Sequence[Task]) -> None:
+    def __init__(self, near: Near, tasks: Sequence[Task]) -> None:
         """`tasks`: the targets, which requests name by their place among them."""
-        self.context, self.step = context, step
+        self.near = near
         self.number = {task.key: index for index, task in enumerate(tasks)}
 
     def process(self, element: tuple[str, Iterable[bytes]]) -> Iterator[tuple[int, bytes]]:
         """`element` is a group of chunks."""
         target, chunks = element
-        near = self.context.recipe.deduplicate.near
-        assert near is not None
         rows = _chunks(chunks, KEY)
-        bucket, divided = candidates.buckets(rows["key"], rows["next"], near.max_bucket)
+        bucket, divided = candidates.buckets(rows["key"], rows["next"], self.near.max_bucket)
         shared = bucket >= 0
         requests = np.empty(int(shared.sum()), REQUEST)
         requests["target"] = self.number[target]
@@ -382,20 +377,18 @@ class Candidates(beam.DoFn):
 class FetchSignatures(beam.DoFn):
     """(Part, packed requests) -> (band and range, packed members with their signatures)."""
 
-    def __init__(self, context: Context, tasks: Sequence[Task]) -> None:
+    def __init__(self, context: Context, near: Near, tasks: Sequence[Task]) -> None:
         """`tasks`: the targets."""
-        self.context, self.keys = context, _keys(tasks)
+        self.context, self.near, self.keys = context, near, _keys(tasks)
 
     def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[tuple[str, bytes]]:
         """`element` is a group of chunks."""
         part, chunks = element
-        near = self.context.recipe.deduplicate.near
-        assert near is not None
         requests = _chunks(chunks, REQUEST)
         # one read of the column, however many bands ask for a document
         wanted, place = np.unique(requests["row"], return_inverse=True)
         table = _signature_rows(self.context, part, ("signature",)).take(wanted)
-        permutations = near.bands * near.rows
+        permutations = self.near.bands * self.near.rows
         signatures = np.concatenate(
             [chunk.flatten().to_numpy() for chunk in table["signature"].chunks]
         ).reshape(-1, permutations)
@@ -448,7 +441,7 @@ class LeafChunks(beam.DoFn):
                 yield self.keys[int(part)], pack(links[links["b"]["part"] == part])
 
 
-class Commit(beam.DoFn):
+class Commit(beam.DoFn, abc.ABC):
     """A group of packed chunks -> the files and the receipt of one task."""
 
     dtype: np.dtype[Any] = LINK
@@ -469,9 +462,9 @@ class Commit(beam.DoFn):
                 raise
         yield key
 
+    @abc.abstractmethod
     def commit(self, attempt: Attempt, rows: Array) -> None:
         """Write the task's files and its receipt; `rows` are in no order."""
-        raise AssertionError("a subclass says what is written")
 
 
 def _commit_edges(attempt: Attempt, edges: Array, counts: dict[str, int]) -> Receipt:
@@ -493,17 +486,19 @@ class CommitExact(Commit):
 class CommitNear(Commit):
     """Verified edges of one range of a band."""
 
+    def __init__(self, context: Context, step: str, near: Near) -> None:
+        """`near`: the recipe's."""
+        super().__init__(context, step)
+        self.near = near
+
     @property
     def dtype(self) -> np.dtype[Any]:  # type: ignore[override]
         """Members with signatures of the recipe's length."""
-        near = self.context.recipe.deduplicate.near
-        assert near is not None
-        return _member(near.bands * near.rows)
+        return _member(self.near.bands * self.near.rows)
 
     def commit(self, attempt: Attempt, rows: Array) -> None:
         """`rows`: members."""
-        near = self.context.recipe.deduplicate.near
-        assert near is not None
+        near = self.near
         request = rows["request"]
         edges, counts = candidates.stars(
             request["bucket"].astype(np.int64),
@@ -513,7 +508,9 @@ class CommitNear(Commit):
             near.rounds,
         )
         divided = int(request["divided"].max(initial=0))
-        _commit_edges(attempt, edges, {**counts._asdict(), "members": len(rows), "divided": divided})
+        _commit_edges(
+            attempt, edges, {**counts._asdict(), "members": len(rows), "divided": divided}
+        )
 
 
 class CommitStars(Commit):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from curation.judgement import Chain
 
 VERSION = 1
-LIBRARIES = ("spacy",)
+LIBRARIES = ("datasketch", "numpy", "spacy")
 
 MICRO_BATCH = 256
 
@@ -36,6 +37,7 @@ def relevant(recipe: Recipe) -> Any:
         recipe.deduplicate.scope,
         _signing(recipe),
         _chain(recipe).versions,
+        unicodedata.unidata_version,
     ]
 
 
@@ -100,7 +102,9 @@ def judge_parts(context: Context, step: str, task: Task) -> Receipt:
         edits = attempt.writer("edits", EDIT)
         signatures = attempt.writer(
             "signatures",
-            signature_schema(near.bands * near.rows, near.bands) if near else signature_schema(0, 0),
+            signature_schema(near.bands * near.rows, near.bands)
+            if near
+            else signature_schema(0, 0),
             dictionary=("scope",),
         )
         for key in task.spec["parts"]:
@@ -148,13 +152,17 @@ def _signatures(recipe: Recipe, rows: list[dict[str, Any]], schema: pa.Schema) -
     scopes = ["" if scope == "global" else row[scope] for row in rows]
     sizes = np.array([len(row["text"].encode()) for row in rows], np.uint64)
     seconds = np.array(
-        [-1 if row["crawled"] is None else int(row["crawled"].timestamp()) for row in rows], np.int64
+        [-1 if row["crawled"] is None else int(row["crawled"].timestamp()) for row in rows],
+        np.int64,
     )
     columns: dict[str, Any] = {
         "id": pa.array([row["id"] for row in rows], pa.binary(16)),
         "scope": pa.array(scopes, pa.string()),
         "preference": pa.array(preference(recipe.deduplicate.keep, sizes, seconds)),
-        "digest": pa.array([digest(row["text"], scope) for row, scope in zip(rows, scopes, strict=True)], pa.binary(16)),
+        "digest": pa.array(
+            [digest(row["text"], scope) for row, scope in zip(rows, scopes, strict=True)],
+            pa.binary(16),
+        ),
     }
     if near is not None:
         signed, mask = _signer(near).sign([row["text"] for row in rows])

@@ -149,7 +149,9 @@ def make_plan(context: Context, step: str, task: Task) -> Receipt:
         chosen = full_epochs(recipe.seed, source, full)
         if rest:
             chosen.append(
-                _partial(recipe.seed, source, full, rest, left[source], files, entry["validation_limit"])
+                _partial(
+                    recipe.seed, source, full, rest, left[source], files, entry["validation_limit"]
+                )
             )
         entry["wanted"] = wanted[source]
         entry["epochs"] = [[epoch.number, epoch.shift, epoch.threshold] for epoch in chosen]
@@ -215,7 +217,7 @@ def _merge_tasks(context: Context, level: int) -> list[Task]:
     by_range: dict[Range, list[int]] = {}
     for index, item in enumerate(_files(context, level)):
         by_range.setdefault(item.keys, []).append(index)
-    tasks = []
+    tasks: list[Task] = []
     for (low, high), indices in sorted(by_range.items()):
         for group in range(0, len(indices), FAN_IN):
             for piece in range(FAN_IN):
@@ -264,10 +266,10 @@ def write_bucket(context: Context, step: str, task: Task) -> Receipt:
             found, numbers = _bucket(files, plan, source, task.spec["bucket"], task.spec["of"])
         else:
             found, numbers = _validation(files, plan, source)
-        table, counts = _pack(recipe, tokens, found, numbers, source, names)
+        table, held = _pack(recipe, tokens, found, numbers, source, names)
         rows.append(table)
-        sources[source] = counts
-        totals.update(counts)
+        sources[source] = held
+        totals.update(held)
     split = "train" if "bucket" in task.spec else "validation"
     table = pa.concat_tables(rows)
     if split == "train":
@@ -278,8 +280,14 @@ def write_bucket(context: Context, step: str, task: Task) -> Receipt:
         )
         table = table.take(pa.array(order))
     table = table.combine_chunks()
+    size = row_group_rows(recipe.mix.sequence_length)
+    counts: dict[str, Any] = {
+        "split": split,
+        "sources": sources,
+        "row_groups": [_row_group(table.slice(i, size)) for i in range(0, table.num_rows, size)],
+        "layout": logical_digest(table.drop_columns(["input_ids"])),
+    }
     with Attempt(context.run, step, task.key) as attempt:
-        size = row_group_rows(recipe.mix.sequence_length)
         if table.num_rows:
             writer = attempt.writer(
                 "rows",
@@ -289,12 +297,6 @@ def write_bucket(context: Context, step: str, task: Task) -> Receipt:
                 dictionary=_DICTIONARY,
             )
             writer.write(table)
-        counts = {
-            "split": split,
-            "sources": sources,
-            "row_groups": [_row_group(table.slice(i, size)) for i in range(0, table.num_rows, size)],
-            "layout": logical_digest(table.drop_columns(["input_ids"])),
-        }
         return attempt.commit(totals["documents"], totals["documents"], counts=counts)
 
 
@@ -305,7 +307,9 @@ def _bucket(
     limit = int(plan["sources"][source]["validation_limit"])
     found, numbers = [], []
     for epoch in _epochs(plan, source):
-        for table in read_rows(files, source, epoch.ranges(bucket, of), ("id", "holdout", "tokens")):
+        for table in read_rows(
+            files, source, epoch.ranges(bucket, of), ("id", "holdout", "tokens")
+        ):
             found.append(table.filter(pa.array(~_below(table["holdout"].to_numpy(), limit))))
             numbers.append(epoch.number)
     return found, numbers
@@ -395,7 +399,7 @@ def write_manifest(context: Context, step: str, task: Task) -> Receipt:
             padding=tokens.padding,
         ),
         layout_digest=fingerprint(length, [receipt.counts["layout"] for receipt in receipts]),
-        splits=splits,  # type: ignore[arg-type]
+        splits=splits,
     )
     ledger = _ledger(plan, receipts, splits)
     total = Counter[str]()
@@ -415,22 +419,22 @@ def write_manifest(context: Context, step: str, task: Task) -> Receipt:
 def _split(receipts: Sequence[Receipt], name: str, length: int) -> Split:
     own = [receipt for receipt in receipts if receipt.counts["split"] == name]
     sources: dict[str, Counter[str]] = {}
-    files = []
+    files: list[ShardFile] = []
     for receipt in own:
         for source, counts in receipt.counts["sources"].items():
             sources.setdefault(source, Counter()).update(counts)
         groups = tuple(RowGroup(**item) for item in receipt.counts["row_groups"])
-        for item in receipt.files:
-            files.append(
-                ShardFile(
-                    path=item.path.removeprefix("shards/"),
-                    rows=item.rows,
-                    tokens=sum(group.tokens for group in groups),
-                    size=item.size,
-                    sha256=item.sha256,
-                    row_groups=groups,
-                )
+        files += [
+            ShardFile(
+                path=item.path.removeprefix("shards/"),
+                rows=item.rows,
+                tokens=sum(group.tokens for group in groups),
+                size=item.size,
+                sha256=item.sha256,
+                row_groups=groups,
             )
+            for item in receipt.files
+        ]
     rows, tokens = sum(file.rows for file in files), sum(file.tokens for file in files)
     return Split(
         rows=rows,

@@ -79,19 +79,20 @@ def make_tokenizer(context: Context, step: str, task: Task) -> Receipt:
         )
         for source, histogram in by_holdout.items()
     }
+    sampled = dict.fromkeys(reserve, 0)
     if spec.load is not None:
         data = context.model(str(spec.load.sha256)).read_bytes()
-        name, sampled = spec.load.file, dict.fromkeys(reserve, 0)
-    else:
-        assert spec.train is not None
+        name = spec.load.file
+    elif spec.train is not None:
         totals = {source: histogram.total for source, histogram in by_holdout.items()}
         wanted = shares(spec.train.sample_bytes, totals, recipe.mix.weights)
         by_sample = histograms(context, "curate", "sample")
         limits = {source: sample_threshold(by_sample[source], wanted[source]) for source in wanted}
-        sampled = dict.fromkeys(reserve, 0)
         texts = _sample(context, limits, reserve, sampled)
         data = train_tokenizer(texts, spec.train, spec.end_of_text, spec.begin_of_text)
         name = FILE
+    else:
+        raise AssertionError("the recipe model asks for one of the two")
     tokens = load_tokenizer(data, name, spec.end_of_text, spec.begin_of_text)
     with Attempt(context.run, step, task.key) as attempt:
         attempt.add("tokenizer", FILE, data)

@@ -4,7 +4,7 @@ import random
 import numpy as np
 import pytest
 
-from curation.keys import document_id, key64, key64_many
+from curation.keys import Part, document_id, key64, key64_many
 
 
 def test_known_values() -> None:
@@ -37,12 +37,12 @@ def test_many_agrees_with_one() -> None:
 
 
 def test_encoding_is_unambiguous() -> None:
-    lists = [
-        ("p", "ab", "c"), ("p", "a", "bc"), ("p", "abc"), ("pa", "bc"), ("p", "abc", ""),
-        ("p", b"abc"), ("p", 1), ("p", "1"), ("p", b"\x01"), ("p", -1), ("p", 255), ("p", 256),
-        ("p", 1 << 64), ("p", 0), ("p", ""), ("p", b""), ("p",),
+    lists: list[tuple[str, list[Part]]] = [
+        ("pa", ["bc"]), ("p", ["a", "bc"]), ("p", ["ab", "c"]), ("p", ["abc"]), ("p", ["abc", ""]),
+        ("p", [b"abc"]), ("p", [1]), ("p", ["1"]), ("p", [b"\1"]), ("p", [-1]), ("p", [255]),
+        ("p", [256]), ("p", [1 << 64]), ("p", [0]), ("p", [""]), ("p", [b""]), ("p", []),
     ]  # fmt: skip
-    keys = {key64(seed, *parts) for seed in (0, 1, 1 << 70) for parts in lists}
+    keys = {key64(seed, purpose, *parts) for seed in (0, 1, 1 << 70) for purpose, parts in lists}
     assert len(keys) == 3 * len(lists)
 
 

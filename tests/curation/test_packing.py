@@ -98,7 +98,8 @@ def test_like_the_obvious(seed: int) -> None:
 
 
 def test_no_documents_and_no_tokens() -> None:
-    for documents in ([], [[]], [[], []]):
+    cases: list[list[list[int]]] = [[], [[]], [[], []]]
+    for documents in cases:
         table = pack_lists(documents, 8, byte_lengths())
         assert table.num_rows == 0
         assert table.schema == shard_schema(8, VOCABULARY)

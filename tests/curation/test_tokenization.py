@@ -192,7 +192,7 @@ def test_bytes_are_exact(tokens: Tokens) -> None:
     decoder = {letter: byte for byte, letter in enumerate(byte_alphabet())}
     for text, ids in zip(texts, documents(tokens, texts), strict=True):
         parts = [
-            bytes(decoder[letter] for letter in tokens.tokenizer.id_to_token(number))
+            bytes(decoder[letter] for letter in tokens.tokenizer.id_to_token(number) or "")
             for number in ids[1:-1]
         ]
         assert b"".join(parts) == text.encode()
@@ -295,6 +295,17 @@ def test_foreign_tokenizer() -> None:
     assert (encoded.tokens == 0).sum() == len(texts)
     assert 600 in encoded.tokens
     assert 601 in encoded.tokens
+
+
+def test_older_files_leave_out_types() -> None:
+    config = json.loads(foreign().to_str())
+    del config["model"]["type"], config["model"]["ignore_merges"], config["model"]["byte_fallback"]
+    del config["pre_tokenizer"]["use_regex"]
+    config["model"]["merges"] = [" ".join(pair) for pair in config["model"]["merges"]]
+    config["model"]["continuing_subword_prefix"] = ""
+    old = load_tokenizer(json.dumps(config).encode(), "gpt2.json", "<|endoftext|>", None)
+    new = load(foreign())
+    assert old.encode(SENTENCES).tokens.tolist() == new.encode(SENTENCES).tokens.tolist()
 
 
 def test_padding_token_is_found() -> None:

@@ -10,7 +10,13 @@ from schemas.shard import shard_schema
 from schemas.tables import VERDICT
 
 ROWS = [
-    {"id": bytes([i]) * 16, "source": "web", "url": f"u{i}", "kept": i % 3 == 0, "reasons": ["x"] * i}
+    {
+        "id": bytes([i]) * 16,
+        "source": "web",
+        "url": f"u{i}",
+        "kept": i % 3 == 0,
+        "reasons": ["x"] * i,
+    }
     for i in range(10)
 ]
 TABLE = pa.Table.from_pylist(ROWS, VERDICT)
@@ -29,7 +35,11 @@ def test_digest_is_of_values_not_of_chunks_offsets_or_encodings() -> None:
 @pytest.mark.parametrize("column", TABLE.column_names)
 def test_digest_changes_with_any_value(column: str) -> None:
     changed = {
-        "id": b"\xff" * 16, "source": "wec", "url": "", "kept": True, "reasons": ["x", "", "x", "xx"]
+        "id": b"\xff" * 16,
+        "source": "wec",
+        "url": "",
+        "kept": True,
+        "reasons": ["x", "", "x", "xx"],
     }
     rows = [dict(row) for row in ROWS]
     rows[4][column] = changed[column]
@@ -40,7 +50,9 @@ def test_digest_tells_null_from_empty_and_where_strings_end() -> None:
     def digest(values: list[str | None]) -> str:
         return logical_digest(pa.table({"x": pa.array(values, pa.string())}))
 
-    assert len({digest(["", "a"]), digest([None, "a"]), digest(["a", ""]), digest(["a", None])}) == 4
+    assert (
+        len({digest(["", "a"]), digest([None, "a"]), digest(["a", ""]), digest(["a", None])}) == 4
+    )
 
 
 def test_digest_of_shard_rows_survives_a_slice() -> None:

@@ -8,12 +8,12 @@ import sysconfig
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from pydoc_data.topics import topics
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydoc_data.topics import topics
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from schemas.shard import shard_schema, token_type
@@ -29,7 +29,15 @@ def texts() -> dict[str, list[str]]:
     packages = ("json", "email", "asyncio")
     files = [path for name in packages for path in sorted((library / name).glob("*.py"))]
     code = [path.read_text("utf-8") for path in files]
-    return {"code": list(filter(None, code)), "docs": [topics[name] for name in sorted(topics)]}
+    # Topics whole, and as paragraphs, so that some rows hold several documents.
+    names = sorted(topics)
+    whole, apart = names[::2], names[1::2]
+    paragraphs = [part for name in apart for part in topics[name].split("\n\n") if part]
+    return {
+        "code": list(filter(None, code)),
+        "docs": [topics[name] for name in whole],
+        "paragraphs": paragraphs,
+    }
 
 
 def train_tokenizer(documents: Iterable[str]) -> Tokenizer:
@@ -87,7 +95,9 @@ def pack(source: str, documents: list[str], tokenizer: Tokenizer) -> list[Row]:
     return rows
 
 
-def write_split(folder: Path, split: str, rows: list[Row], files: int, padding: int) -> dict[str, Any]:
+def write_split(
+    folder: Path, split: str, rows: list[Row], files: int, padding: int
+) -> dict[str, Any]:
     """Write rows to some files of small row groups; returns the manifest's entry."""
     schema = shard_schema(LENGTH, VOCABULARY)
     entries = []
@@ -138,7 +148,9 @@ def write_split(folder: Path, split: str, rows: list[Row], files: int, padding: 
                 "documents": len(
                     {s["document_id"] for row in rows if row.source == name for s in row.segments}
                 ),
-                "bytes": sum(s["bytes"] for row in rows if row.source == name for s in row.segments),
+                "bytes": sum(
+                    s["bytes"] for row in rows if row.source == name for s in row.segments
+                ),
             }
             for name in sources
         },

@@ -15,7 +15,8 @@ from schemas.recipe import Near
 pytestmark = pytest.mark.corpus
 
 NEAR = Near()
-# Draws of the permutations that the recall is the mean of.
+# Seeds, and draws of the permutations from each, that the recall is the mean of.
+SEEDS = (101, 102)
 DRAWS = 70
 
 
@@ -55,25 +56,32 @@ def test_our_shingles_are_much_like_the_published_ones(pairs):
 
 
 def test_candidate_recall_is_that_of_the_formula(texts, pairs):
-    signer = Signer(Near(bands=NEAR.bands * DRAWS, rows=NEAR.rows, seed=11))
-    involved = sorted({row for a, b, *_ in pairs for row in (a, b)})
+    # Above .9 all are found, which `test_verified_clusters` sees.
+    some = [pair for pair in pairs if pair[3] < 0.9]
+    involved = sorted({row for a, b, *_ in some for row in (a, b)})
     position = {row: index for index, row in enumerate(involved)}
     names = list(texts)
-    signatures, _ = signer.sign([texts[names[row]] for row in involved])
-    keys = band_keys(signatures, NEAR.bands * DRAWS, NEAR.rows)
-    a = np.array([position[a] for a, *_ in pairs])
-    b = np.array([position[b] for _, b, *_ in pairs])
-    true = np.array([own for *_, own in pairs])
-    agree = (keys[a] == keys[b]).reshape(len(pairs), DRAWS, NEAR.bands)
-    found = agree.any(axis=2).mean(axis=1)
+    a = np.array([position[a] for a, *_ in some])
+    b = np.array([position[b] for _, b, *_ in some])
+    true = np.array([own for *_, own in some])
+    agree = []
+    for seed in SEEDS:
+        # A signature that holds the bands of many draws at once.
+        signer = Signer(Near(bands=NEAR.bands * DRAWS, rows=NEAR.rows, seed=seed))
+        signatures, _ = signer.sign([texts[names[row]] for row in involved])
+        keys = band_keys(signatures, NEAR.bands * DRAWS, NEAR.rows)
+        agree.append((keys[a] == keys[b]).reshape(len(some), DRAWS, NEAR.bands))
+    found = np.concatenate(agree, axis=1).any(axis=2)
     expected = 1 - (1 - true**NEAR.rows) ** NEAR.bands
-    for low, high in ((0.3, 0.5), (0.5, 0.6), (0.6, 0.7), (0.7, 0.8), (0.8, 0.9), (0.9, 1.01)):
+    for low, high in ((0.3, 0.5), (0.5, 0.6), (0.6, 0.7), (0.7, 0.8), (0.8, 0.9), (0.3, 0.9)):
         within = (true >= low) & (true < high)
-        assert within.sum() >= 30
-        print(low, int(within.sum()), found[within].mean(), expected[within].mean())
-        assert abs(found[within].mean() - expected[within].mean()) < 0.02
-    band_rate = agree.mean(axis=(1, 2))
-    assert abs(band_rate - true**NEAR.rows).mean() < 0.015
+        assert within.sum() >= 50
+        by_draw = found[within].mean(axis=0)
+        error = by_draw.std() / len(by_draw) ** 0.5
+        # Pairs of one cluster are found or missed together, so draws differ by much.
+        assert error < 0.015
+        assert abs(by_draw.mean() - expected[within].mean()) < 3 * error
+    assert abs(found.mean() - expected.mean()) < 0.01
 
 
 def test_verified_clusters(texts, pairs):
@@ -104,7 +112,7 @@ def test_verified_clusters(texts, pairs):
         for link in connected(np.concatenate(links))
     }
     joined = 0
-    for (a, b), _ in true.items():
+    for a, b in true:
         candidate = (keys[a] == keys[b]).any()
         if candidate and similarity(signatures[a], signatures[b]) >= NEAR.verify:
             joined += 1

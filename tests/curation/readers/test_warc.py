@@ -99,7 +99,7 @@ def test_agrees_with_fastwarc(files):
 def test_fields_of_a_response(files):
     url = "https://www.nsf.gov/science-matters/climate-change-problem-solvers-startups-solutions"
     items = [item for data in files.values() for item in read(data)]
-    (record,) = [item for item in items if item.url == url and item.kind == "response"]
+    (record,) = [item for item in items if item.kind == "response" and item.url == url]
     assert record.status == 200
     assert record.content_type == "text/html"
     assert record.charset == "UTF-8"

@@ -1,0 +1,149 @@
+"""Bytes of a page to text: as browsers do it, and noticing a declaration that is wrong.
+
+The order is that of the HTML standard (WHATWG, 13.2.3.2): byte order mark, HTTP header, `meta` in
+the first 1,024 bytes, detection. Unlike a browser, a declaration is checked against the bytes.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+from charset_normalizer import from_bytes
+
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_HIGH = bytes(range(0x80, 0x100))
+_PRESCAN = 1024  # bytes, of the HTML standard
+_DETECT = 1 << 14  # bytes of text without markup that a detection looks at
+# A declared multi-byte charset may still be broken in places: undecodable bytes a byte not ASCII.
+_BROKEN_SHARE = 0.05
+# Control and replacement characters a character, above which a page is no text.
+_BINARY_SHARE = 0.05
+
+# What a label means on the web (WHATWG Encoding Standard) where Python's codec is narrower.
+_WEB_CODECS = {
+    "ascii": "cp1252",
+    "iso8859-1": "cp1252",
+    "iso8859-9": "cp1254",
+    "iso8859-11": "cp874",
+    "tis-620": "cp874",
+    "euc_kr": "cp949",
+    "johab": "cp949",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "hz": "gb18030",
+    "big5": "big5hkscs",
+    "shift_jis": "cp932",
+    "utf-16": "utf-16-le",
+    "utf-7": "cp1252",
+}
+_ALIASES = {
+    "x-sjis": "cp932",
+    "windows-31j": "cp932",
+    "x-euc-jp": "euc_jp",
+    "ks_c_5601-1987": "cp949",
+    "ks_c_5601-1989": "cp949",
+    "windows-949": "cp949",
+    "windows-874": "cp874",
+    "iso-8859-8-i": "iso8859-8",
+    "iso-8859-8-e": "iso8859-8",
+    "x-gbk": "gb18030",
+    "x-x-big5": "big5hkscs",
+    "x-mac-cyrillic": "mac_cyrillic",
+    "macintosh": "mac_roman",
+    "x-mac-roman": "mac_roman",
+    "unicode": "utf-16-le",
+    "unicode-1-1-utf-8": "utf-8",
+    "x-cp1250": "cp1250",
+    "x-cp1251": "cp1251",
+    "x-cp1252": "cp1252",
+}
+
+# What a page without any declaration may be in, more common ones first.
+_LEGACY = [
+    *("cp1252", "cp1251", "gb18030", "cp932", "euc_jp", "cp949", "big5", "cp1250", "cp1254"),
+    *("cp1256", "cp1253", "cp1255", "cp1257", "cp874", "koi8_r", "iso8859_2", "iso8859_5"),
+]
+
+_META = re.compile(rb"<meta\b[^>]*?\bcharset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]+)", re.IGNORECASE)
+_XML = re.compile(rb"\s*<\?xml\b[^>]{0,200}?\bencoding\s*=\s*[\"']([A-Za-z0-9_.:-]+)")
+_COMMENT = re.compile(rb"<!--.*?(?:-->|\Z)", re.DOTALL)
+_MARKUP = re.compile(rb"<(?:script|style)\b[^<]*|<[^<>]*>|[\x00-\x7f]{200,}")
+_CONTROLS = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x9f\ufffd]")
+
+
+class UndecodableError(Exception):
+    """Bytes that are no text in any charset that was declared or found."""
+
+
+def decode(payload: bytes, http_charset: str | None) -> tuple[str, str]:
+    """Decode a page; its text and the name of the codec that was used.
+
+    Bytes that do not fit the charset become U+FFFD. Raises UndecodableError if what comes out is
+    mostly no text.
+    """
+    text, charset = _decode(payload, http_charset)
+    if len(_CONTROLS.findall(text)) > _BINARY_SHARE * len(text):
+        raise UndecodableError(charset)
+    return text, charset
+
+
+def _decode(payload: bytes, http_charset: str | None) -> tuple[str, str]:
+    for mark, charset in _BOMS:
+        if payload.startswith(mark):
+            return payload[len(mark) :].decode(charset, "replace"), charset
+    declared = [
+        codec for label in (http_charset, meta_charset(payload)) if (codec := codec_of(label))
+    ]
+    # Escapes of seven bits look like ASCII.
+    if declared and declared[0].startswith("iso2022") and b"\x1b" in payload:
+        return payload.decode(declared[0], "replace"), declared[0]
+    try:
+        # Other text is not valid UTF-8 by chance, whatever is declared.
+        return payload.decode("utf-8"), "utf-8"
+    except UnicodeDecodeError:
+        pass
+    high = len(payload) - len(payload.translate(None, _HIGH))
+    for charset in (*declared, "utf-8"):
+        text = payload.decode(charset, "replace")
+        if text.count("\ufffd") <= _BROKEN_SHARE * high:
+            return text, charset
+    charset = _detect(payload) or (declared[0] if declared else "cp1252")
+    return payload.decode(charset, "replace"), charset
+
+
+def codec_of(label: str | None) -> str | None:
+    """Python's codec for a charset's label on the web; None if there is none."""
+    name = (label or "").strip().strip("\"'").lower()
+    try:
+        codec = codecs.lookup(_ALIASES.get(name, name))
+    except (LookupError, ValueError):
+        return None
+    if not codec._is_text_encoding or codec.name in ("idna", "punycode", "unicode_escape"):
+        return None
+    return _WEB_CODECS.get(codec.name, codec.name)
+
+
+def meta_charset(payload: bytes) -> str | None:
+    """The label that the beginning of a page declares in a `meta` element or an XML declaration.
+
+    Such a declaration can be read, so UTF-16 is not what it is in: it then means UTF-8.
+    """
+    start = payload[:_PRESCAN]
+    found = _XML.match(start) or _META.search(_COMMENT.sub(b"", start))
+    if not found:
+        return None
+    label = found[1].decode("ascii")
+    return "utf-8" if label.lower().startswith("utf-16") else label
+
+
+def _detect(payload: bytes) -> str | None:
+    """The charset that the text between the tags seems to be in."""
+    words = _MARKUP.sub(b" ", payload[: _DETECT * 16]).split()
+    text = b" ".join(words)[:_DETECT].rpartition(b" ")[0]
+    best = from_bytes(text, cp_isolation=_LEGACY).best()
+    return best.encoding if best and best.encoding in _LEGACY else None

@@ -1,0 +1,45 @@
+"""FineWeb's own measures.
+
+Penedo et al. 2024, https://arxiv.org/abs/2406.17557, section 3.6, as datatrove 0.10.1 computes
+them (`fineweb_quality_filter.py`).
+"""
+
+from __future__ import annotations
+
+from curation.measures.characters import TERMINAL_PUNCTUATION
+from curation.measures.signals import Measure, ratio
+from curation.measures.view import View
+
+SHORT_LINE = 30
+
+
+def fineweb(view: View) -> dict[str, float]:
+    r"""datatrove's `FineWebQualityFilter`, every value it compares.
+
+    `lines`: lines between `\n` that are not blank; of these `line_punct_ratio` is the share that
+    ends in terminal punctuation (of any script; no quotes, no `;` or `:`; a blank at the end
+    counts as an end), `short_line_ratio` the share of at most 30 characters.
+    `char_dup_ratio`: characters of copies of earlier lines by the characters that are not `\n`.
+    `list_ratio`: `\n` by words (`View.tokens`).
+    """
+    text = view.text
+    lines = [line for line in text.split("\n") if line and not line.isspace()]
+    line_breaks = text.count("\n")
+    copied = sum(map(len, lines)) - sum(map(len, set(lines)))
+    return {
+        "lines": len(lines),
+        "line_punct_ratio": ratio(
+            sum(line[-1] in TERMINAL_PUNCTUATION for line in lines), len(lines)
+        ),
+        "short_line_ratio": ratio(sum(len(line) <= SHORT_LINE for line in lines), len(lines)),
+        "char_dup_ratio": ratio(copied, len(text) - line_breaks),
+        "list_ratio": ratio(line_breaks, len(view.tokens)),
+    }
+
+
+FINEWEB = Measure(
+    "fineweb",
+    1,
+    ("lines", "line_punct_ratio", "short_line_ratio", "char_dup_ratio", "list_ratio"),
+    fineweb,
+)

@@ -1,0 +1,121 @@
+"""Gopher's quality and repetition measures as datatrove 0.10.1 computes them for FineWeb.
+
+Rae et al. 2021, https://arxiv.org/abs/2112.11446, Table A1 and appendix A.1.1, name the
+measures; what a word, a line or a repeat is, they leave open, and implementations differ.
+Words are spaCy's (`View.tokens`), on any language.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from curation.measures import ngrams
+from curation.measures.signals import Measure, ratio
+from curation.measures.tokens import ALPHABETIC, SYMBOL
+from curation.measures.view import View
+
+STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
+_BULLETS = ("•", "-")
+_ELLIPSES = ("...", "…")
+
+
+def quality(view: View) -> dict[str, float]:
+    """datatrove's `GopherQualityFilter`, every value it compares.
+
+    `words`: words that are not punctuation only; `mean_word_length`: their mean characters.
+    `hash_ratio`, `ellipsis_ratio`: `#`, and `...` or `…`, in the text by all words, punctuation
+    included. `bullet_lines`, `ellipsis_lines`: share of lines (`str.splitlines`, blank ones too)
+    that start with `•` or `-`, and that end with `...` or `…`, white space apart.
+    `alpha_words`: share of all words with a letter. `stop_words`: how many of eight English
+    words occur, as they are written.
+    """
+    text, tokens, lines = view.text, view.tokens, view.lines
+    is_word = tokens.kinds & SYMBOL == 0
+    words = int(np.count_nonzero(is_word))
+    ellipses = sum(map(text.count, _ELLIPSES))
+    bullet_lines = sum(line.lstrip().startswith(_BULLETS) for line in lines)
+    ellipsis_lines = sum(line.rstrip().endswith(_ELLIPSES) for line in lines) if ellipses else 0
+    return {
+        "words": words,
+        "mean_word_length": ratio(int(tokens.lengths[is_word].sum()), words),
+        "hash_ratio": ratio(text.count("#"), len(tokens)),
+        "ellipsis_ratio": ratio(ellipses, len(tokens)),
+        "bullet_lines": ratio(bullet_lines, len(lines)),
+        "ellipsis_lines": ratio(ellipsis_lines, len(lines)),
+        "alpha_words": ratio(tokens.amount(ALPHABETIC), len(tokens)),
+        "stop_words": tokens.distinct(STOP_WORDS),
+    }
+
+
+def repetition(view: View) -> dict[str, float]:
+    r"""datatrove's `GopherRepetitionFilter`, every value it compares.
+
+    `characters` of the text, by which the shares ending in `char_frac` or `gram` divide.
+    `dup_line_frac`, `dup_para_frac`: share of lines (between runs of `\n`, also an empty first or
+    last one) and of paragraphs that are copies of an earlier one; the first is no copy. Copies
+    are counted by `char_frac`. `top_n_gram`, `duplicated_n_n_grams`: see `ngrams`.
+    """
+    size = len(view.text)
+    lines, line_characters = _copies(_lines(view.text))
+    paragraphs, paragraph_characters = _copies(view.paragraphs)
+    top = ngrams.top_characters(view, _TOP)
+    repeated = ngrams.repeated_characters(view, _REPEATED)
+    return {
+        "characters": size,
+        "dup_para_frac": paragraphs,
+        "dup_para_char_frac": ratio(paragraph_characters, size),
+        "dup_line_frac": lines,
+        "dup_line_char_frac": ratio(line_characters, size),
+        **{f"top_{n}_gram": ratio(characters, size) for n, characters in top.items()},
+        **{f"dup_{n}_gram": ratio(characters, size) for n, characters in repeated.items()},
+    }
+
+
+_TOP = (2, 3, 4)
+_REPEATED = (5, 6, 7, 8, 9, 10)
+
+
+def _lines(text: str) -> list[str]:
+    r"""`re.split(r"\n+", text)`, faster."""
+    lines = list(filter(None, text.split("\n")))
+    return [*lines, *[""] * (text.startswith("\n") + text.endswith("\n"))] or [""]
+
+
+def _copies(pieces: list[str]) -> tuple[float, int]:
+    """Share of the pieces that occurred before, and the characters of those."""
+    distinct = set(pieces)
+    return (
+        ratio(len(pieces) - len(distinct), len(pieces)),
+        sum(map(len, pieces)) - sum(map(len, distinct)),
+    )
+
+
+QUALITY = Measure(
+    "gopher",
+    1,
+    (
+        "words",
+        "mean_word_length",
+        "hash_ratio",
+        "ellipsis_ratio",
+        "bullet_lines",
+        "ellipsis_lines",
+        "alpha_words",
+        "stop_words",
+    ),
+    quality,
+)
+REPETITION = Measure(
+    "gopher_repetition",
+    1,
+    (
+        "characters",
+        "dup_para_frac",
+        "dup_para_char_frac",
+        "dup_line_frac",
+        "dup_line_char_frac",
+        *(f"top_{n}_gram" for n in _TOP),
+        *(f"dup_{n}_gram" for n in _REPEATED),
+    ),
+    repetition,
+)

@@ -1,0 +1,78 @@
+"""Sentences as datatrove cuts them: spaCy's Sentencizer, on any language.
+
+A sentence starts at the first word after an end mark (`tokens.STOP`) that is not itself
+punctuation. Words of punctuation only (`tokens.MARK`) stay with what stands before them.
+White space that spaCy makes a token of, all but the one blank after a chunk, counts as a word.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import chain, pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from curation.measures.tokens import MARK, STOP, Tokens, segment
+
+_CHUNK = re.compile(r"\S+")
+_GAP = re.compile(r"\s{2,}|[^\S ]")
+
+
+def _starts(
+    kinds: npt.NDArray[np.uint8], lines: npt.NDArray[np.int64] | None = None
+) -> npt.NDArray[np.int64]:
+    """Places of the words that start a sentence, but for the first of the text or line."""
+    places = np.flatnonzero(kinds & MARK == 0)
+    stops = kinds[places] & STOP != 0
+    starting = stops[:-1] & ~stops[1:]
+    if lines is not None:
+        starting &= lines[places[:-1]] == lines[places[1:]]
+    return places[1:][starting]
+
+
+def split(text: str, tokens: Tokens) -> list[str]:
+    """The sentences of a text, whose words are given; joined they are the text. At least one.
+
+    As datatrove 0.10.1, utils/text.py, `split_into_sentences`.
+    """
+    if not len(tokens):
+        return [text]
+    spans = np.array([match.span() for match in _CHUNK.finditer(text)])
+    starts = spans[:, 0]
+    nexts = np.append(starts[1:], len(text))  # where the white space after a chunk ends
+    gaps = [text[end:start] not in ("", " ") for end, start in zip(spans[:, 1], nexts, strict=True)]
+    after = np.cumsum(tokens.counts)  # words up to the end of each chunk
+    before = np.repeat(after - tokens.counts, tokens.counts)
+    total = np.cumsum(tokens.lengths)
+    ends = np.repeat(starts, tokens.counts) + total - np.append(0, total)[before]
+    kinds = np.insert(tokens.kinds, after[gaps], 0)
+    ends = np.insert(ends, after[gaps], nexts[gaps])
+    cuts = [0, *ends[_starts(kinds) - 1].tolist(), len(text)]
+    return [text[start:end] for start, end in pairwise(cuts)]
+
+
+def count_by_line(lines: Sequence[str], chunks: Sequence[int], tokens: Tokens) -> int:
+    """The sentences of lines, each cut on its own; a line without words is one, as in datatrove.
+
+    `chunks`: how many each line has; `tokens`: the words of all lines.
+    """
+    of_word = _numbered(chunks, tokens)
+    starts = of_word[_starts(tokens.kinds, of_word)]
+    space = sum(map(len, lines)) - int(tokens.lengths.sum())
+    if space == sum(chunks) - len(lines) == sum(line.count(" ") for line in lines):
+        return len(lines) + len(starts)  # one blank after each chunk
+    uneven = [place for place, line in enumerate(lines) if _GAP.search(line)]
+    # In these lines white space is a word; any word that is no punctuation stands for it.
+    padded = [_GAP.sub(" x ", lines[place]).split() for place in uneven]
+    again = segment(list(chain.from_iterable(padded)))
+    in_padded = _starts(again.kinds, _numbered(list(map(len, padded)), again))
+    even = np.isin(starts, uneven, invert=True)
+    return len(lines) + int(even.sum()) + len(in_padded)
+
+
+def _numbered(chunks: Sequence[int], tokens: Tokens) -> npt.NDArray[np.int64]:
+    """The number of the line of each word."""
+    of_chunk = np.repeat(np.arange(len(chunks)), np.array(chunks, np.int64))
+    return np.repeat(of_chunk, tokens.counts)

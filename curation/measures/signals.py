@@ -1,0 +1,49 @@
+"""What a measure is: a pure function of a view that returns numbers, its signals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from curation.measures.view import View
+
+Signals = dict[str, float]
+
+
+def round_signal(value: float) -> float:
+    """A signal as it is stored and judged: 9 decimals, as a 64-bit float.
+
+    Signals are rounded here and nowhere else. A share of up to 4 million parts that differs from
+    a threshold of two decimals differs by more than this takes away, so that no published rule
+    decides otherwise; and the stored value gives the stored verdict again.
+    """
+    return round(float(value), 9)
+
+
+def ratio(part: float, whole: float) -> float:
+    """`part / whole`; a share of nothing is 0, so that every text has every signal."""
+    return part / whole if whole else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A family of signals.
+
+    `version` is bumped by hand when a value changes; `signals` are the names it gives, in order,
+    without the family.
+    """
+
+    family: str
+    version: int
+    names: tuple[str, ...]
+    function: Callable[[View], Mapping[str, float]]
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """The full names, `family.signal`."""
+        return tuple(f"{self.family}.{name}" for name in self.names)
+
+    def __call__(self, view: View) -> Signals:
+        """The rounded signals of a text by full name, in the order of `signals`."""
+        values = self.function(view)
+        return {f"{self.family}.{name}": round_signal(values[name]) for name in self.names}

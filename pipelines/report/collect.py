@@ -1,0 +1,250 @@
+"""Numbers and samples out of a run's files: see `shape` for what they are.
+
+Counts come from manifests and receipts and are exact. What receipts do not count is read from
+Parquet: all rows of a run of ordinary size, a keyed sample of rows of a large one, so that
+memory and time are bounded. The same run gives the same report.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+import pyarrow.compute as pc
+
+from curation.mixture import shares
+from pipelines import ledger
+from pipelines.report import samples, shape
+from pipelines.report.duplicates import duplicates
+from pipelines.report.reading import RowSample
+from pipelines.report.signals import judgement, rules_of
+from pipelines.run import STAGES, context_of, manifests
+from pipelines.steps import Context, Manifest
+from pipelines.store import Folder
+from schemas.errors import UserError
+from schemas.recipe import Mix
+from schemas.shard import ShardManifest
+from schemas.shard import Split as ShardSplit
+
+TOP_LANGUAGES = 20
+
+
+def collect(run: Folder) -> shape.Report:
+    """Everything that the report says, ready for JSON.
+
+    Raises UserError if the folder holds no run or nothing is finished in it, LedgerError if the
+    run's ledger does not balance.
+    """
+    context = context_of(run)
+    done = manifests(run)
+    if "extract" not in done:
+        raise UserError(f"{run.url}: no stage is finished yet: there is nothing to report")
+    ledger.check(done)
+    curated = RowSample(context, "curate", "text") if "curate" in done else None
+    verdicts = RowSample(context, "judge", "signals") if "judge" in done else None
+    judged_by = dict.fromkeys(rule["signal"] for rule in rules_of(context.recipe))
+    judged = verdicts.table(["id", "reasons", *judged_by]) if verdicts else None
+    recipe = context.recipe
+    return shape.Report(
+        schema=shape.SCHEMA,
+        recipe=shape.RecipeHead(
+            name=recipe.name,
+            description=recipe.description,
+            seed=recipe.seed,
+            tokens=recipe.mix.tokens,
+        ),
+        unfinished=[stage.name for stage in STAGES if stage.name not in done],
+        balance=_balance(context, done),
+        stages=[_stage(name, done[name]) for name in ledger_stages(done)],
+        sources=_sources(context, done),
+        extracted_bytes=sum(int(r.counts["bytes"]) for r in context.receipts("extract")),
+        curated_bytes=(
+            sum(sum(r.counts["bytes"].values()) for r in context.receipts("curate"))
+            if "curate" in done
+            else None
+        ),
+        shards=_shards(run) if "mix" in done else None,
+        languages=_languages(RowSample(context, "extract", "documents"), curated),
+        judgement=None if verdicts is None else judgement(context, judged, verdicts.coverage),
+        duplicates=duplicates(context) if "deduplicate" in done else None,
+        personal_data=_personal_data(context) if "curate" in done else None,
+        kept_samples=samples.kept(context, curated) if curated else [],
+        rejected_samples=[
+            *samples.unread(context),
+            *samples.judged(context, judged),
+            *(samples.duplicated(context) if "deduplicate" in done else []),
+        ],
+    )
+
+
+def ledger_stages(done: Mapping[str, Manifest]) -> list[str]:
+    """The finished stages that records pass through; the tokenizer takes none."""
+    return [name for name in done if name != "tokenizer"]
+
+
+def _stage(name: str, manifest: Manifest) -> shape.Stage:
+    return shape.Stage(
+        name=name,
+        tasks=manifest.tasks,
+        records=manifest.records,
+        kept=manifest.kept,
+        rejected=dict(sorted(manifest.rejected.items(), key=lambda item: (-item[1], item[0]))),
+        digest=manifest.digest,
+        from_parent=bool(manifest.home),
+    )
+
+
+def _mixed(context: Context) -> dict[str, dict[str, int]]:
+    """The mix's own ledger, by source."""
+    found: dict[str, dict[str, int]] = context.receipts("mix")[0].counts["sources"]
+    return found
+
+
+def _balance(context: Context, done: Mapping[str, Manifest]) -> shape.Balance:
+    """Where every record is; that it adds up is checked here, not only claimed."""
+    mixed = _mixed(context).values() if "mix" in done else []
+    stages = ledger_stages(done)
+    ends = {
+        "rejected": sum(sum(done[name].rejected.values()) for name in stages if name != "mix"),
+        "not_sampled": sum(entry["not_sampled_documents"] for entry in mixed),
+        "validation": sum(entry["validation_documents"] for entry in mixed),
+        "train": sum(entry["train_documents"] for entry in mixed),
+        "kept": 0 if "mix" in done else done[stages[-1]].kept,
+    }
+    records = done["extract"].records
+    if records != sum(ends.values()):
+        raise ledger.LedgerError(f"{records} records came in, and these are known: {ends}")
+    return shape.Balance(records=records, **ends)  # type: ignore[typeddict-item]
+
+
+def _sources(context: Context, done: Mapping[str, Manifest]) -> list[shape.Source]:
+    receipts = {receipt.task: receipt for receipt in context.receipts("extract")}
+    records: Counter[str] = Counter()
+    extracted: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
+    files: dict[str, set[str]] = {}
+    for task in context.tasks("extract"):
+        source = task.spec["source"]
+        files.setdefault(source, set()).add(task.spec["file"])
+        sizes[source] += task.size
+        records[source] += receipts[task.key].records
+        extracted[source] += receipts[task.key].kept
+    mixes = _source_mixes(context) if "mix" in done else {}
+    return [
+        shape.Source(
+            source=item.source,
+            snapshot=item.snapshot,
+            format=item.format,
+            files=len(files.get(item.source, ())),
+            file_bytes=sizes[item.source],
+            records=records[item.source],
+            extracted=extracted[item.source],
+            mix=mixes.get(item.source),
+        )
+        for item in context.recipe.inputs
+    ]
+
+
+def _source_mixes(context: Context) -> dict[str, shape.SourceMix]:
+    sizes: Counter[str] = Counter()
+    for receipt in context.receipts("tokenize"):
+        sizes.update(receipt.counts["bytes"])
+    entries = _mixed(context)
+    available = {
+        source: entry["tokens"] - entry["validation_tokens"] for source, entry in entries.items()
+    }
+    planned = _planned(available, context.recipe.mix)
+    mixed = {
+        source: entry["train_tokens"] + entry["repeated_tokens"]
+        for source, entry in entries.items()
+    }
+    return {
+        source: shape.SourceMix(
+            **entry,  # type: ignore[typeddict-item]
+            bytes=sizes[source],
+            planned_tokens=planned[source],
+            mixed_tokens=mixed[source],
+            epochs=_ratio(mixed[source], available[source]),
+            planned_share=_ratio(planned[source], sum(planned.values())),
+            mixed_share=_ratio(mixed[source], sum(mixed.values())),
+        )
+        for source, entry in entries.items()
+    }
+
+
+def _planned(available: Mapping[str, int], mix: Mix) -> Mapping[str, int]:
+    """Tokens by source before `max_epochs` has its say."""
+    return available if mix.tokens is None else shares(mix.tokens, available, mix.weights)
+
+
+def _ratio(part: int, whole: int) -> float:
+    return float(Fraction(part, whole)) if whole else 0.0
+
+
+def _shards(run: Folder) -> shape.Shards:
+    value: Any = json.loads(run.read("shards/manifest.json"))
+    manifest = ShardManifest.model_validate(value)
+    return shape.Shards(
+        sequence_length=manifest.sequence_length,
+        token_type=manifest.token_type,
+        vocabulary=manifest.tokenizer.vocabulary,
+        tokenizer_sha256=manifest.tokenizer.sha256,
+        layout_digest=manifest.layout_digest,
+        train=_split(manifest.splits["train"]),
+        validation=_split(manifest.splits["validation"]),
+    )
+
+
+def _split(split: ShardSplit) -> shape.Split:
+    return shape.Split(
+        rows=split.rows,
+        tokens=split.tokens,
+        padding=split.padding,
+        text_bytes=sum(counts.bytes for counts in split.sources.values()),
+        files=len(split.files),
+        file_bytes=sum(file.size for file in split.files),
+    )
+
+
+def _languages(documents: RowSample, curated: RowSample | None) -> shape.Languages:
+    extracted, kept = _by_language(documents), _by_language(curated) if curated else Counter[str]()
+    names = sorted({*extracted, *kept}, key=lambda name: (-extracted[name], -kept[name], name))
+    rows = [
+        shape.Language(language=name, extracted=extracted[name], kept=kept[name]) for name in names
+    ]
+    rest = rows[TOP_LANGUAGES:]
+    return shape.Languages(
+        extracted=documents.coverage,
+        kept=curated.coverage if curated else None,
+        count=len(rows),
+        top=rows[:TOP_LANGUAGES],
+        others=shape.Language(
+            language="",
+            extracted=sum(row["extracted"] for row in rest),
+            kept=sum(row["kept"] for row in rest),
+        )
+        if rest
+        else None,
+    )
+
+
+def _by_language(sample: RowSample) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for _, table in sample.tables(["language"]):
+        for item in pc.value_counts(table["language"]).to_pylist():
+            counts[item["values"]] += item["counts"]
+    return Counter({language: sample.scaled(count) for language, count in counts.items()})
+
+
+def _personal_data(context: Context) -> shape.PersonalData:
+    replaced: Counter[str] = Counter()
+    for receipt in context.receipts("curate"):
+        replaced.update(receipt.counts["pii"])
+    kinds = {kind: replaced[kind] for kind in context.recipe.curate.pii}
+    return shape.PersonalData(
+        documents=context.manifest("curate").records,
+        replaced=dict(sorted(kinds.items(), key=lambda item: (-item[1], item[0]))),
+    )

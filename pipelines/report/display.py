@@ -1,0 +1,54 @@
+"""Text of strangers, made fit to be shown: no personal data, nothing hidden, not too long."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from curation.pii import KINDS, replace
+
+# Text that is looked at to find personal data. What stands across its end may be missed there,
+# so that as much as an e-mail address can have (254 characters, RFC 5321) is not shown.
+_WINDOW = 20_000
+_MARGIN = 400
+
+# Controls, formats (such as those that turn the direction of writing), surrogates, private and
+# unassigned code points, line separators: shown by number. The joiners and the soft hyphen are
+# parts of ordinary words and change nothing around them.
+_HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+_HARMLESS = "\n\t\u200c\u200d\u00ad"
+
+
+class _Visible(dict[int, str]):
+    def __missing__(self, code: int) -> str:
+        char = chr(code)
+        hidden = unicodedata.category(char) in _HIDDEN and char not in _HARMLESS
+        self[code] = f"⟨U+{code:04X}⟩" if hidden else char
+        return self[code]
+
+
+_VISIBLE = _Visible()
+
+
+def visible(text: str) -> str:
+    """The text with every hidden character replaced by its number, such as ⟨U+202E⟩."""
+    return text.translate(_VISIBLE)
+
+
+def excerpt(text: str, most: int) -> tuple[str, bool]:
+    """At most `most` characters of a text, without personal data; and whether there is more.
+
+    Personal data of all kinds is replaced, whatever the recipe replaces. It is still text of
+    strangers: the reader of it escapes it.
+    """
+    clean, _ = replace(text[:_WINDOW], KINDS)
+    if len(text) > _WINDOW:
+        clean = clean[: max(0, len(clean) - _MARGIN)]
+    clean = "\n".join(line.strip() for line in clean.splitlines() if line.strip())
+    cut = len(clean) > most or len(text) > _WINDOW
+    return visible(clean[:most].rstrip()), cut
+
+
+def line(text: str | None, most: int = 160) -> str:
+    """A short text, such as a URL or a title, on one line; nothing for None."""
+    shown, cut = excerpt(" ".join((text or "").split()), most)
+    return shown + "…" if cut else shown

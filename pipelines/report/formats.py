@@ -1,0 +1,68 @@
+"""Numbers as a reader wants them."""
+
+from __future__ import annotations
+
+import math
+
+from pipelines.report.shape import Rule
+
+OPERATORS = {">=": "≥", "<=": "≤", "!=": "≠", "==": "=", ">": ">", "<": "<"}
+
+
+def count(number: int) -> str:
+    """12,345."""
+    return f"{number:,}"
+
+
+def plural(number: int, one: str, many: str = "") -> str:
+    """1 document; 12,345 documents."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def share(part: float, whole: float) -> str:
+    """12.3%. All and nothing are said only of what is all or nothing."""
+    if not whole:
+        return "–"
+    percent = 100 * part / whole
+    if part and percent < 0.1:
+        return "< 0.1%"
+    if part != whole and 99.9 < percent < 100:
+        return "> 99.9%"
+    return f"{percent:.0f}%" if part in (0, whole) else f"{percent:.1f}%"
+
+
+def size(number: int) -> str:
+    """Bytes in decimal units: 12.3 MB."""
+    value = float(number)
+    for unit in ("bytes", "kB", "MB", "GB", "TB"):
+        if value < 999.5:
+            return f"{number:,} bytes" if unit == "bytes" else f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:,.3g} PB"
+
+
+def value(number: float) -> str:
+    """A signal's value or a threshold in few characters: 0.12, 50, 100k."""
+    if math.isinf(number):
+        return "∞" if number > 0 else "−∞"
+    for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(number) >= unit * (10 if letter == "k" else 1):
+            return f"{number / unit:.3g}{letter}"
+    if float(number).is_integer():
+        return f"{number:,.0f}"
+    return f"{number:.3g}"
+
+
+def exact(number: float) -> str:
+    """A signal's value as it was judged: 0.123456789, 12,345."""
+    return f"{number:,.9f}".rstrip("0").rstrip(".")
+
+
+def must(rule: Rule) -> str:
+    """What a rule asks of its signal: ≥ 50."""
+    return f"{OPERATORS[rule['operator']]} {value(float(rule['threshold']))}"
+
+
+def decide(rule: Rule) -> str:
+    """A whole rule: gopher.words ≥ 50."""
+    return f"{rule['signal']} {must(rule)}"

@@ -1,0 +1,296 @@
+"""The shape of `report.json`. Changes are additive; SCHEMA is raised when they are not.
+
+Counts are exact, from receipts, unless a `Coverage` stands beside them: those are of the rows
+that were looked at, all rows or a keyed sample. Every text in it has its personal data replaced
+and its hidden characters made visible; it still is text of strangers, to be escaped.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypedDict
+
+SCHEMA = "gristmill.report/1"
+
+
+class Coverage(TypedDict):
+    """How many rows there are, and of how many the numbers beside it are."""
+
+    rows: int
+    looked_at: int
+
+
+class RecipeHead(TypedDict):
+    """What was run. `tokens` is the budget of the mix, None for everything once."""
+
+    name: str
+    description: str
+    seed: int
+    tokens: int | None
+
+
+class Stage(TypedDict):
+    """A finished stage: `records == kept + sum(rejected.values())`; most frequent reason first.
+
+    `from_parent`: its files are those of another run, in which it was equal.
+    """
+
+    name: str
+    tasks: int
+    records: int
+    kept: int
+    rejected: dict[str, int]
+    digest: str
+    from_parent: bool
+
+
+class Balance(TypedDict):
+    """Where every record that came in is now; `records` is the sum of the others.
+
+    `kept`: documents that are not in shards, because the run has not got there yet.
+    """
+
+    records: int
+    rejected: int
+    not_sampled: int
+    validation: int
+    train: int
+    kept: int
+
+
+class Rule(TypedDict):
+    """A rule of the recipe: kept is what satisfies it; what does not has the `reason`."""
+
+    table: str
+    reason: str
+    signal: str
+    operator: str
+    threshold: float | Literal["inf", "-inf"]
+
+
+class Reason(TypedDict):
+    """A reason to reject of the stage `judge`.
+
+    `first`: documents it is the ledger's reason of; `failing`: all documents that fail it;
+    `alone`: documents looked at that fail nothing else. `rule` is None for the choice of
+    languages.
+    """
+
+    reason: str
+    rule: Rule | None
+    first: int
+    failing: int
+    alone: int
+
+
+class Panel(TypedDict):
+    """A signal's histogram under the rules of one table.
+
+    Bin i is from `edges[i]` to `edges[i + 1]`; `passing[i] + failing[i]` documents are in it,
+    the outermost bins also hold the `below` and `above` documents beyond the edges. `missing`:
+    not measured. `scale`: `counts` are whole numbers, a bin each; bins of `log` are equally wide
+    in log(1 + value).
+    """
+
+    table: str
+    signal: str
+    rules: list[Rule]
+    scale: Literal["linear", "log", "counts"]
+    edges: list[float]
+    passing: list[int]
+    failing: list[int]
+    below: int
+    above: int
+    missing: int
+
+
+class Judgement(TypedDict):
+    """What the rules did, and histograms of the signals they judge, in the order of the chain.
+
+    `edited`: kept documents whose text an edit changed. `languages`: those that are kept, each
+    with the score it must exceed; empty for all.
+    """
+
+    exhaustive: bool
+    languages: dict[str, float]
+    coverage: Coverage
+    edited: int
+    reasons: list[Reason]
+    panels: list[Panel]
+
+
+class Language(TypedDict):
+    """Documents of a language among those extracted and those that were kept to the end."""
+
+    language: str
+    extracted: int
+    kept: int
+
+
+class Languages(TypedDict):
+    """The most frequent languages; `others` are the rest together, None if there are none.
+
+    Where a sample was looked at, counts are scaled up to all rows.
+    """
+
+    extracted: Coverage
+    kept: Coverage | None
+    count: int
+    top: list[Language]
+    others: Language | None
+
+
+class SourceMix(TypedDict):
+    """What the mix did with a source's tokenized documents.
+
+    documents = train + not_sampled + validation, of distinct documents; tokens likewise.
+    `planned_tokens` follow from budget and weights, `wanted_tokens` also from `max_epochs`;
+    `mixed_tokens` are in training rows, those of `repeated_documents` included.
+    `epochs` = mixed_tokens / (tokens - validation_tokens).
+    """
+
+    documents: int
+    tokens: int
+    bytes: int
+    train_documents: int
+    train_tokens: int
+    repeated_documents: int
+    repeated_tokens: int
+    validation_documents: int
+    validation_tokens: int
+    not_sampled_documents: int
+    not_sampled_tokens: int
+    planned_tokens: int
+    wanted_tokens: int
+    mixed_tokens: int
+    epochs: float
+    planned_share: float
+    mixed_share: float
+
+
+class Source(TypedDict):
+    """An input: its files, their records, and the documents that were extracted."""
+
+    source: str
+    snapshot: str
+    format: str
+    files: int
+    file_bytes: int
+    records: int
+    extracted: int
+    mix: SourceMix | None
+
+
+class Split(TypedDict):
+    """Training or validation shards. tokens + padding = rows x sequence_length."""
+
+    rows: int
+    tokens: int
+    padding: int
+    text_bytes: int
+    files: int
+    file_bytes: int
+
+
+class Shards(TypedDict):
+    """What was written for the trainer."""
+
+    sequence_length: int
+    token_type: str
+    vocabulary: int
+    tokenizer_sha256: str
+    layout_digest: str
+    train: Split
+    validation: Split
+
+
+class PersonalData(TypedDict):
+    """What was replaced in curated text, by kind; kinds that were looked for and not found too."""
+
+    documents: int
+    replaced: dict[str, int]
+
+
+class ClusterSizes(TypedDict):
+    """Clusters with `smallest` to `largest` documents, the kept one counted."""
+
+    smallest: int
+    largest: int
+    clusters: int
+
+
+class Cluster(TypedDict):
+    """A large cluster, with one of the documents that were dropped for `kept_id`."""
+
+    kept_id: str
+    documents: int
+    exact: int
+    near: int
+    source: str
+    url: str
+    text: str
+
+
+class Duplicates(TypedDict):
+    """Documents dropped by level, and the clusters that they make with those that are kept.
+
+    Of 1 in `one_in` clusters, chosen by id, the sizes were counted: `clusters`, `sizes` and
+    `largest` are of those.
+    """
+
+    documents: int
+    dropped: dict[str, int]
+    one_in: int
+    clusters: int
+    sizes: list[ClusterSizes]
+    largest: list[Cluster]
+
+
+class Sample(TypedDict):
+    """A document or record. `why`: what decided; `also`: further reasons that it fails.
+
+    `text` is None where none was extracted; `cut`: there is more of it.
+    """
+
+    id: str
+    source: str
+    url: str
+    title: str
+    language: str
+    file: str
+    offset: int
+    text: str | None
+    cut: bool
+    why: str
+    also: list[str]
+
+
+class RejectedSamples(TypedDict):
+    """Samples of what a stage rejected for a reason; `count` is of all in the ledger."""
+
+    stage: str
+    reason: str
+    count: int
+    samples: list[Sample]
+
+
+class Report(TypedDict):
+    """All of it. What belongs to a stage that is not finished is None or empty.
+
+    `extracted_bytes`, `curated_bytes`: UTF-8 bytes of text after the stage.
+    """
+
+    schema: str
+    recipe: RecipeHead
+    unfinished: list[str]
+    balance: Balance
+    stages: list[Stage]
+    sources: list[Source]
+    extracted_bytes: int
+    curated_bytes: int | None
+    shards: Shards | None
+    languages: Languages
+    judgement: Judgement | None
+    duplicates: Duplicates | None
+    personal_data: PersonalData | None
+    kept_samples: list[Sample]
+    rejected_samples: list[RejectedSamples]

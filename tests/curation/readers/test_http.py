@@ -1,0 +1,120 @@
+import gzip
+import time
+import zlib
+
+import brotli
+import pytest
+import zstandard
+
+from curation.readers.http import (
+    TooLargeError,
+    parse_content_type,
+    parse_fields,
+    parse_response,
+)
+
+TEXT = b"<html><body><p>" + b"Grain in, flour out. " * 100 + b"</p></body></html>"
+LIMIT = 1 << 20
+
+
+def response(body, *headers, status=b"HTTP/1.1 200 OK"):
+    return b"\r\n".join([status, b"Content-Type: text/html", *headers]) + b"\r\n\r\n" + body
+
+
+def chunks(body, size=100):
+    parts = [body[at : at + size] for at in range(0, len(body), size)]
+    return b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
+
+
+def raw_deflate(data):
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return packer.compress(data) + packer.flush()
+
+
+@pytest.mark.parametrize(
+    ("coding", "encode"),
+    [
+        (b"gzip", gzip.compress),
+        (b"x-gzip", gzip.compress),
+        (b"GZIP", gzip.compress),
+        (b"deflate", zlib.compress),
+        (b"deflate", raw_deflate),
+        (b"br", brotli.compress),
+        (b"zstd", zstandard.ZstdCompressor().compress),
+        (b"gzip, gzip", lambda body: gzip.compress(gzip.compress(body))),
+        (b"deflate, br", lambda body: brotli.compress(zlib.compress(body))),
+    ],
+)
+def test_codings(coding, encode):
+    body = encode(TEXT)
+    header = b"Content-Encoding: " + coding
+    assert parse_response(response(body, header), LIMIT).body == TEXT
+    coded = response(chunks(body), header, b"Transfer-Encoding: chunked")
+    assert parse_response(coded, LIMIT).body == TEXT
+    # the header lies: the body is plain
+    assert parse_response(response(TEXT, header), LIMIT).body == TEXT
+    bomb = response(encode(b" " * (2 * LIMIT)), header)
+    with pytest.raises(TooLargeError):
+        parse_response(bomb, LIMIT)
+
+
+def test_bodies_that_are_cut_give_what_there_is():
+    half = gzip.compress(TEXT, 0)[:1000]
+    body = parse_response(response(half, b"Content-Encoding: gzip"), LIMIT).body
+    assert TEXT.startswith(body)
+    assert len(body) > 900
+    cut = chunks(TEXT)[:1000]
+    body = parse_response(response(cut, b"Transfer-Encoding: chunked"), LIMIT).body
+    assert TEXT.startswith(body)
+    assert len(body) > 900
+
+
+def test_chunked_is_tolerant():
+    chunked = b"Transfer-Encoding: chunked"
+    assert parse_response(response(TEXT, chunked), LIMIT).body == TEXT
+    assert parse_response(response(b"0\r\n\r\n", chunked), LIMIT).body == b""
+    assert parse_response(response(b"3;a=b\nabc\n2\nde\n0\n\n", chunked), LIMIT).body == b"abcde"
+    assert parse_response(response(b"", chunked), LIMIT).body == b""
+
+
+def test_unknown_coding_is_kept():
+    assert parse_response(response(TEXT, b"Content-Encoding: rot13"), LIMIT).body == TEXT
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        (b"HTTP/1.1 200 OK", 200),
+        (b"HTTP/1.0 404", 404),
+        (b"HTTP/2 301 Moved", 301),
+        (b"HTTP/1.1 OK", None),
+        (b"HTTP/1.1 2000 OK", None),
+    ],
+)
+def test_status(line, status):
+    assert parse_response(response(b"", status=line), LIMIT).status == status
+
+
+def test_content_type():
+    assert parse_content_type("Text/HTML ; Charset='utf-8'; x=y") == ("text/html", "utf-8")
+    assert parse_content_type('text/html;charset = "windows-1252"') == ("text/html", "windows-1252")
+    assert parse_content_type("text/html") == ("text/html", None)
+    assert parse_content_type("") == ("", None)
+
+
+def test_fields():
+    head = b"HTTP/1.1 200 OK\r\nA: 1\r\n  more\r\na: 2\r\nno field\r\nB:\xe9\r\nC: \xc3\xa9\r\n"
+    assert parse_fields(head) == {"a": "1 more", "b": "é", "c": "é"}
+
+
+def test_response_without_end_of_head():
+    found = parse_response(b"HTTP/1.1 200 OK\r\nContent-Type: text/html", LIMIT)
+    assert (found.status, found.content_type, found.body) == (200, "text/html", b"")
+
+
+def test_long_heads_are_read_in_time():
+    began = time.process_time()
+    for filler in (b"a: b\r\n" * 200_000, b"x" * 2_000_000, b"a: b" + b"\n " * 700_000):
+        parse_response(b"HTTP/1.1 200 OK\r\n" + filler, LIMIT)
+    parse_response(response(b"1\r\na\r\n" * 300_000, b"Transfer-Encoding: chunked"), LIMIT)
+    assert time.process_time() - began < 10

@@ -1,0 +1,286 @@
+import json
+import shutil
+import unicodedata
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from curation.pii import KINDS, replace
+from pipelines.report import duplicates, reading
+from pipelines.report.collect import collect
+from pipelines.report.report import write_report
+from pipelines.run import manifests
+from pipelines.store import Folder
+from schemas.errors import UserError
+from tests.pipelines.report.conftest import MAIL, Pages, Run
+
+
+class Page(HTMLParser):
+    """What a browser would make of the page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: Counter[str] = Counter()
+        self.attributes: list[tuple[str, str, str]] = []
+        self.headings: list[int] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag in ("h1", "h2", "h3", "h4"):
+            self.headings.append(int(tag[1]))
+        if tag not in ("meta", "br", "wbr", "img", "link"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def written(run: str, folder: Path) -> tuple[dict[str, Any], str]:
+    write_report(run, str(folder))
+    page = (folder / "index.html").read_text("utf-8")
+    return json.loads((folder / "report.json").read_bytes()), page
+
+
+@pytest.fixture(scope="module")
+def report(finished: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
+    return written(finished, tmp_path_factory.mktemp("report"))
+
+
+def test_numbers_are_those_of_the_ledger(
+    report: tuple[dict[str, Any], str], ledger: dict[str, Any]
+) -> None:
+    value, page = report
+    assert {
+        stage["name"]: {key: stage[key] for key in ("records", "kept", "rejected")}
+        for stage in value["stages"]
+    } == ledger
+    balance = value["balance"]
+    assert balance["records"] == ledger["extract"]["records"] == 19
+    assert balance["records"] == sum(balance.values()) - balance["records"]
+    assert "19 records came in; every one is accounted for" in " ".join(page.split())
+    assert {group["reason"]: group["count"] for group in value["rejected_samples"]} == {
+        reason: count
+        for stage in ("extract", "judge", "deduplicate")
+        for reason, count in ledger[stage]["rejected"].items()
+    }
+    assert ledger["deduplicate"]["rejected"] == {"exact": 2, "near": 1}
+    assert value["duplicates"]["sizes"][-1] == {"smallest": 4, "largest": 4, "clusters": 1}
+    assert value["duplicates"]["largest"][0]["near"] == 1
+
+
+def test_sources_add_up(report: tuple[dict[str, Any], str], finished: str) -> None:
+    value, page = report
+    shards = json.loads(Folder(finished).read("shards/manifest.json"))["splits"]["train"]
+    assert sum(source["records"] for source in value["sources"]) == value["balance"]["records"]
+    assert [source["files"] for source in value["sources"]] == [2, 2]
+    for source in value["sources"]:
+        mix = source["mix"]
+        assert mix["mixed_tokens"] == shards["sources"][source["source"]]["tokens"]
+        assert mix["documents"] == (
+            mix["train_documents"] + mix["not_sampled_documents"] + mix["validation_documents"]
+        )
+    web, other = (source["mix"] for source in value["sources"])
+    assert (web["planned_tokens"], other["planned_tokens"]) == (30_000, 10_000)
+    assert web["planned_share"] == 0.75
+    # the small source reaches its limit, and the page says so
+    assert other["wanted_tokens"] < other["planned_tokens"]
+    assert 2 <= other["epochs"] < 2.5
+    assert "has too little text for its share" in page
+
+
+def test_reasons_agree_with_signals(report: tuple[dict[str, Any], str], finished: str) -> None:
+    judgement = report[0]["judgement"]
+    failing = {item["reason"]: item["failing"] for item in judgement["reasons"]}
+    for panel in judgement["panels"]:
+        counted = sum(panel["passing"]) + sum(panel["failing"]) + panel["missing"]
+        assert counted == judgement["coverage"]["looked_at"]
+        # no document fails both rules of a signal: one asks for more, the other for less
+        assert sum(panel["failing"]) == sum(failing[rule["reason"]] for rule in panel["rules"])
+    folder, lists = Folder(finished), []
+    for path, _ in folder.glob("judge/signals/*.parquet"):
+        lists += pq.read_table(folder.open(path))["reasons"].to_pylist()
+    for item in judgement["reasons"]:
+        assert item["failing"] == sum(item["reason"] in reasons for reasons in lists)
+        assert item["alone"] == sum([item["reason"]] == reasons for reasons in lists)
+
+
+def test_hostile_text_stays_text(report: tuple[dict[str, Any], str]) -> None:
+    value, text = report
+    page = Page(text)
+    assert not page.open
+    assert not page.tags.keys() & {"script", "img", "iframe", "object", "link", "form", "base"}
+    assert page.tags["h1"] == 1
+    for tag, name, content in page.attributes:
+        assert not name.startswith("on")
+        assert name not in ("src", "srcset", "action", "style")
+        if name == "href":
+            assert (tag, content[0]) == ("a", "#")
+    assert "http-equiv" in {name for _, name, _ in page.attributes}
+    assert "49" not in [sample["title"] for sample in value["kept_samples"]]
+    # it is there, to be read
+    assert "&lt;script&gt;alert(document.cookie)&lt;/script&gt;" in text
+    assert "⟨U+202E⟩reversed" in text
+    for form in (text, json.dumps(value, ensure_ascii=False)):
+        assert not [
+            char
+            for char in form
+            if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") and char != "\n"
+        ]
+
+
+def test_personal_data_is_replaced_though_the_recipe_replaces_none(
+    report: tuple[dict[str, Any], str], finished: str
+) -> None:
+    value, page = report
+    folder = Folder(finished)
+    curated = b"".join(folder.read(path) for path, _ in folder.glob("extract/documents/*"))
+    assert curated
+    shown = [
+        sample["url"] + sample["title"] + (sample["text"] or "")
+        for group in value["rejected_samples"]
+        for sample in group["samples"]
+    ] + [sample["url"] + (sample["text"] or "") for sample in value["kept_samples"]]
+    assert any("evil.example" in text for text in shown)
+    for text in (page, json.dumps(value)):
+        assert MAIL not in text
+        assert "jane.roe" not in text
+    for text in shown:
+        assert not replace(text, KINDS)[1].get("EMAIL_ADDRESS") or MAIL not in text
+
+
+def test_the_same_run_gives_the_same_bytes(
+    report: tuple[dict[str, Any], str], finished: str, tmp_path: Path
+) -> None:
+    assert written(finished, tmp_path / "again") == report
+    # the run was moved, and the report goes to a file system that is not a disk
+    moved = tmp_path / "moved"
+    shutil.copytree(finished, moved)
+    write_report(str(moved), "memory://report-of-a-moved-run")
+    elsewhere = Folder("memory://report-of-a-moved-run")
+    assert elsewhere.read("index.html").decode() == report[1]
+    assert elsewhere.read("report.json") == (tmp_path / "again/report.json").read_bytes()
+
+
+def test_page_can_be_read_by_structure(report: tuple[dict[str, Any], str]) -> None:
+    page = Page(report[1])
+    levels = page.headings
+    assert levels[0] == 1
+    assert all(below - above <= 1 for above, below in zip(levels, levels[1:], strict=False))
+    assert ("html", "lang", "en") in page.attributes
+    assert page.tags["table"] >= 5
+    # every head of a column or row says of what
+    scopes = [value for tag, name, value in page.attributes if (tag, name) == ("th", "scope")]
+    assert len(scopes) == page.tags["th"]
+    ids = [value for _, name, value in page.attributes if name == "id"]
+    links = [value[1:] for _, name, value in page.attributes if name == "href"]
+    assert len(set(ids)) == len(ids)
+    assert set(links) <= set(ids)
+    # plots are told in words beside them
+    hidden = [value for tag, name, value in page.attributes if (tag, name) == ("svg", "aria-hidden")]
+    assert hidden == ["true"] * page.tags["svg"]
+
+
+def test_stages_of_a_parent(
+    report: tuple[dict[str, Any], str],
+    finished: str,
+    make_run: Run,
+    inputs: dict[str, Pages],
+    tmp_path: Path,
+) -> None:
+    mix = {"sequence_length": 32, "validation": {"tokens": 256}}
+    child = make_run(inputs, parent=finished, mix=mix)
+    value, page = written(child, tmp_path)
+    assert {stage["name"]: stage["from_parent"] for stage in value["stages"]} == {
+        "extract": True,
+        "judge": True,
+        "deduplicate": True,
+        "curate": True,
+        "tokenize": manifests(Folder(child))["tokenize"].home != "",
+        "mix": False,
+    }
+    assert "in the parent run" in page
+    assert value["rejected_samples"] == report[0]["rejected_samples"]
+    assert value["kept_samples"] == report[0]["kept_samples"]
+    assert value["shards"]["sequence_length"] == 32
+    # everything once: what is planned is what there is
+    assert {source["mix"]["epochs"] for source in value["sources"]} == {1.0}
+
+
+def test_a_run_that_kept_nothing(make_run: Run, tmp_path: Path) -> None:
+    pages = [("https://a.example/", "404 Not Found", "text/html", "gone")] * 3
+    try:
+        run = make_run({"web": pages}, mix={})
+    except UserError:  # a tokenizer cannot be trained on nothing
+        run = str(max(tmp_path.parent.parent.glob("*/runs*/*-run")))
+    value, page = written(run, tmp_path)
+    assert value["balance"]["records"] == value["balance"]["rejected"] == 3
+    assert not value["kept_samples"]
+    assert "No document was kept" in page
+    assert Page(page).tags["h1"] == 1
+
+
+@pytest.mark.parametrize("last", ["extract", "judge", "deduplicate", "curate", "tokenize"])
+def test_a_run_that_is_not_finished(
+    last: str, finished: str, report: tuple[dict[str, Any], str], tmp_path: Path
+) -> None:
+    shutil.copytree(finished, tmp_path / "run")
+    names = list(manifests(Folder(finished)))
+    after = names[names.index(last) + 1 :]
+    for name in after:
+        shutil.rmtree(tmp_path / "run" / name)
+    value, page = written(str(tmp_path / "run"), tmp_path / "report")
+    assert value["unfinished"] == after
+    assert value["balance"]["records"] == report[0]["balance"]["records"]
+    assert value["balance"]["kept"] == value["stages"][-1]["kept"]
+    assert value["shards"] is None
+    assert "This run is not finished." in page
+    assert Page(page).tags["h1"] == 1
+
+
+def test_no_run(tmp_path: Path, finished: str) -> None:
+    with pytest.raises(UserError, match="no run here"):
+        write_report(str(tmp_path), str(tmp_path / "report"))
+    shutil.copytree(finished, tmp_path / "run", ignore=shutil.ignore_patterns("manifest.json"))
+    with pytest.raises(UserError, match="nothing to report"):
+        write_report(str(tmp_path / "run"), str(tmp_path / "report"))
+    assert not (tmp_path / "report").exists()
+
+
+def test_large_run_is_sampled(finished: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = collect(Folder(finished))
+    monkeypatch.setattr(reading, "MOST_ROWS", 5)
+    monkeypatch.setattr(duplicates, "MOST_DROPS", 1)
+    value = collect(Folder(finished))
+    assert value == collect(Folder(finished))
+    assert value["judgement"] is not None
+    assert whole["judgement"] is not None
+    coverage = value["judgement"]["coverage"]
+    assert coverage["rows"] == whole["judgement"]["coverage"]["rows"]
+    assert 5 <= coverage["looked_at"] < coverage["rows"]
+    # what receipts count stays exact; what is looked at is of the sample
+    assert value["balance"] == whole["balance"]
+    assert value["stages"] == whole["stages"]
+    assert [item["failing"] for item in value["judgement"]["reasons"]] == [
+        item["failing"] for item in whole["judgement"]["reasons"]
+    ]
+    for panel in value["judgement"]["panels"]:
+        counted = sum(panel["passing"]) + sum(panel["failing"]) + panel["missing"]
+        assert counted == coverage["looked_at"]
+    assert value["duplicates"] is not None
+    assert value["duplicates"]["one_in"] == 4
+    assert sum(value["duplicates"]["dropped"].values()) == 3
+    # scaled up to all documents
+    assert sum(item["extracted"] for item in value["languages"]["top"]) == pytest.approx(
+        coverage["rows"], abs=1
+    )

@@ -1,0 +1,82 @@
+"""Running gristmill as a user does, and comparing what it made."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+DEMO = REPOSITORY / "tests" / "data" / "demo.yaml"
+
+
+def start(*words: str, **environment: str) -> "subprocess.Popen[str]":
+    """Start `gristmill WORDS` as the head of a process group."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipelines.cli", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=REPOSITORY,
+        start_new_session=True,
+        env={**os.environ, **environment},
+    )
+
+
+def gristmill(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Run `gristmill WORDS` to its end."""
+    process = start(*words, **environment)
+    out, err = process.communicate(timeout=600)
+    return subprocess.CompletedProcess(words, process.returncode, out, err)
+
+
+def mill(output: Path, *words: str, recipe: Path = DEMO) -> "subprocess.CompletedProcess[str]":
+    """`gristmill run`, which must succeed."""
+    result = gristmill("run", str(recipe), "--output", str(output), "--quiet", *words)
+    assert result.returncode == 0, result.stderr
+    return result
+
+
+def kill_group(process: "subprocess.Popen[str]") -> None:
+    """End a process and all that it started, at once."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def shards(run: Path) -> dict[str, str]:
+    """Checksums of everything that training reads."""
+    files = [p for p in (run / "shards").rglob("*") if p.is_file()]
+    files.append(run / "tokenizer" / "tokenizer.json")
+    return {str(p.relative_to(run)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def receipts(run: Path) -> dict[str, dict]:
+    """All receipts of a run by path."""
+    found = {}
+    for path in sorted(run.rglob("receipts/*.json")):
+        if not path.name.startswith("."):
+            found[str(path.relative_to(run))] = json.loads(path.read_text())
+    return found
+
+
+def wait_for(condition, seconds: float, what: str) -> None:
+    """Poll until the condition holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"{what} did not happen in {seconds} s"
+        time.sleep(0.02)
+
+
+def balanced(run: Path) -> dict[str, dict]:
+    """The ledger of a run, after checking that it balances."""
+    ledger = json.loads((run / "ledger.json").read_text())
+    before = None
+    for stage, entry in ledger.items():
+        assert entry["records"] == entry["kept"] + sum(entry["rejected"].values()), stage
+        if before is not None:
+            assert entry["records"] == before, stage
+        before = entry["kept"]
+    return ledger

@@ -1,0 +1,66 @@
+"""Imports point one way: schemas <- curation <- pipelines, and schemas <- train."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY
+
+MAY_IMPORT = {
+    "schemas": {"schemas"},
+    "curation": {"schemas", "curation"},
+    "pipelines": {"schemas", "curation", "pipelines"},
+    "train": {"schemas", "train"},
+}
+# libraries that a part must do without, as it is installed without them
+WITHOUT = {
+    "schemas": {"apache_beam", "torch", "numpy", "trafilatura", "tokenizers", "datasketch"},
+    "curation": {"apache_beam", "torch"},
+    "pipelines": {"torch"},
+    "train": {"apache_beam", "trafilatura", "fasttext", "datasketch", "presidio_analyzer"},
+}
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Top-level names of all modules that a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield str(node.module).split(".")[0]
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_imports_point_the_way_that_the_design_says(package: str) -> None:
+    files = sorted((REPOSITORY / package).rglob("*.py"))
+    assert files
+    for path in files:
+        names = set(imported(path))
+        assert not names & (set(MAY_IMPORT) - MAY_IMPORT[package]), path
+        assert not names & WITHOUT[package], path
+        assert "tests" not in names, path
+
+
+def test_the_direction_check_sees_a_wrong_import(tmp_path: Path) -> None:
+    (tmp_path / "x.py").write_text(
+        "def f():\n    from pipelines.run import run\n    import torch.nn\n"
+    )
+    assert set(imported(tmp_path / "x.py")) == {"pipelines", "torch"}
+
+
+@pytest.mark.parametrize(
+    ("module", "without"),
+    [("pipelines.run", "torch"), ("train.loop", "apache_beam"), ("schemas.shard", "apache_beam")],
+)
+def test_a_part_loads_without_the_libraries_of_another(module: str, without: str) -> None:
+    """Also not by way of a library."""
+    code = f"import sys, {module}; print({without!r} in sys.modules)"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY
+    )
+    assert result.stdout.strip() == "False"

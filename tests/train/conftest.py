@@ -1,0 +1,59 @@
+"""What the trainer's tests share: shards of real text, and a small configuration."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+# Before torch is loaded: see train.cli.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import pytest
+import yaml
+
+from schemas.shard import ShardManifest, read_manifest
+from tests.train.shards import write_run
+from train.config import Config, load
+
+SMALL = {
+    "model": {"dim": 64, "layers": 2, "heads": 4, "kv_heads": 2, "hidden": 128, "tied": False},
+    "optimizer": {"lr": 5e-3, "warmup": 0.05},
+    "batch_rows": 8,
+    "lanes": 4,
+    "micro_rows": 4,
+    "steps": 60,
+    "evaluation": {"every": 30, "rows": 41},
+    "checkpoint": {"every": 10, "keep": 2},
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run of the mill."""
+
+    path: Path
+    held_out: dict[str, list[str]]  # validation documents by source
+    manifest: ShardManifest
+
+    @property
+    def shards(self) -> Path:
+        return self.path / "shards"
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    path = tmp_path_factory.mktemp("mill") / "run"
+    return Run(path, write_run(path), read_manifest(path))
+
+
+@pytest.fixture(scope="session")
+def small_yaml(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("config") / "small.yaml"
+    path.write_text(yaml.safe_dump(SMALL), "utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def small(small_yaml: Path) -> Config:
+    return load(str(small_yaml))

@@ -1,0 +1,148 @@
+"""The command line: `gristmill train`, which is `python -m train`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from train.job import Job
+
+EXAMPLE = """\
+example:
+  gristmill train runs/demo --output runs/demo-model --preset tiny --steps 300 --processes 2
+
+The same command again goes on from the last checkpoint in --output, with any number of
+processes that divides the lanes. On SIGTERM or Ctrl-C the run stops after the step it is in,
+writes a checkpoint and exits with 143 or 130. Mistakes that you can mend exit with 2.
+Several machines: torchrun ... -m train RUN ..., with --output on a disk that all of them see.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train by the command line; returns the exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    options = _parser().parse_args(words)
+    # What follows takes seconds to import; --help does not wait for it.
+    from schemas.errors import UserError
+
+    # Threads that spin while they wait train ten times slower where another process wants the
+    # core, and only a quarter faster where none does. Must be set before torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    under_torchrun = "RANK" in os.environ and "WORLD_SIZE" in os.environ
+    try:
+        if under_torchrun:
+            return _work(options)
+        if options.processes is not None and options.processes < 1:
+            raise UserError(f"--processes {options.processes}: must be 1 or more")
+        processes = options.processes or _default_processes()
+        job = _prepare(options, processes)
+        if processes == 1:
+            return _train(job)
+        from train.launch import launch
+
+        return launch(words, processes)
+    except UserError as error:
+        print(f"gristmill train: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="gristmill train",
+        description="Train a language model on the shards of a finished run.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("run", metavar="RUN", type=Path, help="folder of a finished run")
+    add("--output", type=Path, required=True, help="folder for checkpoints, log and loss curve")
+    add(
+        "--preset",
+        default="tiny",
+        help="a YAML file, or one of those in train/presets: tiny (default), 124m, 350m, 1b",
+    )
+    add("--steps", type=int, metavar="N", help="updates in all; without it, one epoch")
+    add("--batch-rows", type=int, metavar="B", help="rows of one update, over all processes")
+    add(
+        "--processes",
+        type=int,
+        metavar="N",
+        help="processes on this machine; one a GPU if not given, or one on the CPU",
+    )
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a key of the preset, such as optimizer.lr=1e-3; may be repeated",
+    )
+    add("--resume", action="store_true", help="fail if --output has no checkpoint to go on from")
+    return parser
+
+
+def _prepare(options: argparse.Namespace, processes: int) -> Job:
+    from train.config import load, settings
+    from train.job import prepare
+
+    overrides = settings(options.set)
+    if options.steps is not None:
+        overrides["steps"] = options.steps
+    if options.batch_rows is not None:
+        overrides["batch_rows"] = options.batch_rows
+    config = load(options.preset, overrides)
+    return prepare(options.run, options.output, config, processes, must_resume=options.resume)
+
+
+def _default_processes() -> int:
+    import torch
+
+    return torch.cuda.device_count() or 1
+
+
+def _work(options: argparse.Namespace) -> int:
+    """Be one of the processes of torchrun."""
+    from schemas.errors import UserError
+
+    try:
+        job = _prepare(options, int(os.environ["WORLD_SIZE"]))
+    except UserError:
+        if os.environ["RANK"] == "0":
+            raise
+        # All find the same mistake and one tells it, before torchrun ends it as we exit.
+        time.sleep(3)
+        return 2
+    return _train(job)
+
+
+def _train(job: Job) -> int:
+    import torch.distributed as dist
+
+    from train.loop import train
+    from train.parallel import start
+
+    world = start()
+    try:
+        number = train(job, world)
+    except RuntimeError as error:
+        if "gloo/transport" not in str(error) and not isinstance(error, dist.DistError):
+            raise
+        reason = " ".join(str(error).split())[:200]
+        print(f"rank {world.rank} lost contact with another: {reason}", file=sys.stderr)
+        return 1
+    if world.size > 1:
+        dist.destroy_process_group()
+    if number == 0:
+        return 0
+    if world.rank == 0:
+        name = signal.Signals(number).name
+        print(f"stopped by {name}: the same command goes on from here", file=sys.stderr)
+    return 128 + number

@@ -1,0 +1,238 @@
+"""What a training run is: one frozen configuration, read by `load`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from schemas.errors import UserError
+from schemas.rules import Contract
+
+PRESETS = Path(__file__).parent / "presets"
+# More lanes than this only spread the reads of one process over more row groups.
+MAX_DEFAULT_LANES = 64
+# What may change when a run is resumed: none of these decides what is computed.
+FREE_KEYS = ("micro_rows", "log_every", "compile", "activation_checkpointing", "loss_chunk")
+FREE_SECTIONS = ("evaluation.", "checkpoint.")
+
+
+class Model(Contract):
+    """Shape of the decoder; the vocabulary and the sequence length come from the shards."""
+
+    dim: int = Field(ge=1, description="Width of the residual stream.")
+    layers: int = Field(ge=1)
+    heads: int = Field(ge=1, description="Query heads; each has dim / heads channels.")
+    kv_heads: int = Field(ge=1, description="Key and value heads, each shared by some queries.")
+    hidden: int = Field(ge=1, description="Width of the SwiGLU feed-forward layer.")
+    tied: bool = Field(True, description="The output head is the embedding.")
+    rope_theta: float = Field(10_000.0, gt=0)
+    norm_eps: float = Field(1e-5, gt=0)
+    init_std: float = Field(0.02, gt=0)
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> Self:
+        if self.dim % (2 * self.heads):
+            raise ValueError(f"dim ({self.dim}) must be an even multiple of heads ({self.heads})")
+        if self.heads % self.kv_heads:
+            raise ValueError(f"kv_heads ({self.kv_heads}) must divide heads ({self.heads})")
+        return self
+
+
+class Optimizer(Contract):
+    """AdamW, with a linear warmup and a cosine to `final_lr` of the peak."""
+
+    lr: float = Field(gt=0, description="Peak learning rate.")
+    final_lr: float = Field(0.1, ge=0, le=1, description="Last rate, as a fraction of the peak.")
+    warmup: float = Field(0.02, ge=0, lt=1, description="Fraction of all steps spent rising.")
+    beta1: float = Field(0.9, ge=0, lt=1)
+    beta2: float = Field(0.95, ge=0, lt=1)
+    eps: float = Field(1e-8, gt=0)
+    weight_decay: float = Field(0.1, ge=0, description="Of matrices other than the embedding.")
+    clip: float = Field(1.0, gt=0, description="Largest norm of the whole gradient.")
+
+
+class Evaluation(Contract):
+    """When the validation loss is taken; it always is at the end."""
+
+    every: int = Field(500, ge=1, description="Steps between two evaluations.")
+    rows: int | None = Field(None, ge=1, description="The first so many rows; null takes all.")
+
+
+class Checkpoint(Contract):
+    """When the run is saved; it always is at the end and on SIGTERM."""
+
+    every: int = Field(500, ge=1, description="Steps between two checkpoints.")
+    keep: int = Field(2, ge=1, description="How many of the newest stay on disk.")
+
+
+class Config(Contract):
+    """Everything that decides a run, but for the shards."""
+
+    model: Model
+    optimizer: Optimizer
+    evaluation: Evaluation = Field(default_factory=lambda: Evaluation.model_validate({}))
+    checkpoint: Checkpoint = Field(default_factory=lambda: Checkpoint.model_validate({}))
+    batch_rows: int = Field(ge=1, description="Rows of one update, over all processes.")
+    micro_rows: int = Field(
+        8, ge=1, description="Most rows one process takes through the model at once."
+    )
+    steps: int | None = Field(None, ge=1, description="Updates in all.")
+    max_epochs: int | None = Field(
+        None,
+        ge=1,
+        description="Most times a row is seen. Without `steps` and `max_epochs` it is one.",
+    )
+    lanes: int = Field(
+        0,
+        ge=0,
+        description="Parts the rows are read in, a divisor of batch_rows; the number of processes "
+        f"must divide it. 0 takes the largest divisor up to {MAX_DEFAULT_LANES}.",
+    )
+    seed: int = Field(0, ge=0, description="Of the first weights.")
+    precision: Literal["auto", "bf16", "fp32"] = Field(
+        "auto", description="Of the matrix products; auto is bf16 on a GPU. Weights stay fp32."
+    )
+    attention: Literal["auto", "sdpa", "flex"] = Field(
+        "auto", description="auto is flex on a GPU when compiled, else sdpa."
+    )
+    compile: bool | Literal["auto"] = Field("auto", description="auto is on with a GPU.")
+    activation_checkpointing: bool = Field(
+        False, description="Recompute blocks in the backward pass: less memory, a third more work."
+    )
+    tf32: bool = Field(True, description="Let a GPU round fp32 matrix products to TF32.")
+    loss_chunk: int = Field(
+        8192, ge=1, description="Tokens whose logits are held at once, in whole rows."
+    )
+    log_every: int = Field(10, ge=1, description="Steps between two lines of progress.")
+
+    @model_validator(mode="after")
+    def _lanes_divide(self) -> Self:
+        if self.lanes == 0:
+            most = min(MAX_DEFAULT_LANES, self.batch_rows)
+            lanes = next(n for n in range(most, 0, -1) if self.batch_rows % n == 0)
+            # A frozen model has no other way to fill in a default that depends on a field.
+            object.__setattr__(self, "lanes", lanes)
+        elif self.batch_rows % self.lanes:
+            raise ValueError(
+                f"lanes ({self.lanes}) must divide batch_rows ({self.batch_rows}) without remainder"
+            )
+        return self
+
+
+def presets() -> list[str]:
+    """Names of the bundled configurations."""
+    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+
+
+def load(source: str, overrides: Mapping[str, Any] | None = None) -> Config:
+    """Read a preset by name, or a YAML file by path, and put `overrides` over it.
+
+    Keys of `overrides` are dotted, as in `optimizer.lr`. Raises UserError that names every
+    mistake at once: unknown keys with what would be right, wrong values with the reason.
+    """
+    value = _read(source)
+    mistakes: list[str] = []
+    for key, setting in (overrides or {}).items():
+        *sections, last = key.split(".")
+        target: Any = value
+        for section in sections:
+            target = target.setdefault(section, {}) if isinstance(target, dict) else None
+        if isinstance(target, dict):
+            target[last] = setting
+        else:
+            mistakes.append(f"{key}: unknown key; {_right_key(key.split('.'))}")
+    try:
+        config = Config.model_validate(value)
+    except ValidationError as error:
+        mistakes += [_explain(dict(entry)) for entry in error.errors()]
+    if mistakes:
+        raise UserError(f"{source}: {'; '.join(mistakes)}")
+    return config
+
+
+def settings(pairs: Sequence[str]) -> dict[str, Any]:
+    """Overrides from `key=value` words; values are read as YAML. Raises UserError."""
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals:
+            raise UserError(f"--set {pair}: must be KEY=VALUE, such as optimizer.lr=1e-3")
+        try:
+            found[key.strip()] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise UserError(f"--set {pair}: the value is not YAML; put quotes around it") from None
+    return found
+
+
+def flat(config: Config) -> dict[str, Any]:
+    """The configuration with dotted keys."""
+    return dict(_flatten(config.model_dump()))
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What keeps a run of flat config `before` from being resumed with `now`."""
+    return [
+        f"{key} was {before.get(key)}, is {now.get(key)}"
+        for key in dict.fromkeys([*before, *now])
+        if before.get(key) != now.get(key)
+        and key not in FREE_KEYS
+        and not key.startswith(FREE_SECTIONS)
+    ]
+
+
+def _read(source: str) -> dict[str, Any]:
+    path = PRESETS / f"{source}.yaml" if source in presets() else Path(source)
+    try:
+        value = yaml.safe_load(path.read_text("utf-8"))
+    except OSError:
+        raise UserError(
+            f"{source}: neither a file nor one of the presets {', '.join(presets())}"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{source}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{source}: must be a mapping of keys to values")
+    return value
+
+
+def _explain(error: dict[str, Any]) -> str:
+    parts = [str(part) for part in error["loc"] if part not in ("bool", "literal['auto']")]
+    if error["type"] == "extra_forbidden":
+        return f"{'.'.join(parts)}: unknown key; {_right_key(parts)}"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"{'.'.join(parts) or 'configuration'}: {message[:1].lower()}{message[1:]}"
+
+
+def _right_key(parts: Sequence[str]) -> str:
+    """Say which key was probably meant by the unknown one."""
+    known = list(_keys(Config))
+    key = ".".join(parts)
+    namesakes = [name for name in known if name.split(".")[-1] == parts[-1]]
+    close = namesakes or difflib.get_close_matches(key, known, n=1)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    section = ".".join(parts[:-1])
+    prefix = f"{section}." if any(name.startswith(f"{section}.") for name in known) else ""
+    return "known are " + ", ".join(name for name in known if name.startswith(prefix))
+
+
+def _keys(model: type[Contract], prefix: str = "") -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, Contract):
+            yield from _keys(kind, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+def _flatten(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, entry in value.items():
+        if isinstance(entry, Mapping):
+            yield from _flatten(entry, f"{prefix}{key}.")
+        else:
+            yield prefix + key, entry

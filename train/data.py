@@ -1,0 +1,233 @@
+"""Rows of shards as arrays: tokens, labels, positions and segments.
+
+Row groups are read whole and without copies; nothing here works token by token.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from schemas.errors import UserError
+from schemas.shard import ShardManifest, read_manifest
+
+IGNORED = -100  # the label that cross-entropy passes over
+
+Item = TypeVar("Item")
+
+
+def open_shards(run: Path) -> tuple[ShardManifest, Path]:
+    """The manifest of a run, and the folder that its paths are relative to. Raises UserError."""
+    manifest = read_manifest(run)
+    if manifest.tokenizer.padding == manifest.tokenizer.end_of_text:
+        raise UserError(
+            f"{run}: padding and end of text are the same token: give the tokenizer a padding "
+            "token of its own"
+        )
+    return manifest, run if run.name == "shards" else run / "shards"
+
+
+class Targets(NamedTuple):
+    """What follows from where segments begin; each of shape [rows, T]."""
+
+    labels: NDArray[np.int64]
+    positions: NDArray[np.int32]
+    segments: NDArray[np.int32]
+
+
+def targets(ids: NDArray[Any], begins: NDArray[np.bool_], padding: int) -> Targets:
+    """Labels, positions and segment numbers of rows of token ids, [rows, T].
+
+    `begins` is true at the first token of a segment. A label is the next token's id; there is
+    none (IGNORED) at the last position, at the last token of a segment, and in padding. Positions
+    count from zero in every segment. Padding is a segment of its own.
+    """
+    is_padding = ids == padding
+    begins = begins.copy()
+    begins[:, 0] = True
+    begins[:, 1:] |= is_padding[:, 1:] != is_padding[:, :-1]
+    segments = np.cumsum(begins, axis=1, dtype=np.int32)
+    places = np.arange(ids.shape[1], dtype=np.int32)
+    positions = places - np.maximum.accumulate(np.where(begins, places, 0), axis=1)
+    labels = np.full(ids.shape, IGNORED, np.int64)
+    followed = ~begins[:, 1:] & ~is_padding[:, 1:]
+    labels[:, :-1][followed] = ids[:, 1:][followed]
+    return Targets(labels, positions.astype(np.int32), segments)
+
+
+class Rows(NamedTuple):
+    """Some rows of a split."""
+
+    ids: NDArray[Any]  # [rows, T], the type of the shard
+    begins: NDArray[np.bool_]  # [rows, T], true at the first token of a segment
+    sources: NDArray[np.int64]  # [rows], index into the reader's names
+    text_bytes: NDArray[np.int64]  # [rows], bytes of text that the labels of the row spell
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Rows]) -> Rows:
+        """The rows of all parts in order."""
+        return cls(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))
+
+
+class ShardReader:
+    """The rows of a split by number, in the order of the manifest."""
+
+    def __init__(
+        self,
+        folder: Path,
+        manifest: ShardManifest,
+        split: Literal["train", "validation"],
+        *,
+        token_bytes: NDArray[np.int64] | None = None,
+        held_groups: int = 2,
+    ) -> None:
+        """Check that the files are there.
+
+        token_bytes: bytes of each token id, [vocabulary]; needed only for exact `text_bytes`,
+        which without it includes the first token of every segment.
+        held_groups: row groups kept in memory, one for each place that is read from in turn.
+        Raises UserError if the split or a file is missing, or if a file's size is another.
+        """
+        if split not in manifest.splits:
+            raise UserError(f"{folder}: the shards have no {split} split")
+        self.manifest = manifest
+        self.source_names = sorted(manifest.splits[split].sources)
+        self._token_bytes = token_bytes
+        self._groups: list[tuple[Path, int]] = []
+        sizes: list[int] = []
+        for entry in manifest.splits[split].files:
+            path = folder / entry.path
+            if not path.is_file() or path.stat().st_size != entry.size:
+                state = "has another size than the manifest says" if path.is_file() else "missing"
+                raise UserError(f"{path}: {state}: finish or repair the run before training")
+            self._groups += [(path, index) for index in range(len(entry.row_groups))]
+            sizes += [group.rows for group in entry.row_groups]
+        self._ends = np.cumsum(sizes, dtype=np.int64)
+        self.rows = int(self._ends[-1]) if sizes else 0
+        self._file = functools.lru_cache(held_groups)(_open)
+        self._group = functools.lru_cache(held_groups)(self._read_group)
+
+    def read(self, start: int, stop: int) -> Rows:
+        """Rows start..stop of the split. Raises UserError if a file is not what was promised."""
+        parts = []
+        while start < stop:
+            number = int(np.searchsorted(self._ends, start, side="right"))
+            group, end = self._group(number), int(self._ends[number])
+            first = end - len(group.ids)
+            part = slice(start - first, min(stop, end) - first)
+            parts.append(
+                Rows(
+                    group.ids[part],
+                    group.begins[part],
+                    group.sources[part],
+                    group.text_bytes[part],
+                )
+            )
+            start = min(stop, end)
+        return Rows.concatenate(parts)
+
+    def _read_group(self, number: int) -> Rows:
+        path, index = self._groups[number]
+        rows = int(self._ends[number]) - (int(self._ends[number - 1]) if number else 0)
+        try:
+            table = self._file(path).read_row_group(
+                index, columns=["input_ids", "source", "segments"], use_threads=False
+            )
+            if table.num_rows != rows:
+                raise ValueError(f"{table.num_rows} rows, the manifest says {rows}")
+            return self._decode(table.combine_chunks())
+        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+            raise UserError(
+                f"{path}, row group {index}: cannot be read ({error}): the shard is damaged, "
+                "make it again"
+            ) from None
+
+    def _decode(self, table: pa.Table) -> Rows:
+        rows, width = table.num_rows, self.manifest.sequence_length
+        tokenizer = self.manifest.tokenizer
+        ids = table["input_ids"].chunk(0).flatten().to_numpy(zero_copy_only=True)
+        if len(ids) != rows * width:
+            raise ValueError(f"rows are not {width} tokens long")
+        if ids.max(initial=0) >= tokenizer.vocabulary:
+            raise ValueError(f"token {ids.max()} is outside the vocabulary")
+        ids = ids.reshape(rows, width)
+
+        segments = table["segments"].chunk(0)
+        counts = segments.value_lengths().to_numpy(zero_copy_only=False)
+        starts, sizes = (
+            segments.flatten().field(name).to_numpy(zero_copy_only=True)
+            for name in ("start", "bytes")
+        )
+        if len(starts) and not 0 <= starts.min() <= starts.max() < width:
+            raise ValueError("a segment starts outside its row")
+        row_of = np.repeat(np.arange(rows), counts)
+        begins = np.zeros((rows, width), np.bool_)
+        begins[row_of, starts] = True
+
+        # The first token of a segment is never predicted; padding stands where text was removed.
+        first = ids[row_of, starts]
+        spelled = sizes.astype(np.int64)
+        if self._token_bytes is not None:
+            spelled -= self._token_bytes[first]
+        spelled[first == tokenizer.padding] = 0
+        text_bytes = np.bincount(row_of, spelled, rows).astype(np.int64)
+
+        source = table["source"].chunk(0)
+        names = source.dictionary.to_pylist()  # a handful of names, not rows
+        if not set(names) <= set(self.source_names):
+            raise ValueError("a source is not in the manifest")
+        numbers = np.array([self.source_names.index(name) for name in names], np.int64)
+        return Rows(ids, begins, numbers[source.indices.to_numpy(zero_copy_only=True)], text_bytes)
+
+
+def token_bytes(tokenizer_file: Path, vocabulary: int) -> NDArray[np.int64] | None:
+    """UTF-8 bytes that each token id of a byte-level tokenizer stands for, [vocabulary].
+
+    Special tokens have none. Returns None for a tokenizer that is not byte-level, whose tokens
+    do not stand for a fixed run of bytes. Raises UserError if the file is not a tokenizer.
+    """
+    from tokenizers import Tokenizer, decoders
+
+    try:
+        tokenizer = Tokenizer.from_file(str(tokenizer_file))
+    except Exception as error:  # the library raises plain Exception
+        raise UserError(f"{tokenizer_file}: not a tokenizer: {error}") from None
+    decoder: object = tokenizer.decoder
+    if not isinstance(decoder, decoders.ByteLevel):
+        return None
+    if tokenizer.get_vocab_size() > vocabulary:
+        raise UserError(
+            f"{tokenizer_file}: has {tokenizer.get_vocab_size()} tokens, the shards {vocabulary}: "
+            "not the tokenizer they were made with"
+        )
+    sizes = np.zeros(vocabulary, np.int64)
+    # The byte-level alphabet has one character a byte.
+    for token, number in tokenizer.get_vocab(with_added_tokens=False).items():
+        sizes[number] = len(token)
+    for number, added in tokenizer.get_added_tokens_decoder().items():
+        sizes[number] = 0 if added.special else len(added.content.encode())
+    return sizes
+
+
+def prefetched(load: Callable[[int], Item], items: Sequence[int]) -> Generator[Item]:
+    """`load(item)` for every item in order, each loaded by a thread while the last is in use."""
+    with ThreadPoolExecutor(1) as pool:
+        ahead: Future[Item] | None = None
+        for item in items:
+            ready, ahead = ahead, pool.submit(load, item)
+            if ready is not None:
+                yield ready.result()
+        if ahead is not None:
+            yield ahead.result()
+
+
+def _open(path: Path) -> pq.ParquetFile:
+    return pq.ParquetFile(path, memory_map=True)

@@ -1,0 +1,132 @@
+"""What a run tells of itself: log lines, progress and speed. Kept by rank 0 alone."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from train import metrics
+from train.evaluate import Score
+from train.job import Job
+from train.model import Decoder
+from train.parallel import World
+from train.step import Outcome
+
+
+@dataclass(frozen=True)
+class Step:
+    """An update whose numbers may still be on the device."""
+
+    fields: dict[str, Any]
+    outcome: Outcome
+
+
+class History:
+    """Collects steps and writes them in windows, so that the host waits once a window."""
+
+    def __init__(self, job: Job, world: World, model: Decoder, resumed_step: int) -> None:
+        """Open the log, and say in it what is trained on what."""
+        self._job, self._world = job, world
+        self._log = metrics.Log(job.output / "steps.jsonl", resumed_step=resumed_step)
+        self._window: list[Step] = []
+        self._flops = model.flops_per_token(job.manifest.sequence_length)
+        on_gpu = world.device.type == "cuda"
+        device = torch.cuda.get_device_name(world.device) if on_gpu else "cpu"
+        peak = metrics.PEAK_FLOPS.get(device) if model.dtype == torch.bfloat16 else None
+        self._peak = peak and peak * world.size
+        order = job.order
+        self._log.write(
+            "start",
+            step=resumed_step,
+            steps=job.steps,
+            rows=order.rows,
+            rows_unused=order.leftover,
+            rows_per_epoch=order.rows_per_epoch,
+            batch_rows=order.batch_rows,
+            lanes=order.lanes,
+            sequence_length=job.manifest.sequence_length,
+            layout_digest=job.manifest.layout_digest,
+            content_revision=job.manifest.content_revision,
+            parameters=model.num_params(),
+            flops_per_token=self._flops,
+            world_size=world.size,
+            device=device,
+            precision=str(model.dtype).removeprefix("torch."),
+            attention=model.backend,
+            compiled=model.compiled,
+            torch=torch.__version__,
+        )
+        say = metrics.show_progress
+        say(f"{model.num_params():,} parameters, {world.size} x {device}, {model.dtype}")
+        say(
+            f"{job.steps} steps of {order.batch_rows} rows in {order.lanes} lanes; "
+            f"{order.rows_per_epoch} of {order.rows} train rows an epoch, {order.leftover} unused"
+        )
+        if job.resumed:
+            say(f"resumed after step {resumed_step}")
+            if job.resumed.content_revision != job.manifest.content_revision:
+                say(
+                    f"content_revision of the shards was {job.resumed.content_revision}, "
+                    f"is {job.manifest.content_revision}"
+                )
+        self.restart_clock()
+
+    def restart_clock(self) -> None:
+        """Time from here on: what was done since the last step was no training."""
+        self._since = time.perf_counter()
+
+    def add(self, outcome: Outcome, **fields: Any) -> None:
+        """Note one update; `flush` writes it."""
+        self._window.append(Step(fields, outcome))
+
+    def flush(self) -> None:
+        """Write the steps since the last flush, with the speed over all of them."""
+        if not self._window:
+            return
+        # Reading the numbers waits for the device, so that the clock is right after it.
+        numbers = torch.stack([torch.stack(step.outcome) for step in self._window]).tolist()
+        seconds = time.perf_counter() - self._since
+        speed = sum(step.fields["tokens"] for step in self._window) / seconds
+        utilisation = metrics.mfu(speed, self._flops, self._peak)
+        for step, (loss, norm, skipped) in zip(self._window, numbers, strict=True):
+            self._log.write(
+                "step",
+                **step.fields,
+                loss=metrics.finite(loss),
+                grad_norm=metrics.finite(norm),
+                skipped=bool(skipped),
+                tokens_per_second=round(speed, 1),
+                mfu=utilisation and round(utilisation, 4),
+            )
+        done = self._window[-1].fields["step"]
+        eta = seconds / len(self._window) * (self._job.steps - done)
+        metrics.show_progress(
+            f"step {done}/{self._job.steps}  loss {numbers[-1][0]:.4f}  "
+            f"lr {self._window[-1].fields['lr']:.2e}  {speed:,.0f} tokens/s  "
+            + (f"mfu {utilisation:.1%}  " if utilisation else "")
+            + (f"skipped {self._log.skipped}  " if self._log.skipped else "")
+            + f"eta {metrics.clock(eta)}",
+            last=done == self._job.steps,
+        )
+        self._window.clear()
+        self.restart_clock()
+
+    def validation(self, step: int, tokens_seen: int, scores: dict[str, Score]) -> None:
+        """Write the scores by source; "" is the total."""
+        total, *_ = (score.measures() for name, score in scores.items() if name == "")
+        sources = {name: score.measures() for name, score in scores.items() if name}
+        self._log.write("validation", step=step, tokens_seen=tokens_seen, **total, sources=sources)
+        score = scores[""]
+        metrics.show_progress(
+            f"step {step}  validation loss {score.loss:.4f}  perplexity {score.perplexity:.2f}  "
+            f"bits per byte {score.bits_per_byte:.4f}",
+            last=True,
+        )
+
+    def close(self) -> None:
+        """Write what is left, and end the log."""
+        self.flush()
+        self._log.close()
