@@ -123,14 +123,16 @@ def _table(step: RulesStep) -> RuleTable:
 
 
 def _closest(rule: Rule) -> str:
-    family = rule.signal.partition(".")[0]
-    signals = [name for name in _OWNERS if name.startswith(f"{family}.")]
-    hint = did_you_mean(rule.signal, signals or _OWNERS)
-    if hint:
-        return hint
-    if signals:
-        return f". Of `{family}` there are {', '.join(signals)}"
-    return f". Signals begin with one of {', '.join([*MEASURES, *EDITS])}"
+    """What there is instead of an unknown signal."""
+    family, _, name = rule.signal.partition(".")
+    owner = MEASURES.get(family) or EDITS.get(family)
+    if owner is not None:
+        return (
+            f"{did_you_mean(name, owner.names) or '.'} Of `{family}` there are "
+            f"{', '.join(owner.names)}"
+        )
+    families = [*MEASURES, *EDITS]
+    return f"{did_you_mean(family, families) or '.'} Signals begin with {', '.join(families)}"
 
 
 def _mismatch(rule: Rule) -> str:

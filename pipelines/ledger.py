@@ -54,4 +54,6 @@ def write(run: Folder, manifests: Mapping[str, Manifest]) -> None:
         for stage, manifest in manifests.items()
         if stage != "tokenizer"
     }
-    run.replace("ledger.json", (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
+    data = (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
+    if not run.exists("ledger.json") or run.read("ledger.json") != data:
+        run.replace("ledger.json", data)

@@ -223,7 +223,8 @@ def _freeze(path: str, model: ModelFile, run: Folder) -> ModelFile:
             f"{path}.sha256: {model.file} has the checksum {sha256}, not {model.sha256}"
         )
     frozen = model.model_copy(update={"sha256": sha256})
-    run.create(model_name(frozen), data)
+    if not run.exists(model_name(frozen)):
+        run.create(model_name(frozen), data)
     return frozen
 
 
@@ -305,8 +306,18 @@ def differences(old: Recipe, new: Recipe) -> list[tuple[str, str, str]]:
         else:
             yield path, value
 
-    left = dict(flat(old.model_dump(mode="json", exclude={"parent"}), ""))
-    right = dict(flat(new.model_dump(mode="json", exclude={"parent"}), ""))
+    left = dict(
+        flat(
+            old.model_dump(mode="json", exclude={"parent": True, "inputs": {"__all__": {"root"}}}),
+            "",
+        )
+    )
+    right = dict(
+        flat(
+            new.model_dump(mode="json", exclude={"parent": True, "inputs": {"__all__": {"root"}}}),
+            "",
+        )
+    )
     return [
         (path, shown(left.get(path, "nothing")), shown(right.get(path, "nothing")))
         for path in dict.fromkeys([*left, *right])

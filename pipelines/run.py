@@ -53,21 +53,28 @@ def run(recipe: Recipe, output: str, engine: Engine, *, quiet: bool = False) -> 
     folder = Folder(output)
     folder.make()
     with _alone(folder):
+        # what is wrong with the input is told before anything is written
+        splits = _splits(folder, recipe)
+        if recipe.parent is not None:
+            thaw(Folder(recipe.parent))
         frozen = freeze(recipe, folder)
         # the roots of inputs may have moved; they decide nothing
         frozen = frozen.model_copy(update={"inputs": recipe.inputs, "parent": recipe.parent})
         context = Context(folder, frozen)
-        mill = Mill(context, engine, _splits(context), Progress(quiet))
+        mill = Mill(context, engine, splits, Progress(quiet))
         manifests: dict[str, Manifest] = {}
         for stage in STAGES:
+            is_new = not folder.exists(f"{stage.name}/manifest.json")
             manifest = _stage(mill, stage, manifests)
             manifests[stage.name] = manifest
             ledger.check(manifests)
-            ledger.write(folder, manifests)
+            if is_new:
+                ledger.write(folder, manifests)
             if manifest.home:
                 mill.context = replace(
                     mill.context, homes={**mill.context.homes, stage.name: manifest.home}
                 )
+        ledger.write(folder, manifests)
         return manifests
 
 
@@ -98,11 +105,11 @@ def _stage(mill: Mill, stage: Stage, done: dict[str, Manifest]) -> Manifest:
     return made
 
 
-def _splits(context: Context) -> list[Task]:
+def _splits(run: Folder, recipe: Recipe) -> list[Task]:
     """The frozen splits of the run's input; planned now if the run is new."""
-    if context.run.exists("extract/plan.jsonl"):
-        return read_plan(context.run, "extract")
-    return sorted(plan_splits(context.recipe), key=lambda task: task.key)
+    if run.exists("extract/plan.jsonl"):
+        return read_plan(run, "extract")
+    return sorted(plan_splits(recipe), key=lambda task: task.key)
 
 
 def _from_parent(mill: Mill, stage: Stage, mark: str) -> Manifest | None:
@@ -112,7 +119,6 @@ def _from_parent(mill: Mill, stage: Stage, mark: str) -> Manifest | None:
     if recipe.parent is None or stage.name == "mix":
         return None
     parent = Folder(recipe.parent)
-    thaw(parent)
     if not parent.exists(f"{stage.name}/manifest.json"):
         return None
     manifest = read_manifest(parent, stage.name)

@@ -62,6 +62,16 @@ def receipts(run: Path) -> dict[str, dict]:
     return found
 
 
+def count_receipts(run: Path) -> int:
+    """Receipts of a run that is being written."""
+    return sum(
+        name.endswith(".json") and not name.startswith(".")
+        for folder, _, names in os.walk(run)  # which passes over folders that go away
+        if folder.endswith("/receipts")
+        for name in names
+    )
+
+
 def wait_for(condition, seconds: float, what: str) -> None:
     """Poll until the condition holds."""
     end = time.monotonic() + seconds

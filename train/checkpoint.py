@@ -71,10 +71,10 @@ def restore(
             checkpoint_id=folder,
             no_dist=world.size == 1,
         )
-    except (CheckpointException, OSError, RuntimeError, EOFError) as error:
-        reason = " ".join(str(error).split())[:300]
+    except CheckpointException as error:
+        causes = [cause for cause, _ in error.failures.values()]
         raise UserError(
-            f"{folder}: cannot be loaded ({reason}): put the name of another checkpoint into "
+            f"{folder}: cannot be loaded ({causes[0]!r}): put the name of another checkpoint into "
             f"{job.checkpoints / 'latest'}"
         ) from None
     set_state_dict(model, optimizer, model_state_dict=weights, optim_state_dict=state)

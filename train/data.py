@@ -145,8 +145,9 @@ class ShardReader:
                 raise ValueError(f"{table.num_rows} rows, the manifest says {rows}")
             return self._decode(table.combine_chunks())
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+            reason = " ".join(str(error).split())
             raise UserError(
-                f"{path}, row group {index}: cannot be read ({error}): the shard is damaged, "
+                f"{path}, row group {index}: cannot be read ({reason}): the shard is damaged, "
                 "make it again"
             ) from None
 

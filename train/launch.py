@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 
 from schemas.errors import UserError
 
-# A process that is told to stop has this long to write its checkpoint.
-SHUTDOWN_SECONDS = 600
+# A process that is told to stop has this long to write its checkpoint. One that waits for a dead
+# process, and does not notice, is ended after it.
+SHUTDOWN_SECONDS = 120
 
 
 def launch(arguments: Sequence[str], processes: int) -> int:

@@ -74,8 +74,9 @@ def read(path: Path) -> list[dict[str, Any]]:
     return lines
 
 
-def show_progress(text: str, *, last: bool = False, to: TextIO = sys.stderr) -> None:
-    """Show one line: over the line before on a terminal, else below it."""
+def show_progress(text: str, *, last: bool = False, to: TextIO | None = None) -> None:
+    """Show one line on stderr: over the line before on a terminal, else below it."""
+    to = to or sys.stderr
     if to.isatty():
         print(f"\r\x1b[K{text}", end="\n" if last else "", file=to, flush=True)
     else:

@@ -24,8 +24,15 @@ _BROKEN_SHARE = 0.05
 # Control and replacement characters a character, above which a page is no text.
 _BINARY_SHARE = 0.05
 
-# What a label means on the web (WHATWG Encoding Standard) where Python's codec is narrower.
-_WEB_CODECS = {
+# Python's codec for each encoding of the web (WHATWG Encoding Standard). Some labels mean more
+# than their standard: ISO-8859-1 is windows-1252, GB2312 is GB18030.
+_SAME = [
+    *("utf-8", "utf-16-le", "utf-16-be", "cp866", "koi8-r", "koi8-u", "mac-roman", "mac-cyrillic"),
+    *(f"iso8859-{part}" for part in (2, 3, 4, 5, 6, 7, 8, 10, 13, 14, 15, 16)),
+    *(f"cp{page}" for page in (874, 932, 949, *range(1250, 1259))),
+    *("gb18030", "big5hkscs", "euc_jp", "iso2022_jp"),
+]
+_CODECS = dict(zip(_SAME, _SAME, strict=True)) | {
     "ascii": "cp1252",
     "iso8859-1": "cp1252",
     "iso8859-9": "cp1254",
@@ -35,27 +42,23 @@ _WEB_CODECS = {
     "johab": "cp949",
     "gb2312": "gb18030",
     "gbk": "gb18030",
-    "hz": "gb18030",
     "big5": "big5hkscs",
     "shift_jis": "cp932",
     "utf-16": "utf-16-le",
-    "utf-7": "cp1252",
 }
+# Labels of the web that Python does not know.
 _ALIASES = {
     "x-sjis": "cp932",
     "windows-31j": "cp932",
     "x-euc-jp": "euc_jp",
-    "ks_c_5601-1987": "cp949",
     "ks_c_5601-1989": "cp949",
     "windows-949": "cp949",
     "windows-874": "cp874",
     "iso-8859-8-i": "iso8859-8",
-    "iso-8859-8-e": "iso8859-8",
     "x-gbk": "gb18030",
     "x-x-big5": "big5hkscs",
-    "x-mac-cyrillic": "mac_cyrillic",
-    "macintosh": "mac_roman",
-    "x-mac-roman": "mac_roman",
+    "x-mac-cyrillic": "mac-cyrillic",
+    "x-mac-roman": "mac-roman",
     "unicode": "utf-16-le",
     "unicode-1-1-utf-8": "utf-8",
     "x-cp1250": "cp1250",
@@ -120,12 +123,9 @@ def codec_of(label: str | None) -> str | None:
     """Python's codec for a charset's label on the web; None if there is none."""
     name = (label or "").strip().strip("\"'").lower()
     try:
-        codec = codecs.lookup(_ALIASES.get(name, name))
+        return _CODECS.get(codecs.lookup(_ALIASES.get(name, name)).name)
     except (LookupError, ValueError):
         return None
-    if not codec._is_text_encoding or codec.name in ("idna", "punycode", "unicode_escape"):
-        return None
-    return _WEB_CODECS.get(codec.name, codec.name)
 
 
 def meta_charset(payload: bytes) -> str | None:
@@ -146,4 +146,4 @@ def _detect(payload: bytes) -> str | None:
     words = _MARKUP.sub(b" ", payload[: _DETECT * 16]).split()
     text = b" ".join(words)[:_DETECT].rpartition(b" ")[0]
     best = from_bytes(text, cp_isolation=_LEGACY).best()
-    return best.encoding if best and best.encoding in _LEGACY else None
+    return codec_of(best.encoding) if best and best.encoding in _LEGACY else None

@@ -15,9 +15,9 @@ quadratic time.
 from __future__ import annotations
 
 import functools
-import itertools
 import re
 from collections.abc import Iterable
+from itertools import groupby, pairwise
 
 from curation.lean import without_torch
 
@@ -32,7 +32,7 @@ def _one_of(rules: Iterable[str | re.Pattern[str]]) -> str:
     character become a class, because trying a hundred rules at every place takes the time."""
     branches = []
     filled = filter(str.strip, map(str, rules))
-    for single, group in itertools.groupby(filled, lambda rule: len(rule.lstrip("\\")) == 1):
+    for single, group in groupby(filled, lambda rule: len(rule.lstrip("\\")) == 1):
         if single:
             branches.append("[" + "".join(re.escape(rule[-1]) for rule in group) + "]")
         else:
@@ -60,14 +60,14 @@ class English:
         }
         self._longest_special = max(map(len, self._special))
         # special cases that the rules above would cut: looked for in what they have cut
-        self._cut: dict[str, list[list[str]]] = {}
+        self._cut: dict[tuple[str, str], list[list[str]]] = {}  # by their first two pieces
         for chunk in self._special:
             pieces = self._split(chunk, special=False)
             if len(pieces) > 1:
-                self._cut.setdefault(pieces[0], []).append(pieces)
+                self._cut.setdefault((pieces[0], pieces[1]), []).append(pieces)
         # marks that come off the end of letters whatever the letters are
         self._closing = frozenset(',;:!?)]"') - {
-            case[1] for cases in self._cut.values() for case in cases if case[0].isalpha()
+            second for first, second in self._cut if first.isalpha()
         }
 
     def words(self, chunk: str) -> list[str]:
@@ -157,12 +157,12 @@ class English:
     def _mend(self, pieces: list[str]) -> list[str]:
         """spaCy's `_apply_special_cases`: special cases that were cut, longest first, then
         leftmost; one that lost to a longer one still blocks its own pieces."""
-        if self._cut.keys().isdisjoint(pieces):
+        if self._cut.keys().isdisjoint(pairwise(pieces)):
             return pieces
         found = [
             (-len(case), start)
-            for start, piece in enumerate(pieces)
-            for case in self._cut.get(piece, ())
+            for start, pair in enumerate(pairwise(pieces))
+            for case in self._cut.get(pair, ())
             if pieces[start : start + len(case)] == case
         ]
         taken: set[int] = set()

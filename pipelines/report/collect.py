@@ -68,13 +68,13 @@ def collect(run: Folder) -> shape.Report:
         ),
         shards=_shards(run) if "mix" in done else None,
         languages=_languages(RowSample(context, "extract", "documents"), curated),
-        judgement=None if verdicts is None else judgement(context, judged, verdicts.coverage),
+        judgement=judgement(context, judged, verdicts.coverage) if verdicts else None,
         duplicates=duplicates(context) if "deduplicate" in done else None,
         personal_data=_personal_data(context) if "curate" in done else None,
         kept_samples=samples.kept(context, curated) if curated else [],
         rejected_samples=[
             *samples.unread(context),
-            *samples.judged(context, judged),
+            *(samples.judged(context, judged) if verdicts else []),
             *(samples.duplicated(context) if "deduplicate" in done else []),
         ],
     )

@@ -71,13 +71,14 @@ def _drop_lists(context: Context, columns: tuple[str, ...]) -> Iterator[tuple[st
 
 
 def _histogram(sizes: np.ndarray[tuple[int], np.dtype[np.int64]]) -> list[shape.ClusterSizes]:
-    """Clusters of 2, 3, 4, 5 to 8, 9 to 16, ... documents."""
+    """Clusters of 2, 3, 4, 5 to 9, 10 to 99, 100 to 999, ... documents."""
     bins = []
     low, high = 2, 2
     while len(sizes) and low <= sizes.max():
         inside = int(((sizes >= low) & (sizes <= high)).sum())
         bins.append(shape.ClusterSizes(smallest=low, largest=high, clusters=inside))
-        low, high = high + 1, high + 1 if high < 4 else 2 * high
+        low = high + 1
+        high = low if low < 5 else 10 ** len(str(low)) - 1
     return bins
 
 

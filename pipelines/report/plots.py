@@ -83,7 +83,7 @@ def histogram(panel: shape.Panel) -> Markup:
 def columns(sizes: Sequence[shape.ClusterSizes]) -> Markup:
     """Clusters by size, each column with its number; heights by square root."""
     most = max(item["clusters"] for item in sizes)
-    width = min(100 / len(sizes), 10.0)
+    width = min(100 / len(sizes), 12.5)
     floor = _TOP + _PLOT
     shapes = []
     for index, item in enumerate(sizes):
@@ -91,16 +91,20 @@ def columns(sizes: Sequence[shape.ClusterSizes]) -> Markup:
         if item["clusters"]:
             height = max(_PLOT * math.sqrt(item["clusters"] / most), 1.5)
             shapes.append(_rect("lost", left, floor - height, width * 0.8, height))
-            shapes.append(_text("label", centre, floor - height - 4, str(item["clusters"])))
+            shapes.append(
+                _text("label", centre, floor - height - 4, formats.value(item["clusters"]))
+            )
         shapes.append(_text("tick", centre, floor + 14, size_range(item)))
     shapes.append(_rect("axis", 0, floor, width * len(sizes), 1))
     return _svg("histogram", floor + _BOTTOM, shapes)
 
 
 def size_range(item: shape.ClusterSizes) -> str:
-    """2; 5–8."""
+    """2; 5–9; 1k–10k."""
     low, high = item["smallest"], item["largest"]
-    return f"{low:,}" if low == high else f"{low:,}–{high:,}"
+    if low == high:
+        return str(low)
+    return f"{low}–{high}" if high < 1000 else f"{low // 1000}k–{(high + 1) // 1000}k"
 
 
 def _bin_title(panel: shape.Panel, index: int, passing: int, failing: int) -> str:

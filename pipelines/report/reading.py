@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curation.keys import Keys, key64, key64_many
+from curation.keys import key64, key64_many
 from pipelines.report.shape import Coverage
 from pipelines.steps import Context
 from pipelines.store import Folder
@@ -55,6 +55,7 @@ class RowSample:
 
     def _choose(self, seed: int) -> int:
         """Keep a sample of the parts; returns its rows."""
+        quota = MOST_ROWS // min(len(self.parts), LEAST_PARTS)
         chosen, taken = [], 0
         for part in sorted(self.parts, key=lambda part: key64(seed, "report part", part.task)):
             with self.folder.open(part.path) as stream:
@@ -66,7 +67,7 @@ class RowSample:
             ):
                 groups.append(group)
                 own += metadata.row_group(group).num_rows
-                if own >= MOST_ROWS // LEAST_PARTS:
+                if own >= quota:
                     break
             chosen.append(Part(part.task, part.path, tuple(sorted(groups))))
             taken += own
@@ -89,7 +90,7 @@ class RowSample:
             table.append_column("task", pa.repeat(pa.scalar(part.task), table.num_rows))
             for part, table in self.tables(columns)
         ]
-        return pa.concat_tables(tables) if tables else None
+        return pa.concat_tables(tables)
 
     def scaled(self, count: int) -> int:
         """A count of rows looked at, scaled up to all."""
@@ -97,19 +98,17 @@ class RowSample:
         return round(count * self.coverage["rows"] / looked_at) if looked_at else 0
 
 
-def sampling_keys(seed: int, ids: pa.ChunkedArray) -> Keys:
-    """Keys by which documents are chosen to be shown, the smallest first: uint64[n]."""
-    return key64_many(seed, "report", ids.to_pylist())
-
-
-def smallest(keys: Keys, labels: Sequence[str], most: int) -> dict[str, list[int]]:
-    """By label, the indices of the `most` smallest keys that have it, in the order of keys."""
+def choose(
+    seed: int, table: pa.Table, labels: Sequence[str], most: int
+) -> dict[str, list[dict[str, Any]]]:
+    """By label, at most `most` of the table's rows with it, by a keyed hash of their `id`."""
+    keys = key64_many(seed, "report", table["id"].to_pylist())
     chosen: dict[str, list[int]] = {}
     for index in np.argsort(keys, kind="stable").tolist():
         own = chosen.setdefault(labels[index], [])
         if len(own) < most:
             own.append(index)
-    return chosen
+    return {label: table.take(indices).to_pylist() for label, indices in chosen.items()}
 
 
 def find_rows(

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.report import formats, shape
 from pipelines.report.display import excerpt, line
-from pipelines.report.reading import RowSample, find_pages, find_rows, sampling_keys, smallest
+from pipelines.report.reading import RowSample, choose, find_pages, find_rows
 from pipelines.report.signals import rules_of
 from pipelines.steps import Context
 from schemas.recipe import Recipe
@@ -17,6 +18,7 @@ from schemas.recipe import Recipe
 KEPT = 9
 REJECTED = 3
 CHARACTERS = 600
+_CURATED = ("source", "url", "language", "text", "file", "offset")
 
 Row = dict[str, Any]
 
@@ -24,82 +26,56 @@ Row = dict[str, Any]
 def kept(context: Context, curated: RowSample) -> list[shape.Sample]:
     """Some documents of the curated text."""
     table = curated.table(["id"])
-    if table is None:
-        return []
-    keys = sampling_keys(context.recipe.seed, table["id"])
-    chosen = smallest(keys, [""] * len(keys), KEPT).get("", [])
-    ids, tasks = table["id"].take(chosen).to_pylist(), table["task"].take(chosen).to_pylist()
+    chosen = choose(context.recipe.seed, table, [""] * table.num_rows, KEPT).get("", [])
     paths = {part.task: part.path for part in curated.parts}
-    columns = ("source", "url", "language", "text", "file", "offset")
     found: dict[bytes, Row] = {}
-    for task in sorted(set(tasks)):
-        own = {item for item, its in zip(ids, tasks, strict=True) if its == task}
-        found.update(find_rows(curated.folder, paths[task], own, columns))
-    return [_sample(found[item]) for item in ids]
+    for task in sorted({row["task"] for row in chosen}):
+        ids = {row["id"] for row in chosen if row["task"] == task}
+        found.update(find_rows(curated.folder, paths[task], ids, _CURATED))
+    return [_sample(found[row["id"]]) for row in chosen]
 
 
 def unread(context: Context) -> list[shape.RejectedSamples]:
     """Records that no text was extracted from."""
-    sample = RowSample(context, "extract", "rejections")
-    table = sample.table(["id", "source", "url", "reason", "value", "file", "offset"])
-    chosen = _choose(context, table, "reason")
-    rows = {reason: table.take(indices).to_pylist() for reason, indices in chosen.items()}
-    return _by_reason(
-        context,
-        "extract",
-        {
-            reason: [_sample({**row, "text": None}, line(row["value"])) for row in own]
-            for reason, own in rows.items()
-        },
-    )
+    columns = ("id", "source", "url", "reason", "value", "file", "offset")
+    table = RowSample(context, "extract", "rejections").table(columns)
+    chosen = choose(context.recipe.seed, table, table["reason"].to_pylist(), REJECTED)
+    samples = {
+        reason: [_sample({**row, "text": None}, line(row["value"])) for row in rows]
+        for reason, rows in chosen.items()
+    }
+    return _by_reason(context, "extract", samples)
 
 
-def judged(context: Context, verdicts: pa.Table | None) -> list[shape.RejectedSamples]:
+def judged(context: Context, verdicts: pa.Table) -> list[shape.RejectedSamples]:
     """Documents that a rule rejected, by the first of their reasons."""
-    if verdicts is None:
-        return []
-    rejected = verdicts.filter(pa.array([bool(item) for item in verdicts["reasons"].to_pylist()]))
-    first = pa.array([item[0] for item in rejected["reasons"].to_pylist()], pa.string())
-    chosen = _choose(context, rejected.append_column("first", first), "first")
-    rows = {reason: rejected.take(indices).to_pylist() for reason, indices in chosen.items()}
-    pages = _pages(context, rows)
-    return _by_reason(
-        context,
-        "judge",
-        {
-            reason: [
-                _sample(page, _why(context.recipe, row, page), row["reasons"][1:])
-                for row in own
-                for page in [pages[row["id"]]]
-            ]
-            for reason, own in rows.items()
-        },
-    )
+    rejected = verdicts.filter(pc.greater(pc.list_value_length(verdicts["reasons"]), 0))
+    first = [reasons[0] for reasons in rejected["reasons"].to_pylist()]
+    chosen = choose(context.recipe.seed, rejected, first, REJECTED)
+    pages = _pages(context, chosen)
+    samples = {
+        reason: [
+            _sample(page, _why(context.recipe, row, page), row["reasons"][1:])
+            for row in rows
+            for page in [pages[row["id"]]]
+        ]
+        for reason, rows in chosen.items()
+    }
+    return _by_reason(context, "judge", samples)
 
 
 def duplicated(context: Context) -> list[shape.RejectedSamples]:
     """Documents that were dropped for another."""
     table = RowSample(context, "deduplicate", "drops").table(["id", "level", "kept_id"])
-    chosen = _choose(context, table, "level")
-    rows = {level: table.take(indices).to_pylist() for level, indices in chosen.items()}
-    pages = _pages(context, rows)
-    return _by_reason(
-        context,
-        "deduplicate",
-        {
-            level: [
-                _sample(pages[row["id"]], f"{row['kept_id'].hex()} is kept instead") for row in own
-            ]
-            for level, own in rows.items()
-        },
-    )
-
-
-def _choose(context: Context, table: pa.Table | None, column: str) -> dict[str, list[int]]:
-    if table is None:
-        return {}
-    keys = sampling_keys(context.recipe.seed, table["id"])
-    return smallest(keys, table[column].to_pylist(), REJECTED)
+    chosen = choose(context.recipe.seed, table, table["level"].to_pylist(), REJECTED)
+    pages = _pages(context, chosen)
+    samples = {
+        level: [
+            _sample(pages[row["id"]], f"{row['kept_id'].hex()} is kept instead") for row in rows
+        ]
+        for level, rows in chosen.items()
+    }
+    return _by_reason(context, "deduplicate", samples)
 
 
 def _pages(context: Context, rows: Mapping[str, list[Row]]) -> dict[bytes, Row]:

@@ -68,9 +68,7 @@ def holds(rule: shape.Rule, values: Values) -> Mask:
     return _COMPARE[rule["operator"]](values, float(rule["threshold"]))
 
 
-def judgement(
-    context: Context, verdicts: pa.Table | None, coverage: shape.Coverage
-) -> shape.Judgement:
+def judgement(context: Context, verdicts: pa.Table, coverage: shape.Coverage) -> shape.Judgement:
     """Reasons of the stage `judge`, from its receipts, and from the verdicts looked at."""
     first: Counter[str] = Counter(context.manifest("judge").rejected)
     failing: Counter[str] = Counter()
@@ -78,7 +76,7 @@ def judgement(
     for receipt in context.receipts("judge"):
         failing.update(receipt.counts["failing"])
         edited += int(receipt.counts["edited"])
-    lists = [] if verdicts is None else verdicts["reasons"].to_pylist()
+    lists = verdicts["reasons"].to_pylist()
     alone = Counter(reasons[0] for reasons in lists if len(reasons) == 1)
     rules = {rule["reason"]: rule for rule in rules_of(context.recipe)}
     reasons = [
@@ -97,7 +95,7 @@ def judgement(
         coverage=coverage,
         edited=edited,
         reasons=sorted(reasons, key=lambda item: (-item["failing"], item["reason"])),
-        panels=[] if verdicts is None else panels(context.recipe, verdicts),
+        panels=panels(context.recipe, verdicts),
     )
 
 

@@ -32,9 +32,8 @@ def gristmill(*words: str, cwd: Path | None = None) -> subprocess.CompletedProce
 def test_help_has_an_example(words: list[str]) -> None:
     result = gristmill(*words, "--help")
     assert result.returncode == 0
-    assert f"xample: gristmill {(words or [''])[0]}" in result.stdout.replace(
-        "xamples:\n  ", "xample: "
-    )
+    text = " ".join(result.stdout.split()).lower()
+    assert f"example: gristmill {' '.join(words)}".strip() in text
 
 
 @pytest.mark.parametrize("words", HELP, ids=" ".join)

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.runs import DEMO, balanced, mill, receipts, shards, start, wait_for
+from tests.runs import DEMO, balanced, count_receipts, mill, receipts, shards, start, wait_for
 
 pytestmark = pytest.mark.engine
 
@@ -42,7 +42,7 @@ def test_a_worker_of_prism_that_is_killed_ends_the_run(finished: Path, tmp_path:
         children = psutil.Process(process.pid).children(recursive=True)
         return [c for c in children if "SdkHarness" in " ".join(c.cmdline())]
 
-    wait_for(lambda: len(list(output.rglob("receipts/[!.]*.json"))) >= 1, 60, "a first receipt")
+    wait_for(lambda: count_receipts(output) >= 1, 60, "a first receipt")
     begun = time.monotonic()
     workers()[0].kill()
     _, err = process.communicate(timeout=60)

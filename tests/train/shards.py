@@ -55,6 +55,13 @@ def train_tokenizer(documents: Iterable[str]) -> Tokenizer:
     return tokenizer
 
 
+def special(tokenizer: Tokenizer, token: str) -> int:
+    """Id of a special token."""
+    number = tokenizer.token_to_id(token)
+    assert number is not None
+    return number
+
+
 @dataclass
 class Row:
     """One row before it is written."""
@@ -66,7 +73,7 @@ class Row:
 
 def pack(source: str, documents: list[str], tokenizer: Tokenizer) -> list[Row]:
     """Concatenate documents, each closed by end-of-text, and cut into rows."""
-    end = tokenizer.token_to_id(END)
+    end = special(tokenizer, END)
     rows = [Row(source)]
     for number, text in enumerate(documents):
         encoding = tokenizer.encode(text)
@@ -181,7 +188,7 @@ def write_run(run: Path) -> dict[str, list[str]]:
     (run / "tokenizer").mkdir(parents=True)
     tokenizer_path = run / "tokenizer" / "tokenizer.json"
     tokenizer.save(str(tokenizer_path))
-    padding = tokenizer.token_to_id(PADDING)
+    padding = special(tokenizer, PADDING)
     shards = run / "shards"
     splits = {
         "train": write_split(shards, "train", train, 3, padding),
@@ -195,7 +202,7 @@ def write_run(run: Path) -> dict[str, list[str]]:
             "path": "../tokenizer/tokenizer.json",
             "sha256": hashlib.sha256(tokenizer_path.read_bytes()).hexdigest(),
             "vocabulary": VOCABULARY,
-            "end_of_text": tokenizer.token_to_id(END),
+            "end_of_text": special(tokenizer, END),
             "begin_of_text": None,
             "padding": padding,
         },

@@ -31,7 +31,7 @@ def test_all_mistakes_are_told_at_once_with_what_would_be_right() -> None:
     [
         ({"model.heads": 3}, r"dim \(128\) must be an even multiple of heads \(3\)"),
         ({"model.kv_heads": 3}, r"kv_heads \(3\) must divide heads \(4\)"),
-        ({"lanes": 3}, r"lanes \(3\) must divide batch_rows \(16\)"),
+        ({"lanes": 3}, r"lanes \(3\) must divide batch_rows \(8\)"),
         ({"compile": "maybe"}, "compile: "),
         ({"precision": "fp8"}, "precision: input should be 'auto', 'bf16' or 'fp32'"),
     ],

@@ -28,7 +28,9 @@ def obvious_targets(
     ids: list[int], starts: set[int], padding: int
 ) -> tuple[list[int], list[int], list[int]]:
     """Labels, positions and segments by the rule, one token after another."""
-    labels, positions, segments = [], [], []
+    labels: list[int] = []
+    positions: list[int] = []
+    segments: list[int] = []
     for place, token in enumerate(ids):
         is_padding = token == padding
         after_padding = place > 0 and (ids[place - 1] == padding) != is_padding

@@ -39,6 +39,7 @@ def test_bits_per_byte_is_that_of_the_documents_themselves(
     for source, documents in run.held_out.items():
         nats, count, spelled, place = 0.0, 0, 0, 0
         for text in documents:
+            assert end is not None
             ids = [*tokenizer.encode(text).ids, end]
             while ids:
                 piece, ids = ids[: LENGTH - place % LENGTH], ids[LENGTH - place % LENGTH :]

@@ -23,8 +23,10 @@ def batch(run: Run) -> Batch:
     reader = ShardReader(run.shards, run.manifest, "validation")
     rows = reader.read(0, reader.rows)
     chosen = [*rows.begins.sum(1).argsort()[-7:], reader.rows - 1]
-    rows = Rows(*(field[chosen] for field in rows))
-    return to_batch(rows, run.manifest.tokenizer.padding, ALONE.device)
+    some = Rows(
+        rows.ids[chosen], rows.begins[chosen], rows.sources[chosen], rows.text_bytes[chosen]
+    )
+    return to_batch(some, run.manifest.tokenizer.padding, ALONE.device)
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +135,8 @@ def test_first_weights_follow_from_seed_and_name(small: Config, run: Run, model:
             assert parameter.std().item() == pytest.approx(std, rel=0.05)
             if not name.endswith("output.weight"):  # whose scale depends on the depth
                 assert torch.equal(parameter, deeper[name])
-    assert not torch.equal(model.blocks[0].attention.q.weight, model.blocks[1].attention.q.weight)
+    first, second = (model.get_parameter(f"blocks.{n}.attention.q.weight") for n in (0, 1))
+    assert not torch.equal(first, second)
 
 
 def test_parameters_and_flops_of_the_presets() -> None:

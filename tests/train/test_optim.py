@@ -72,12 +72,13 @@ def test_norms_and_the_embedding_do_not_decay(model: Decoder, small: Config) -> 
 def test_an_update_is_adamw(model: Decoder, small: Config, batch: Batch) -> None:
     """The second update of a parameter, by the formula of the paper."""
     optimizer = optim.build(model, small.optimizer)
-    weight = model.blocks[0].feed_forward.up.weight
+    weight = model.get_parameter("blocks.0.feed_forward.up.weight")
     m = v = torch.zeros_like(weight)
     for count in (1, 2):
         before = weight.detach().clone()
         accumulate(model, batch, batch.num_labels, 4, ALONE)
         optim.clip(model, small.optimizer.clip)
+        assert weight.grad is not None
         m = 0.9 * m + 0.1 * weight.grad
         v = 0.95 * v + 0.05 * weight.grad**2
         optim.update(optimizer, 1e-3, torch.zeros(()))

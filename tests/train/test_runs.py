@@ -183,7 +183,7 @@ def test_sigterm_saves_and_any_number_of_processes_goes_on(
     thread.join()
     reached = latest(output)
     assert reached is not None
-    assert 10 < reached.step < 60
+    assert 10 <= reached.step < 60
     assert (reached.step, reached.position) == (len(steps(output)), reached.step * 8)
     shutil.copytree(output, folder / "stopped-then-two")
     assert main(command(run, small_yaml, output, "--resume")) == 0
@@ -267,11 +267,21 @@ def test_damaged_checkpoint_and_shard_are_named(
     (output / "checkpoints" / "latest").write_text("step-00000050\n")
     (tensors,) = (output / "checkpoints" / "step-00000050" / "state").glob("*.distcp")
     tensors.write_bytes(tensors.read_bytes()[:1000])
-    assert "cannot be loaded" in refusal(command(run, small_yaml, output), capsys)
+    assert "state: cannot be loaded (EOFError" in refusal(command(run, small_yaml, output), capsys)
     (output / "checkpoints" / "step-00000050" / "checkpoint.json").write_text("{}")
     assert "checkpoint.json: not a checkpoint's" in refusal(
         command(run, small_yaml, output), capsys
     )
+
+    copy = Run(tmp_path / "run", run.held_out, run.manifest)
+    shutil.copytree(run.path, copy.path)
+    path = copy.shards / run.manifest.splits["train"].files[2].path
+    content = path.read_bytes()
+    path.write_bytes(bytes(len(content) // 2) + content[len(content) // 2 :])
+    assert main(command(copy, small_yaml, tmp_path / "other")) == 2
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert message.startswith(f"gristmill train: {path}, row group ")
+    assert "cannot be read" in message
 
 
 def test_refusals_before_anything_is_made(

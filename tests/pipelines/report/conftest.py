@@ -4,7 +4,7 @@ import gzip
 import html
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,10 @@ Pages = list[tuple[str, str, str, str]]  # url, status line, content type, body
 MAIL = "jane.roe@mail-of-jane.org"
 HOSTILE = (
     "<script>alert(document.cookie)</script> <img src=x onerror=alert(1)> {{ 7 * 7 }} "
-    f"</blockquote></article><h1>owned</h1> \u202ereversed\u202c \u2066isolated {MAIL} "
-    + "w" * 5000
+    f"</blockquote></article><h1>owned</h1> {MAIL} " + "w" * 5000
 )
-HOSTILE_URL = f'https://evil.example/"><script>alert(1)</script>/{MAIL}'
+# the extractor takes such characters out of texts, but not out of addresses
+HOSTILE_URL = f'https://evil.example/"><script>alert(1)</script>/\u202egnp.exe/{MAIL}'
 
 
 @pytest.fixture(scope="session")
@@ -89,7 +89,7 @@ Run = Callable[..., str]
 
 
 @pytest.fixture(scope="session")
-def make_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+def make_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Runs RECIPE, changed at the top, over inputs; gives the folder of the run."""
     folder = tmp_path_factory.mktemp("runs")
     numbers = itertools.count()
@@ -112,7 +112,7 @@ def make_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         run(resolve("test", value, root), output, Engine("direct", 1, 1 << 28), quiet=True)
         return output
 
-    yield make
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -3,13 +3,13 @@ import shutil
 import unicodedata
 from collections import Counter
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
-from curation.pii import KINDS, replace
 from pipelines.report import duplicates, reading
 from pipelines.report.collect import collect
 from pipelines.report.report import write_report
@@ -127,10 +127,10 @@ def test_hostile_text_stays_text(report: tuple[dict[str, Any], str]) -> None:
         if name == "href":
             assert (tag, content[0]) == ("a", "#")
     assert "http-equiv" in {name for _, name, _ in page.attributes}
-    assert "49" not in [sample["title"] for sample in value["kept_samples"]]
     # it is there, to be read
+    assert "{{ 7 * 7 }}" in text
     assert "&lt;script&gt;alert(document.cookie)&lt;/script&gt;" in text
-    assert "⟨U+202E⟩reversed" in text
+    assert "⟨U+202E⟩gnp.exe" in text
     for form in (text, json.dumps(value, ensure_ascii=False)):
         assert not [
             char
@@ -144,19 +144,17 @@ def test_personal_data_is_replaced_though_the_recipe_replaces_none(
 ) -> None:
     value, page = report
     folder = Folder(finished)
-    curated = b"".join(folder.read(path) for path, _ in folder.glob("extract/documents/*"))
-    assert curated
-    shown = [
-        sample["url"] + sample["title"] + (sample["text"] or "")
-        for group in value["rejected_samples"]
-        for sample in group["samples"]
-    ] + [sample["url"] + (sample["text"] or "") for sample in value["kept_samples"]]
-    assert any("evil.example" in text for text in shown)
+    raw = [
+        row["url"] + row["title"] + row["text"]
+        for path, _ in folder.glob("extract/documents/*.parquet")
+        for row in pq.read_table(folder.open(path)).to_pylist()
+    ]
+    assert sum(MAIL in text for text in raw) == 3
+    samples = [item for group in value["rejected_samples"] for item in group["samples"]]
+    assert sum("evil.example" in item["url"] for item in samples) >= 4
     for text in (page, json.dumps(value)):
-        assert MAIL not in text
         assert "jane.roe" not in text
-    for text in shown:
-        assert not replace(text, KINDS)[1].get("EMAIL_ADDRESS") or MAIL not in text
+        assert "mail-of-jane" not in text
 
 
 def test_the_same_run_gives_the_same_bytes(
@@ -176,7 +174,7 @@ def test_page_can_be_read_by_structure(report: tuple[dict[str, Any], str]) -> No
     page = Page(report[1])
     levels = page.headings
     assert levels[0] == 1
-    assert all(below - above <= 1 for above, below in zip(levels, levels[1:], strict=False))
+    assert all(below - above <= 1 for above, below in pairwise(levels))
     assert ("html", "lang", "en") in page.attributes
     assert page.tags["table"] >= 5
     # every head of a column or row says of what
@@ -187,7 +185,9 @@ def test_page_can_be_read_by_structure(report: tuple[dict[str, Any], str]) -> No
     assert len(set(ids)) == len(ids)
     assert set(links) <= set(ids)
     # plots are told in words beside them
-    hidden = [value for tag, name, value in page.attributes if (tag, name) == ("svg", "aria-hidden")]
+    hidden = [
+        value for tag, name, value in page.attributes if (tag, name) == ("svg", "aria-hidden")
+    ]
     assert hidden == ["true"] * page.tags["svg"]
 
 
@@ -219,10 +219,7 @@ def test_stages_of_a_parent(
 
 def test_a_run_that_kept_nothing(make_run: Run, tmp_path: Path) -> None:
     pages = [("https://a.example/", "404 Not Found", "text/html", "gone")] * 3
-    try:
-        run = make_run({"web": pages}, mix={})
-    except UserError:  # a tokenizer cannot be trained on nothing
-        run = str(max(tmp_path.parent.parent.glob("*/runs*/*-run")))
+    run = make_run({"web": pages}, mix={})
     value, page = written(run, tmp_path)
     assert value["balance"]["records"] == value["balance"]["rejected"] == 3
     assert not value["kept_samples"]
@@ -230,7 +227,7 @@ def test_a_run_that_kept_nothing(make_run: Run, tmp_path: Path) -> None:
     assert Page(page).tags["h1"] == 1
 
 
-@pytest.mark.parametrize("last", ["extract", "judge", "deduplicate", "curate", "tokenize"])
+@pytest.mark.parametrize("last", ["extract", "judge", "curate"])
 def test_a_run_that_is_not_finished(
     last: str, finished: str, report: tuple[dict[str, Any], str], tmp_path: Path
 ) -> None:

@@ -1,0 +1,133 @@
+"""Rule tables: the bundled ones, files of users, and what fails by them."""
+
+from pathlib import Path
+
+import pytest
+
+from curation.rules import NotMeasuredError, failing, load_table, table_names
+from schemas.errors import UserError
+from schemas.rules import Rule, RuleTable
+
+ROW = "  - {signal: gopher.words, operator: '>=', threshold: 50, reason: short}\n"
+
+
+def refused(folder: Path, text: str) -> str:
+    (folder / "mine.yaml").write_text(text, "utf-8")
+    with pytest.raises(UserError) as error:
+        load_table("mine.yaml", folder)
+    message = str(error.value)
+    assert message.startswith(str(folder / "mine.yaml"))
+    return message.removeprefix(str(folder / "mine.yaml"))
+
+
+def test_the_bundled_tables_load_and_fit_on_a_screen() -> None:
+    assert set(table_names()) >= {
+        "c4", "c4_paper", "fineweb_quality", "gopher_quality", "gopher_repetition",
+    }  # fmt: skip
+    for name in table_names():
+        table = load_table(name, Path("/nowhere"))
+        assert table.name == name
+        assert table.source
+        assert table.description
+    folder = Path(__file__).parents[2] / "curation" / "rules"
+    for path in folder.iterdir():
+        assert len(path.read_text("utf-8").splitlines()) <= 40
+
+
+def test_the_thresholds_are_those_of_the_papers() -> None:
+    """Gopher's Table A1 in its order, and the rules of quality."""
+    table = load_table("gopher_repetition", Path())
+    assert [rule.threshold for rule in table.rules][1:] == [
+        0.3, 0.2, 0.3, 0.2, 0.2, 0.18, 0.16, 0.15, 0.14, 0.13, 0.12, 0.11, 0.1,
+    ]  # fmt: skip
+    table = load_table("gopher_quality", Path())
+    assert [rule.threshold for rule in table.rules] == [
+        50, 100_000, 3, 10, 0.1, 0.1, 0.9, 0.3, 0.8, 2,
+    ]  # fmt: skip
+
+
+def test_trap_fineweb_repeated_characters_are_001_as_in_the_code_that_ran() -> None:
+    rules = {rule.reason: rule for rule in load_table("fineweb_quality", Path()).rules}
+    assert rules["char_dup_ratio"].threshold == 0.01
+    assert [rule.threshold for rule in rules.values()] == [0, 0.12, 0.67, 0.01, 0.3]
+
+
+def test_trap_c4_paper_is_five_sentences() -> None:
+    assert load_table("c4_paper", Path()).rules[-1].threshold == 5
+
+
+def test_a_table_of_the_user(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "mine.yml").write_text(f"name: mine\nrules:\n{ROW}", "utf-8")
+    table = load_table("sub/mine.yml", tmp_path)
+    assert table.rules == (
+        Rule(signal="gopher.words", operator=">=", threshold=50, reason="short"),
+    )
+
+
+def test_an_unknown_name_is_answered_with_the_closest() -> None:
+    with pytest.raises(UserError, match="did you mean `gopher_quality`") as error:
+        load_table("gopher_qualty", Path())
+    assert "fineweb_quality" in str(error.value)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"none\.yaml: cannot read"):
+        load_table("none.yaml", tmp_path)
+    (tmp_path / "latin.yaml").write_bytes(b"name: caf\xe9\n")
+    with pytest.raises(UserError, match=r"latin\.yaml: cannot read"):
+        load_table("latin.yaml", tmp_path)
+    with pytest.raises(UserError, match="cannot read"):
+        load_table("./", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: [mine", "no valid YAML"),
+        (f"name: mine\nname: yours\nrules:\n{ROW}", "the key `name` is given twice"),
+        ("name: mine\nrules: !!python/object/apply:os.getcwd []", "no valid YAML"),
+        ("", "the table: "),
+        ("- a", "the table: "),
+        (f"name: mine\nrules:\n{ROW}{ROW}", "rules[1].reason: `short` is the reason of rules[0]"),
+        (f"name: mine\nrules:\n{ROW}sorce: x", "sorce: unknown key; did you mean `source`?"),
+        ("name: mine\nrules: []", "rules: "),
+        (f"name: Mine\nrules:\n{ROW}", "name: "),
+        (f"name: mine\nrules:\n{ROW.replace('>=', '=>')}", "rules[0].operator: "),
+        (f"name: mine\nrules:\n{ROW.replace('50', '{a: 1}')}", "rules[0].threshold: give a number"),
+        (f"name: mine\nrules:\n{ROW.replace('threshold', 'treshold')}", "did you mean `threshold`"),
+        (f"name: mine\nrules:\n{ROW.replace('gopher.words', 'words')}", "rules[0].signal: "),
+        ("name: mine\nrules:\n  - {signal: a.b}", "rules[0].threshold: Field required"),
+    ],
+)
+def test_mistakes_name_the_file_and_the_key(tmp_path: Path, text: str, message: str) -> None:
+    assert message in refused(tmp_path, text)
+
+
+def rules(*rows: tuple[str, object]) -> tuple[Rule, ...]:
+    given = [
+        {"signal": "a.b", "operator": operator, "threshold": threshold, "reason": f"r{number}"}
+        for number, (operator, threshold) in enumerate(rows)
+    ]
+    return RuleTable.model_validate({"name": "t", "rules": given}).rules
+
+
+def test_a_rule_states_what_must_hold() -> None:
+    rows = rules((">", 2), (">=", 2), ("<", 2), ("<=", 2), ("==", 2), ("!=", 2))
+    assert failing(rows, {"a.b": 2.0}) == ["r0", "r2", "r5"]
+    assert failing(rows, {"a.b": 3.0}) == ["r2", "r3", "r4"]
+    assert failing(rows, {"a.b": 1.0}) == ["r0", "r1", "r4"]
+
+
+def test_membership_of_strings() -> None:
+    rows = rules(("in", ("en", "de")), ("not in", ("fr",)))
+    assert failing(rows, {"a.b": "en"}) == []  # type: ignore[dict-item]
+    assert failing(rows, {"a.b": "fr"}) == ["r0", "r1"]  # type: ignore[dict-item]
+
+
+def test_what_was_not_measured_decides_nothing() -> None:
+    rows = rules((">", 2))
+    with pytest.raises(NotMeasuredError, match=r"a\.b"):
+        failing(rows, {"a.b": None})
+    with pytest.raises(NotMeasuredError, match=r"a\.b"):
+        failing(rows, {})

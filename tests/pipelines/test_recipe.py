@@ -1,0 +1,114 @@
+import functools
+import hashlib
+import http.server
+import importlib.resources
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipelines.recipe import differences, freeze, load, names, thaw, with_models
+from pipelines.store import Folder
+from schemas.errors import UserError
+from schemas.recipe import ModelFile
+from tests.runs import DEMO
+
+MODEL = importlib.resources.files("curation") / "models" / "lid.176.ftz"
+
+
+@pytest.mark.parametrize("name", names())
+def test_bundled_recipes_are_whole(name: str) -> None:
+    recipe = load(name)
+    assert recipe.name == name
+    assert recipe.description
+
+
+def test_an_extending_recipe_is_laid_over_the_other(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("extends: fineweb\nmix: {sequence_length: 64}\nseed: 3\n")
+    (tmp_path / "top.yaml").write_text(
+        "extends: base.yaml\nname: top\nmix: {validation: {by: domain}}\n"
+        "judge: {chain: [{rules: gopher_quality}]}\n"
+        "tokenizer: {load: {file: own/tokenizer.json}}\n"
+        "inputs: [{source: a, root: crawl, files: ['*']}]\n"
+    )
+    recipe, fineweb = load(str(tmp_path / "top.yaml")), load("fineweb")
+    assert (recipe.name, recipe.seed) == ("top", 3)
+    assert recipe.mix.sequence_length == 64
+    assert recipe.mix.validation.by == "domain"
+    assert recipe.mix.validation.tokens == fineweb.mix.validation.tokens
+    assert len(recipe.judge.chain) == 1
+    assert recipe.judge.languages == fineweb.judge.languages
+    assert recipe.tokenizer.train is None
+    assert recipe.tokenizer.load == ModelFile(file=str(tmp_path / "own/tokenizer.json"))
+    assert recipe.inputs[0].root == str(tmp_path / "crawl")
+
+
+def test_a_resolved_recipe_holds_its_rules_in_full() -> None:
+    chain = load("fineweb").model_dump()["judge"]["chain"]
+    reasons = [r["reason"] for step in chain if "rules" in step for r in step["rules"]["rules"]]
+    assert "gopher_short_doc" in reasons
+    assert len(reasons) > 20
+
+
+def test_a_frozen_recipe_is_the_same_again(tmp_path: Path) -> None:
+    run = Folder(str(tmp_path / "run"))
+    run.make()
+    recipe = load(str(DEMO))
+    frozen = freeze(recipe, run)
+    assert thaw(run) == frozen == freeze(recipe, run)
+    digest = hashlib.sha256(MODEL.read_bytes()).hexdigest()
+    assert frozen.extract.language_model.sha256 == digest
+    (copy,) = (tmp_path / "run" / "models").iterdir()
+    assert copy.read_bytes() == MODEL.read_bytes()
+
+
+def test_where_inputs_and_parents_are_makes_no_difference() -> None:
+    recipe = load(str(DEMO))
+    moved = recipe.inputs[0].model_copy(update={"root": "/elsewhere"})
+    other = recipe.model_copy(update={"inputs": (moved,), "parent": "/runs/old", "seed": 2})
+    assert differences(recipe, other) == [("seed", "1", "2")]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    """An HTTP server on this machine with the language model as `own.ftz`."""
+    (tmp_path / "www").mkdir()
+    (tmp_path / "www" / "own.ftz").write_bytes(MODEL.read_bytes())
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *words: object) -> None:
+            pass
+
+    handler = functools.partial(Quiet, directory=str(tmp_path / "www"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
+        thread = threading.Thread(target=httpd.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{httpd.server_address[1]}"
+        httpd.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("path", "digest", "said"),
+    [
+        ("own.ftz", hashlib.sha256(MODEL.read_bytes()).hexdigest(), None),
+        ("own.ftz", "0" * 64, "has the checksum"),
+        ("none.ftz", "0" * 64, "cannot be read"),
+    ],
+)
+def test_a_model_may_come_from_a_url(
+    tmp_path: Path, server: str, path: str, digest: str, said: str | None
+) -> None:
+    recipe = load(str(DEMO))
+    model = ModelFile(file=f"{server}/{path}", sha256=digest)
+    extract = recipe.extract.model_copy(update={"language_model": model})
+    recipe = recipe.model_copy(update={"extract": extract})
+    run = Folder(str(tmp_path / "run"))
+    if said is None:
+        with_models(recipe, run)
+        (copy,) = (tmp_path / "run" / "models").iterdir()
+        assert copy.read_bytes() == MODEL.read_bytes()
+    else:
+        with pytest.raises(UserError, match=rf"extract.language_model.*{path}.*{said}"):
+            with_models(recipe, run)
