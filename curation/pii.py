@@ -35,7 +35,7 @@ _LEAST_SCORE = 0.4
 _LONGEST_LINE = 2000
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _RESERVED = re.compile(
-    r"(?:^|[.@])(?:example(?:\.(?:com|net|org))?|test|invalid|localhost)\Z", re.IGNORECASE
+    r"(?:^|\.)(?:example(?:\.(?:com|net|org))?|test|invalid|localhost)\Z", re.IGNORECASE
 )
 _BETWEEN_WORDS = re.compile(r"(?<=[^\W\d_])\s+(?=[^\W\d_])")
 
@@ -111,20 +111,25 @@ _TRIGGERS = {
     "EMAIL_ADDRESS": re.compile("@"),
     "IP_ADDRESS": re.compile(r"\d\.\d|[0-9a-fA-F:]:[0-9a-fA-F:]"),
     "PHONE_NUMBER": re.compile(r"\d\D{0,3}\d\D{0,3}\d\D{0,3}\d\D{0,3}\d"),
-    "CREDIT_CARD": re.compile(r"\d{3}[- ]?\d{3}[- ]?\d{3}"),
+    "CREDIT_CARD": re.compile(r"\d{4}[- ]?\d{3}"),
     "IBAN_CODE": re.compile(r"[A-Z]{2}\d\d"),
     "US_SSN": re.compile(r"\d{3}[- .]\d\d[- .]\d{4}"),
 }
 
 
 def _search(kind: str, line: str) -> Iterator[Finding]:
-    is_personal = {"EMAIL_ADDRESS": _is_mailbox, "IP_ADDRESS": _is_public}.get(kind)
     for one in _recognizer(kind).analyze(line, [kind]):
         found = line[one.start : one.end]
         if one.score < _LEAST_SCORE or found == STAND_INS[kind]:
             continue
-        if is_personal is None or is_personal(found):
-            yield Finding(one.start, one.end, kind, one.score)
+        if kind == "EMAIL_ADDRESS":
+            found = _mailbox(found)
+        elif kind == "IP_ADDRESS":
+            around = line[max(0, one.start - 2) : one.start], line[one.end : one.end + 2]
+            if not _is_public(found, *around):
+                continue
+        if found:
+            yield Finding(one.start, one.start + len(found), kind, one.score)
 
 
 @cache
@@ -142,21 +147,31 @@ def _recognizer(kind: str) -> Any:
     }
     recognizer = classes[kind]()
     if kind == "EMAIL_ADDRESS":
-        # Its own check fetches the public suffix list.
-        recognizer.validate_result = _has_domain
+        # Its own check fetches the public suffix list; `_mailbox` is ours.
+        recognizer.validate_result = lambda _: True
     return recognizer
 
 
-def _has_domain(mailbox: str) -> bool:
-    return bool(public_suffixes()(mailbox.rpartition("@")[2]).fqdn)
+def _mailbox(found: str) -> str:
+    """The part of a match whose domain can exist, "" if there is none or it is reserved.
+
+    The first word of a next sentence, in `a@mill.com.The`, is no part of it.
+    """
+    user, _, domain = found.rpartition("@")
+    labels = domain.split(".")
+    while len(labels) > 1 and not public_suffixes()(".".join(labels)).fqdn:
+        labels.pop()
+    domain = ".".join(labels)
+    return f"{user}@{domain}" if len(labels) > 1 and not _RESERVED.search(domain) else ""
 
 
-def _is_mailbox(found: str) -> bool:
-    return not _RESERVED.search(found)
+def _is_public(found: str, before: str, after: str) -> bool:
+    """Whether it is a public address, and no part of a longer number such as `1.2.3.4.5`.
 
-
-def _is_public(found: str) -> bool:
-    """Whether an address is public; one of version 6 also by its look, as `a::b` is often code."""
+    Short forms of version 6 must also be in the block that is in use: `a::b` is often code.
+    """
+    if re.fullmatch(r"\d\.", before) or re.fullmatch(r"\.\d", after):
+        return False
     try:
         address = ip_interface(found.partition("%")[0]).ip
     except ValueError:

@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from types import ModuleType
 
 from pipelines import ledger
+from pipelines.mill import Mill, Progress
 from pipelines.receipts import Task
 from pipelines.recipe import freeze, thaw
 from pipelines.runners import Engine
 from pipelines.splits import plan_splits
 from pipelines.stages import curate, deduplicate, extract, judge, mix, tokenize, tokenizer
-from pipelines.steps import Context, Manifest, Mill, Progress, fingerprint, read_manifest, read_plan
+from pipelines.steps import Context, Manifest, fingerprint, read_manifest, read_plan
 from pipelines.store import Folder
 from schemas.errors import UserError
 from schemas.recipe import Recipe

@@ -30,7 +30,7 @@ warnings.filterwarnings("ignore", message="torch.distributed is disabled", categ
 def save(
     job: Job, record: Record, model: Decoder, optimizer: torch.optim.Optimizer, world: World
 ) -> None:
-    """Write a checkpoint, then remove all but the newest `checkpoint.keep`."""
+    """Write a checkpoint of all processes, then remove all but the newest `checkpoint.keep`."""
     name = f"step-{record.step:08d}"
     final, temporary = job.checkpoints / name, job.checkpoints / f".{name}.tmp"
     if world.rank == 0:
@@ -50,8 +50,7 @@ def save(
         temporary.rename(final)
         _sync(job.checkpoints)
         write_text(job.checkpoints / "latest", name + "\n")
-        for old in sorted(job.checkpoints.glob("step-*"))[: -job.config.checkpoint.keep]:
-            shutil.rmtree(old)
+        _prune(job.checkpoints, name, job.config.checkpoint.keep)
     world.barrier()
 
 
@@ -78,6 +77,15 @@ def restore(
             f"{job.checkpoints / 'latest'}"
         ) from None
     set_state_dict(model, optimizer, model_state_dict=weights, optim_state_dict=state)
+
+
+def _prune(folder: Path, newest: str, keep: int) -> None:
+    """Leave `keep` checkpoints up to `newest`; what lies after it is of a future given up."""
+    names = sorted(path.name for path in folder.glob("step-*"))
+    kept = [name for name in names if name <= newest][-keep:]
+    for name in names:
+        if name not in kept:
+            shutil.rmtree(folder / name)
 
 
 def _sync(folder: Path) -> None:

@@ -17,9 +17,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from schemas.errors import UserError
-from schemas.shard import ShardManifest, read_manifest
+from schemas.shard import ShardManifest, read_manifest, shard_schema
 
 IGNORED = -100  # the label that cross-entropy passes over
+COLUMNS = ["input_ids", "source", "segments"]
 
 Item = TypeVar("Item")
 
@@ -101,6 +102,7 @@ class ShardReader:
         self.manifest = manifest
         self.source_names = sorted(manifest.splits[split].sources)
         self._token_bytes = token_bytes
+        self._schema = shard_schema(manifest.sequence_length, manifest.tokenizer.vocabulary)
         self._groups: list[tuple[Path, int]] = []
         sizes: list[int] = []
         for entry in manifest.splits[split].files:
@@ -138,9 +140,11 @@ class ShardReader:
         path, index = self._groups[number]
         rows = int(self._ends[number]) - (int(self._ends[number - 1]) if number else 0)
         try:
-            table = self._file(path).read_row_group(
-                index, columns=["input_ids", "source", "segments"], use_threads=False
-            )
+            file = self._file(path)
+            for name in COLUMNS:
+                if file.schema_arrow.field(name).type != self._schema.field(name).type:
+                    raise ValueError(f"{name} is {file.schema_arrow.field(name).type}")
+            table = file.read_row_group(index, columns=COLUMNS, use_threads=False)
             if table.num_rows != rows:
                 raise ValueError(f"{table.num_rows} rows, the manifest says {rows}")
             return self._decode(table.combine_chunks())
@@ -155,8 +159,6 @@ class ShardReader:
         rows, width = table.num_rows, self.manifest.sequence_length
         tokenizer = self.manifest.tokenizer
         ids = table["input_ids"].chunk(0).flatten().to_numpy(zero_copy_only=True)
-        if len(ids) != rows * width:
-            raise ValueError(f"rows are not {width} tokens long")
         if ids.max(initial=0) >= tokenizer.vocabulary:
             raise ValueError(f"token {ids.max()} is outside the vocabulary")
         ids = ids.reshape(rows, width)

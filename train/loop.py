@@ -100,10 +100,11 @@ def train(job: Job, world: World) -> int:
                 history.restart_clock()
     if history:
         history.close()
-        plot_loss(job.output)
     if step > saved:
         record = job.record(step, position, tokens_seen)
         checkpoint.save(job, record, model, optimizer, world)
+    if history:
+        plot_loss(job.output)
     return 0 if step == job.steps else stop.signal or signal.SIGTERM
 
 

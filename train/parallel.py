@@ -67,8 +67,8 @@ def build(config: Config, vocabulary: int, world: World) -> Decoder:
     The order is: recomputation inside a block, then compilation of the block, then sharding
     around it. A single process keeps plain tensors, which are faster.
     """
-    if config.tf32:
-        torch.set_float32_matmul_precision("high")
+    if world.device.type == "cuda":
+        torch.set_float32_matmul_precision("high" if config.tf32 else "highest")
     with torch.device("meta"):
         model = Decoder(config.model, vocabulary)
     model.dtype = compute_dtype(config, world.device)

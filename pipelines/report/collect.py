@@ -35,13 +35,18 @@ TOP_LANGUAGES = 20
 def collect(run: Folder) -> shape.Report:
     """Everything that the report says, ready for JSON.
 
-    Raises UserError if the folder holds no run or nothing is finished in it, LedgerError if the
-    run's ledger does not balance.
+    Raises UserError if the folder holds no run, nothing is finished in it, or a parent whose
+    stages it uses is gone; LedgerError if the run's ledger does not balance.
     """
     context = context_of(run)
     done = manifests(run)
     if "extract" not in done:
         raise UserError(f"{run.url}: no stage is finished yet: there is nothing to report")
+    for name, home in context.homes.items():
+        if not Folder(home).exists(f"{name}/manifest.json"):
+            raise UserError(
+                f"{home}: holds the stage `{name}` of {run.url}, and is gone: put it back there"
+            )
     ledger.check(done)
     curated = RowSample(context, "curate", "text") if "curate" in done else None
     verdicts = RowSample(context, "judge", "signals") if "judge" in done else None

@@ -37,13 +37,13 @@ def bar(parts: Sequence[tuple[str, float]], whole: float, mark: float | None = N
     return _svg("bar", _BAR, shapes)
 
 
-def lost(stage: shape.Stage, whole: int) -> Markup:
-    """A step of the waterfall: what a stage kept, and beside it what it lost, by reason."""
+def step(stage: shape.Stage, whole: int) -> Markup:
+    """A step of the waterfall: what a stage kept, and beside it what it rejected, by reason."""
     shapes = [_rect("track", 0, 0, 100, 22)]
     left = _percent(stage["kept"], whole)
     for amount in stage["rejected"].values():
         width = _percent(amount, whole)
-        shapes.append(_rect("lost", left, 0, max(width, 0.15), 22))
+        shapes.append(_rect("rejected", left, 0, max(width, 0.15), 22))
         left += width
         if width > 0.5:
             shapes.append(_line("gap", left, 0, 22))
@@ -70,7 +70,7 @@ def histogram(panel: shape.Panel) -> Markup:
         title = _bin_title(panel, index, passing, failing)
         pair = [
             _rect("kept", left, floor - height, wide, height - low),
-            _rect("lost", left, floor - low, wide, low),
+            _rect("rejected", left, floor - low, wide, low),
         ]
         shapes.append(Markup("<g><title>{}</title>{}</g>").format(title, Markup("").join(pair)))
     shapes.append(_rect("axis", 0, floor, 100, 1))
@@ -90,7 +90,7 @@ def columns(sizes: Sequence[shape.ClusterSizes]) -> Markup:
         left, centre = index * width + width * 0.1, (index + 0.5) * width
         if item["clusters"]:
             height = max(_PLOT * math.sqrt(item["clusters"] / most), 1.5)
-            shapes.append(_rect("lost", left, floor - height, width * 0.8, height))
+            shapes.append(_rect("rejected", left, floor - height, width * 0.8, height))
             shapes.append(
                 _text("label", centre, floor - height - 4, formats.value(item["clusters"]))
             )

@@ -8,15 +8,17 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curation.histogram import HISTOGRAMS, Histogram, to_table
 from curation.mixture import holdout_key, sample_keys
 from curation.pii import replace
 from curation.urls import registered_domain
+from pipelines.edges import drop_list
+from pipelines.mill import Mill
 from pipelines.parts import read_part, read_table
 from pipelines.receipts import Attempt, Receipt, Task
-from pipelines.stages.deduplicate import drop_list
-from pipelines.steps import Context, Manifest, Mill
+from pipelines.steps import Context, Manifest
 from schemas.recipe import Recipe
 from schemas.tables import CURATED
 
@@ -24,6 +26,7 @@ VERSION = 1
 LIBRARIES = ("presidio-analyzer", "tldextract")
 
 MICRO_BATCH = 256
+_KEYS = ["id", "source", "bytes", "holdout"]
 _COLUMNS = ("id", "source", "url", "text", "language", "file", "offset", "length")
 
 
@@ -71,7 +74,7 @@ def curate_part(context: Context, step: str, task: Task) -> Receipt:
     by_domain = recipe.mix.validation.by == "domain"
     found: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
-    histograms: dict[str, dict[str, Histogram]] = {"holdout": {}, "sample": {}}
+    keys: list[pa.Table] = []
     records = 0
     with Attempt(context.run, step, task.key) as attempt:
         curated = attempt.writer("text", CURATED, dictionary=("source", "language", "file"))
@@ -93,27 +96,25 @@ def curate_part(context: Context, step: str, task: Task) -> Receipt:
                         "pii_replaced": sum(counts.values()),
                     }
                 )
-            curated.write(pa.Table.from_pylist(done, CURATED))
-            _count(recipe.seed, done, histograms)
+            table = pa.Table.from_pylist(done, CURATED)
+            curated.write(table)
+            keys.append(table.select(_KEYS))
             records += len(rows)
-        for kind, by_source in histograms.items():
+        for kind, by_source in _histograms(recipe.seed, keys).items():
             attempt.writer(kind, HISTOGRAMS, dictionary=("source",)).write(to_table(by_source))
-        counts = {"bytes": dict(sorted(sizes.items())), "pii": dict(sorted(found.items()))}
-        return attempt.commit(records, records, counts=counts)
+        totals = {"bytes": dict(sorted(sizes.items())), "pii": dict(sorted(found.items()))}
+        return attempt.commit(records, records, counts=totals)
 
 
-def _count(
-    seed: int, rows: list[dict[str, Any]], histograms: dict[str, dict[str, Histogram]]
-) -> None:
-    """Add the bytes of documents to the histograms by holdout key and by sample key."""
-    for source in sorted({row["source"] for row in rows}):
-        own = [row for row in rows if row["source"] == source]
-        sizes = np.array([row["bytes"] for row in own], np.int64)
-        keys = {
-            "holdout": np.array([row["holdout"] for row in own], np.uint64),
-            "sample": sample_keys(seed, source, np.array([row["id"] for row in own], "V16")),
-        }
-        for kind, values in keys.items():
-            counted = Histogram.of(values, sizes)
-            before = histograms[kind].get(source)
-            histograms[kind][source] = counted if before is None else before + counted
+def _histograms(seed: int, rows: list[pa.Table]) -> dict[str, dict[str, Histogram]]:
+    """Bytes of all documents by holdout key and by sample key, for each source."""
+    columns = pa.schema([CURATED.field(name) for name in _KEYS])
+    table = pa.concat_tables([columns.empty_table(), *rows])
+    found: dict[str, dict[str, Histogram]] = {"holdout": {}, "sample": {}}
+    for source in pc.unique(table["source"]).to_pylist():
+        own = table.filter(pc.equal(table["source"], source))
+        sizes = own["bytes"].to_numpy()
+        samples = sample_keys(seed, source, np.array(own["id"].to_pylist(), "V16"))
+        found["holdout"][source] = Histogram.of(own["holdout"].to_numpy(), sizes)
+        found["sample"][source] = Histogram.of(samples, sizes)
+    return found

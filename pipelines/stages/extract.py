@@ -13,9 +13,10 @@ from curation.extraction import Page, Rejected, extract
 from curation.keys import document_id
 from curation.readers import Damage, Record
 from curation.readers.warc import read_warc
+from pipelines.mill import Mill
 from pipelines.receipts import Attempt, Receipt, Task
 from pipelines.splits import open_split
-from pipelines.steps import Context, Manifest, Mill
+from pipelines.steps import Context, Manifest
 from schemas.recipe import Recipe
 from schemas.tables import DOCUMENT, REJECTION
 

@@ -12,9 +12,10 @@ import pyarrow as pa
 
 from curation.dedup.exact import digest
 from curation.dedup.nodes import preference
+from pipelines.mill import Mill
 from pipelines.parts import read_part
 from pipelines.receipts import Attempt, Receipt, Task, bin_pack
-from pipelines.steps import Context, Manifest, Mill
+from pipelines.steps import Context, Manifest
 from schemas.recipe import Judge, Near, Recipe
 from schemas.tables import EDIT, VERDICT, signature_schema
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines import shards
 from pipelines.receipts import Receipt, Task
 from pipelines.run import context_of
 from pipelines.stages import curate, deduplicate, extract, judge, mix, tokenize, tokenizer
@@ -22,7 +23,7 @@ WORK: dict[str, Work] = {
     "tokenize": tokenize.tokenize_parts,
     "mix/plan": mix.make_plan,
     "mix/buckets": mix.write_bucket,
-    "mix": mix.write_manifest,
+    "mix": shards.write_manifest,
 }
 
 

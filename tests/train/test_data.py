@@ -158,6 +158,8 @@ def test_a_damaged_row_group_is_named(copy: Path) -> None:
         ({"start": -1}, "a segment starts outside its row"),
         ({"source": "elsewhere"}, "a source is not in the manifest"),
         ({"drop": True}, "99 rows, the manifest says 100"),
+        ({"column": "source"}, "source is string"),
+        ({"column": "input_ids"}, r"input_ids is fixed_size_list<.*uint32"),
     ],
 )
 def test_rows_that_break_the_contract_are_refused(
@@ -176,7 +178,13 @@ def test_rows_that_break_the_contract_are_refused(
         rows[3]["source"] = change["source"]
     if "drop" in change:
         del rows[99:]
-    pq.write_table(pa.Table.from_pylist(rows, table.schema), path, row_group_size=100)
+    table = pa.Table.from_pylist(rows, table.schema)
+    if "column" in change:
+        other = {"source": pa.string(), "input_ids": pa.list_(pa.uint32(), LENGTH)}
+        place = table.schema.get_field_index(change["column"])
+        column = table[change["column"]].cast(other[change["column"]])
+        table = table.set_column(place, change["column"], column)
+    pq.write_table(table, path, row_group_size=100)
     raw = json.loads((shards / "manifest.json").read_text())
     raw["splits"]["train"]["files"][0]["size"] = path.stat().st_size
     (shards / "manifest.json").write_text(json.dumps(raw))

@@ -23,7 +23,7 @@ HOSTILE = (
     f"</blockquote></article><h1>owned</h1> {MAIL} " + "w" * 5000
 )
 # the extractor takes such characters out of texts, but not out of addresses
-HOSTILE_URL = f'https://evil.example/"><script>alert(1)</script>/\u202egnp.exe/{MAIL}'
+HOSTILE_URL = f'https://evil.example/\u202egnp.exe/"><script>alert(1)</script>{MAIL}'
 
 
 @pytest.fixture(scope="session")

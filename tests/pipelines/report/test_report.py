@@ -217,6 +217,15 @@ def test_stages_of_a_parent(
     assert {source["mix"]["epochs"] for source in value["sources"]} == {1.0}
 
 
+def test_a_parent_that_is_gone(finished: str, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "run")
+    manifest = tmp_path / "run/judge/manifest.json"
+    moved = {**json.loads(manifest.read_bytes()), "home": str(tmp_path / "was-here")}
+    manifest.write_text(json.dumps(moved), "utf-8")
+    with pytest.raises(UserError, match=r"was-here: holds the stage `judge` .* is gone"):
+        collect(Folder(str(tmp_path / "run")))
+
+
 def test_a_run_that_kept_nothing(make_run: Run, tmp_path: Path) -> None:
     pages = [("https://a.example/", "404 Not Found", "text/html", "gone")] * 3
     run = make_run({"web": pages}, mix={})

@@ -1,0 +1,84 @@
+"""Edges and drop lists on disk: what the steps of deduplication hand to each other."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from curation.dedup.nodes import EDGE, NODE, Array, ids
+from pipelines.parts import read_table
+from pipelines.receipts import Attempt, PartFile, Receipt
+from pipelines.steps import Context
+from schemas.tables import DROP
+from schemas.tables import EDGE as EDGE_TABLE
+
+
+def edge_files(context: Context, step: str) -> list[PartFile]:
+    """Files of edges that a step wrote."""
+    return [receipt.file("edges") for receipt in context.receipts(step)]
+
+
+def edges_table(edges: Array) -> pa.Table:
+    """EDGE or LINK rows as they are stored."""
+    columns = [
+        pa.FixedSizeBinaryArray.from_buffers(
+            pa.binary(NODE.itemsize), len(edges), [None, pa.py_buffer(edges[end].tobytes())]
+        )
+        for end in ("a", "b")
+    ]
+    has_similarity = "similarity" in (edges.dtype.names or ())
+    similarity = edges["similarity"] if has_similarity else np.ones(len(edges), "<f4")
+    return pa.Table.from_arrays([*columns, pa.array(similarity)], schema=EDGE_TABLE)
+
+
+def read_edges(context: Context, path: str) -> Array:
+    """EDGE rows of a file."""
+    table = read_table(context.home("deduplicate"), path)
+    edges = np.empty(table.num_rows, EDGE)
+    for end in ("a", "b"):
+        column = pa.concat_arrays(table[end].chunks) if table.num_rows else None
+        if column is not None:
+            data = column.buffers()[1]
+            edges[end] = np.frombuffer(data, NODE)[column.offset : column.offset + len(column)]
+    edges["similarity"] = table["similarity"].to_numpy()
+    return edges
+
+
+def commit_edges(attempt: Attempt, edges: Array, counts: dict[str, int]) -> Receipt:
+    """Write EDGE or LINK rows as the task's one file, and its receipt."""
+    attempt.writer("edges", EDGE_TABLE).write(edges_table(edges))
+    return attempt.commit(len(edges), len(edges), counts=counts)
+
+
+def drop_table(links: Array, levels: list[str]) -> pa.Table:
+    """DROP rows, by id."""
+    dropped, kept = ids(links["b"]), ids(links["a"])
+    order = np.lexsort((links["b"]["id_low"], links["b"]["id_high"]))
+    return pa.table(
+        {
+            "id": pa.array([bytes(dropped[index]) for index in order], pa.binary(16)),
+            "level": pa.array([levels[index] for index in order], pa.string()),
+            "kept_id": pa.array([bytes(kept[index]) for index in order], pa.binary(16)),
+        },
+        DROP,
+    )
+
+
+def exact_drops(context: Context, part: int) -> set[bytes]:
+    """Ids of the part that exact deduplication dropped."""
+    if not context.recipe.deduplicate.exact:
+        return set()
+    receipt = context.receipts("deduplicate/exact-drops")[part]
+    table = read_table(context.run, receipt.file("drops").path, ["id"])
+    return set(table["id"].to_pylist())
+
+
+def drop_list(context: Context, task: str) -> dict[bytes, tuple[str, bytes]]:
+    """What is dropped of a part: id -> (level, id of the document that is kept)."""
+    receipt = context.receipt("deduplicate", task)
+    table = read_table(context.home("deduplicate"), receipt.file("drops").path)
+    return {
+        row["id"]: (row["level"], row["kept_id"])
+        for batch in table.to_batches()
+        for row in batch.to_pylist()
+    }
