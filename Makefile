@@ -17,6 +17,7 @@ test: install lint
 	$(BIN)/python -m pytest -m "not engine"
 
 test-engines: install engines
+	$(BIN)/python -m pip install --quiet -c deploy/constraints.txt -e '.[s3]' 'moto[server]'
 	GRISTMILL_PRISM=$(CURDIR)/$(ENGINES)/prism $(BIN)/python -m pytest -m engine
 
 engines: $(ENGINES)/prism

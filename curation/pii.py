@@ -14,6 +14,7 @@ from functools import cache
 from ipaddress import IPv6Address, IPv6Network, ip_interface
 from typing import Any
 
+from curation.imports import without_torch
 from curation.urls import public_suffixes
 
 # What each kind of personal data becomes: values that are reserved for examples (RFC 2606, 5737,
@@ -135,7 +136,8 @@ def _search(kind: str, line: str) -> Iterator[Finding]:
 @cache
 def _recognizer(kind: str) -> Any:
     # Takes seconds, and only who replaces personal data needs it.
-    from presidio_analyzer import predefined_recognizers as known
+    with without_torch():
+        from presidio_analyzer import predefined_recognizers as known
 
     classes: dict[str, Callable[[], Any]] = {
         "EMAIL_ADDRESS": known.EmailRecognizer,

@@ -37,8 +37,8 @@ class Progress:
             unit="task",
             file=sys.stderr,
             disable=self.quiet,
-            mininterval=0.5,
-            # lines in a log file instead of a bar that moves
+            # a bar that moves, or a line now and then in a log
+            mininterval=0.5 if sys.stderr.isatty() else 30,
             ncols=88,
             bar_format="{desc} {n_fmt}/{total_fmt} {bar} {elapsed} ETA {remaining}",
         )

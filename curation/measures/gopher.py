@@ -53,7 +53,8 @@ def repetition(view: View) -> dict[str, float]:
     `characters` of the text, by which the shares ending in `char_frac` or `gram` divide.
     `dup_line_frac`, `dup_para_frac`: share of lines (between runs of `\n`, also an empty first or
     last one) and of paragraphs that are copies of an earlier one; the first is no copy. Copies
-    are counted by `char_frac`. `top_n_gram`, `duplicated_n_n_grams`: see `ngrams`.
+    are counted by `char_frac`. `top_n_gram`, `dup_n_gram`: see `ngrams`; the first is no share and
+    may exceed 1, because n-grams overlap.
     """
     size = len(view.text)
     lines, line_characters = _copies(_lines(view.text))

@@ -6,7 +6,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-DamageKind = Literal["corrupt_gzip", "truncated", "bad_header", "wrong_length", "too_large"]
+DamageKind = Literal[
+    "corrupt_gzip",
+    "corrupt_zstd",
+    "corrupt_lz4",
+    "truncated",
+    "bad_header",
+    "wrong_length",
+    "too_large",
+]
+FlawKind = Literal["wrong_length", "wrong_coding"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +48,9 @@ class Record(Place):
     content_type: media type in lower case without parameters, "" if not given.
     charset: the character set that the HTTP header names, if any.
     payload: the HTTP body, content and transfer codings undone; else the record's block.
+    flaw: what is wrong with it though it could be read. `wrong_length`: its length is not what
+    its header says, it was read up to the next record. `wrong_coding`: its body is not coded as
+    its header says, or is cut off; it is what could be decoded.
     """
 
     kind: str
@@ -48,6 +60,7 @@ class Record(Place):
     content_type: str
     charset: str | None
     payload: bytes
+    flaw: FlawKind | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from fastwarc.stream_io import BrotliReader, ZstdReader
 
@@ -16,6 +17,12 @@ _STATUS = re.compile(rb"HTTP/\d(?:\.\d)?[ \t]+(\d{3})(?!\d)")
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([^\"';\s,]+)", re.IGNORECASE)
 _CHUNK = re.compile(rb"[ \t]*([0-9a-fA-F]{1,8})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _HEAD_BYTES = 1 << 20  # the part of a header that is read
+_GZIP = b"\x1f\x8b\x08"
+_PLAIN = frozenset({"", "identity", "none"})
+_PAGES = frozenset({"", "text/html", "application/xhtml+xml", "text/plain"})
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")
+_PLAIN_BYTES = 256  # text this long has no control character, and coded data has one
+_PIECE = 1 << 16  # decoded bytes at once
 _MOST_CODINGS = 4  # a body coded more often than this is not one that a browser would show
 
 
@@ -25,12 +32,16 @@ class TooLargeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """status: None if the status line has none. charset: as the Content-Type names it."""
+    """status: None if the status line has none. charset: as the Content-Type names it.
+
+    sound: whether the body was coded as its header says, and whole.
+    """
 
     status: int | None
     content_type: str
     charset: str | None
     body: bytes
+    sound: bool
 
 
 def parse_fields(head: bytes) -> dict[str, str]:
@@ -62,68 +73,99 @@ def parse_content_type(value: str) -> tuple[str, str | None]:
 def parse_response(block: bytes, most: int) -> Response:
     """Read an HTTP response, its transfer and content codings undone.
 
-    A body that is not coded as its header says is kept as it is, one that is cut off as far as
-    it goes. Raises TooLargeError if decoding gives more than `most` bytes.
+    A body that is not coded as its header says is kept as it is, one that is cut off or damaged
+    as far as it goes. A page that is gzip though its header does not say so is decoded.
+    Raises TooLargeError if decoding gives more than `most` bytes.
     """
     end = _HEAD_END.search(block)
     head, body = (block[: end.start()], block[end.end() :]) if end else (block, b"")
     status = _STATUS.match(head)
     fields = parse_fields(head[:_HEAD_BYTES])
     media_type, charset = parse_content_type(fields.get("content-type", ""))
-    if "chunked" in fields.get("transfer-encoding", "").lower():
-        body = _unchunk(body)
+    sound = True
+    if "chunked" in fields.get("transfer-encoding", "").lower() and body:
+        body, sound = _unchunk(body)
     codings = [part.strip().lower() for part in fields.get("content-encoding", "").split(",")]
     for coding in reversed(codings[:_MOST_CODINGS]):
-        body = _decode(body, coding, most)
-    return Response(int(status[1]) if status else None, media_type, charset, body)
+        if coding not in _PLAIN and body:
+            body, whole = _decode(body, coding, most)
+            sound = sound and whole
+    if body.startswith(_GZIP) and media_type in _PAGES:
+        body, _ = _decode(body, "gzip", most)
+        sound = False
+    return Response(int(status[1]) if status else None, media_type, charset, body, sound)
 
 
-def _unchunk(body: bytes) -> bytes:
+def _unchunk(body: bytes) -> tuple[bytes, bool]:
+    """The body of chunks, and whether it is whole."""
     parts = []
     at = 0
-    while (size := _CHUNK.match(body, at)) and (count := int(size[1], 16)):
-        parts.append(body[size.end() : size.end() + count])
+    while size := _CHUNK.match(body, at):
+        count = int(size[1], 16)
+        if not count:
+            return b"".join(parts), True
+        part = body[size.end() : size.end() + count]
+        parts.append(part)
         at = size.end() + count
         at += 2 if body[at : at + 2] == b"\r\n" else body[at : at + 1] == b"\n"
-    if not parts and not (size and not count):
-        return body
-    return b"".join(parts)
+    return (b"".join(parts) if parts else body), False
 
 
-def _decode(body: bytes, coding: str, most: int) -> bytes:
-    decoders: dict[str, Callable[[bytes, int], bytes]] = {
-        "gzip": _gunzip,
-        "x-gzip": _gunzip,
-        "deflate": _inflate,
-        "br": _unbrotli,
-        "zstd": _unzstd,
-    }
-    if coding not in decoders or not body:
-        return body
+def _decode(body: bytes, coding: str, most: int) -> tuple[bytes, bool]:
+    """The body without a coding, and whether it was coded so as a whole."""
+    if coding not in _DECODERS:
+        return body, False
+    decoded = bytearray()
     try:
-        decoded = decoders[coding](body, most + 1)
+        for piece in _DECODERS[coding](body):
+            decoded += piece
+            if len(decoded) > most:
+                raise TooLargeError(f"the body's {coding} coding expands to more than {most} bytes")
     except (zlib.error, OSError):
-        return body
-    if len(decoded) > most:
-        raise TooLargeError(f"the body's {coding} coding expands to more than {most} bytes")
-    return decoded
+        # Brotli gives some noise for a while before it refuses what is not Brotli.
+        plain = not decoded or not _CONTROL.search(body[:_PLAIN_BYTES])
+        return (body if plain else bytes(decoded)), False
+    return bytes(decoded), True
 
 
-def _gunzip(body: bytes, most: int) -> bytes:
-    return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(body, most)
+def _gunzip(body: bytes) -> Iterator[bytes]:
+    while body:
+        body = yield from _inflate(body, zlib.MAX_WBITS | 16)
+        if not body.startswith(_GZIP):
+            return
 
 
-def _inflate(body: bytes, most: int) -> bytes:
+def _inflate_deflate(body: bytes) -> Iterator[bytes]:
     """With zlib's frame, as the standard has it, or without, as some servers send it."""
     try:
-        return zlib.decompressobj().decompress(body, most)
+        zlib.decompressobj().decompress(body[:_PLAIN_BYTES], 1)
+        bits = zlib.MAX_WBITS
     except zlib.error:
-        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(body, most)
+        bits = -zlib.MAX_WBITS
+    yield from _inflate(body, bits)
 
 
-def _unbrotli(body: bytes, most: int) -> bytes:
-    return BrotliReader(io.BytesIO(body)).read(most)
+def _inflate(body: bytes, bits: int) -> Generator[bytes, None, bytes]:
+    """The inflated pieces; gives back what stands after them."""
+    decoder = zlib.decompressobj(bits)
+    while not decoder.eof:
+        piece = decoder.decompress(body, _PIECE)
+        body = decoder.unconsumed_tail
+        if not (piece or body or decoder.eof):
+            raise zlib.error("cut off")
+        yield piece
+    return decoder.unused_data
 
 
-def _unzstd(body: bytes, most: int) -> bytes:
-    return ZstdReader(io.BytesIO(body)).read(most)
+def _read(reader: Any) -> Iterator[bytes]:
+    while piece := bytes(reader.read(_PIECE)):
+        yield piece
+
+
+_DECODERS: dict[str, Callable[[bytes], Iterator[bytes]]] = {
+    "gzip": _gunzip,
+    "x-gzip": _gunzip,
+    "deflate": _inflate_deflate,
+    "br": lambda body: _read(BrotliReader(io.BytesIO(body))),
+    "zstd": lambda body: _read(ZstdReader(io.BytesIO(body))),
+}

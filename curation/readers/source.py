@@ -1,24 +1,15 @@
-"""Bytes read forward once, with a bounded buffer: of a file, or of one gzip member of it."""
+"""Bytes read forward once, with a bounded buffer; see `compressed` for those inside a member."""
 
 from __future__ import annotations
 
 import re
-import zlib
-from collections.abc import Iterator
 from typing import BinaryIO
 
 from curation.readers import DamageKind
 
-MAGIC = b"\x1f\x8b\x08"
-WARC = b"WARC/"
+BLOCK = 1 << 20  # bytes read from a file at once
 
-_BLOCK = 1 << 20  # bytes read from a file at once
-_PIECE = 1 << 14  # compressed bytes inflated at once
 _OVERLAP = 1 << 8  # bytes kept while searching, longer than what is searched for
-_STORED = 65_535  # the most bytes a deflate block can hold as they are (RFC 1951, 3.2.4)
-# Inflated bytes a compressed byte, above which a member over the limit is not inflated further.
-# Deflate cannot exceed 1032; markup reaches some dozens.
-_RATIO = 200
 
 
 class BrokenError(Exception):
@@ -46,13 +37,20 @@ class Window:
         at = position - self._start
         if not 0 <= at < len(self._block):
             self._stream.seek(position)
-            self._start, self._block, at = position, self._stream.read(_BLOCK), 0
+            self._start, self._block, at = position, self._stream.read(BLOCK), 0
         return self._block[at : at + most]
+
+    def exactly(self, position: int, count: int) -> bytes:
+        """`count` bytes from `position`, fewer only at the end."""
+        data = self.read(position, count)
+        while len(data) < count and (more := self.read(position + len(data), count - len(data))):
+            data += more
+        return data
 
     def find(self, needle: bytes, start: int, end: int) -> int:
         """First place of `needle` that begins in [start, end), or -1."""
         position, tail = start, b""
-        while position < end + len(needle) - 1 and (block := self.read(position, _BLOCK)):
+        while position < end + len(needle) - 1 and (block := self.read(position, BLOCK)):
             found = (tail + block).find(needle)
             if found >= 0:
                 place = position - len(tail) + found
@@ -149,7 +147,7 @@ class File(Source):
         self._next = 0
 
     def _pull(self) -> bytes:
-        chunk = self._window.read(self._next, _BLOCK)
+        chunk = self._window.read(self._next, BLOCK)
         self._next += len(chunk)
         return chunk
 
@@ -172,96 +170,3 @@ class File(Source):
         if not super().rewind(position):
             self._jump(position)
         return True
-
-
-class Member(Source):
-    """The inflated bytes of the gzip member at `start` of a file.
-
-    Reading raises BrokenError if it is damaged, cut off, or a bomb: past `limit` bytes with a
-    ratio that only made-up data have.
-    """
-
-    def __init__(self, window: Window, start: int, limit: int) -> None:
-        """Begin at the member's first inflated byte."""
-        super().__init__(0)
-        self._window = window
-        self._zlib = zlib.decompressobj(zlib.MAX_WBITS | 16)
-        self._limit = limit
-        self._inflated = 0
-        self.start = start
-        self.end = start  # of what was read; of the member, once it is read to its end
-
-    def _pull(self) -> bytes:
-        while not self._zlib.eof:
-            piece = self._window.read(self.end, _PIECE)
-            if not piece:
-                raise BrokenError("truncated", "the file ends inside a gzip member")
-            try:
-                chunk = self._zlib.decompress(piece, _BLOCK)
-            except zlib.error as error:
-                raise BrokenError("corrupt_gzip", _reason(error)) from None
-            left = self._zlib.unused_data if self._zlib.eof else self._zlib.unconsumed_tail
-            self.end += len(piece) - len(left)
-            self._inflated += len(chunk)
-            if self._inflated > max(self._limit, _RATIO * (self.end - self.start)):
-                raise BrokenError("too_large", f"inflates to more than {self._inflated} bytes")
-            if chunk:
-                return chunk
-        return b""
-
-    def finish(self) -> int:
-        """Pass the rest of the member; where in the file it ends."""
-        while self._pull():
-            pass
-        return self.end
-
-
-def _reason(error: zlib.error) -> str:
-    """zlib's message without its error number."""
-    return str(error).split(": ", 1)[-1]
-
-
-def next_member(window: Window, start: int, end: int) -> int | None:
-    """First place in [start, end) where a gzip member with a WARC record seems to start."""
-    return next(_candidates(window, start, end), None)
-
-
-def surely_starts(window: Window, position: int, limit: int) -> int:
-    """A place at or before `position` where a gzip member surely starts.
-
-    A record may itself hold gzip members, as they are, in a stored block. But no such block is
-    longer than 65,535 bytes, so a longer chain of sound members is not inside one.
-    """
-    back = 1 << 18
-    while back < position:
-        for place in _candidates(window, position - back, position):
-            if _is_proven(window, place, limit):
-                return place
-        back *= 4
-    return 0
-
-
-def _candidates(window: Window, start: int, end: int) -> Iterator[int]:
-    place = window.find(MAGIC, start, end)
-    while place >= 0:
-        if inflated_head(window, place, len(WARC)) == WARC:
-            yield place
-        place = window.find(MAGIC, place + 1, end)
-
-
-def inflated_head(window: Window, place: int, most: int) -> bytes:
-    """The first bytes that inflate from a place, none if they do not."""
-    try:
-        return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(window.read(place, _PIECE), most)
-    except zlib.error:
-        return b""
-
-
-def _is_proven(window: Window, start: int, limit: int) -> bool:
-    position = start
-    while position - start <= _STORED and position < window.size:
-        try:
-            position = Member(window, position, limit).finish()
-        except BrokenError:
-            return False
-    return True

@@ -12,27 +12,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import BinaryIO
 
-from curation.readers import Damage, DamageKind, Record
+from curation.readers import Damage, DamageKind, FlawKind, Record
+from curation.readers.compressed import GZIP, LZ4, ZSTD, Codec, codec_of
 from curation.readers.http import (
     TooLargeError,
     parse_content_type,
     parse_fields,
     parse_response,
 )
-from curation.readers.source import (
-    MAGIC,
-    WARC,
-    BrokenError,
-    File,
-    Member,
-    Source,
-    Window,
-    inflated_head,
-    next_member,
-    surely_starts,
-)
+from curation.readers.source import BrokenError, File, Source, Window
 from schemas.errors import UserError
 
+_WARC = b"WARC/"
 _MEBIBYTE = 1 << 20
 _HEAD_BYTES = _MEBIBYTE  # the longest WARC header that is read
 _HEAD_PEEK = 1 << 12
@@ -40,6 +31,7 @@ _BEGINNING = _MEBIBYTE  # how far a file is looked at to tell what it is
 _VERSION = re.compile(rb"WARC/\d{1,2}\.\d{1,2}[ \t]*\r*\n")
 _NEXT_RECORD = re.compile(rb"\n(WARC/\d{1,2}\.\d{1,2}[ \t]*\r*\n)")
 _HEAD_END = re.compile(rb"\n\r*\n")
+_RECORD_END = re.compile(rb"\r?\n\r?\n\Z")
 
 
 class _FlawError(Exception):
@@ -58,6 +50,7 @@ class _Raw:
     end: int
     fields: dict[str, str]
     block: bytes
+    flaw: FlawKind | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +71,13 @@ def read_warc(
     Any partition of a file in ranges gives each record and gap exactly once. A gap costs the
     record it is in. A record whose block, or whose decoded body, is larger than
     `max_record_bytes` is `Damage` of kind `too_large`; memory stays within some times that.
+    A record whose length is wrong is read up to the next, if it ends there as records do.
     Text after the last record, be it zeros, is a gap too.
     """
     window = Window(stream)
-    if _is_gzip(window):
-        yield from _read_members(window, start, end, max_record_bytes)
+    codec = _codec(window)
+    if codec:
+        yield from _read_members(window, codec, start, end, max_record_bytes)
         return
     for item in _parse(File(window), max_record_bytes, cut="truncated"):
         if item.start >= end:
@@ -98,9 +93,10 @@ def is_splittable(stream: BinaryIO) -> bool:
     entered, and the records of an uncompressed file can only be told by walking from its start.
     """
     window = Window(stream)
-    if not _is_gzip(window):
+    codec = _codec(window)
+    if not codec:
         return False
-    first = Member(window, 0, _BEGINNING)
+    first = codec.open(window, codec.skip(window, 0), _BEGINNING)
     records = 0
     try:
         for _ in _parse(first, _BEGINNING, cut="wrong_length"):
@@ -108,7 +104,7 @@ def is_splittable(stream: BinaryIO) -> bool:
             if records > 1:
                 return False
     except BrokenError:
-        return next_member(window, 1, window.size) is not None
+        return codec.next(window, 1, window.size, _WARC) is not None
     return True
 
 
@@ -116,16 +112,18 @@ def check_warc(stream: BinaryIO, name: str) -> None:
     """Raise UserError, naming the file and what it looks like, if it begins like no WARC file."""
     window = Window(stream)
     head = window.read(0, _HEAD_PEEK)
-    if head.startswith(MAGIC):
-        inside = inflated_head(window, 0, _HEAD_PEEK)
+    if codec := codec_of(window):
+        inside = codec.head(window, codec.skip(window, 0), _HEAD_PEEK)
         looks = (
-            f"a gzip file of {_looks_like(inside)}" if inside else "a damaged or empty gzip file"
+            f"a {codec.name} file of {_looks_like(inside)}"
+            if inside
+            else f"a damaged or empty {codec.name} file"
         )
     else:
         inside, looks = head, _looks_like(head)
-    if inside.lstrip(b"\r\n").startswith(WARC) or _NEXT_RECORD.search(inside):
+    if inside.lstrip(b"\r\n").startswith(_WARC) or _NEXT_RECORD.search(inside):
         return
-    if next_member(window, 0, _BEGINNING) is not None:
+    if _codec_after_damage(window):
         return
     raise UserError(f"{name}: not a WARC file, it looks like {looks}: take it out of `files`")
 
@@ -138,8 +136,6 @@ def _looks_like(head: bytes) -> str:
         return "blank lines"
     for start, name in (
         (b"filedesc://", "an ARC file, the format before WARC"),
-        (b"\x04\x22\x4d\x18", "an LZ4 file"),
-        (b"\x28\xb5\x2f\xfd", "a Zstandard file"),
         (b"PK\x03\x04", "a ZIP file"),
         (b"PAR1", "a Parquet file"),
         (b"%PDF", "a PDF file"),
@@ -152,20 +148,27 @@ def _looks_like(head: bytes) -> str:
     return "binary data" if b"\0" in head else f"text that begins {text[:20].decode('latin-1')!r}"
 
 
-def _is_gzip(window: Window) -> bool:
-    """Whether the file is compressed, also if its first member is damaged."""
-    if window.read(0, len(MAGIC)) == MAGIC:
-        return True
-    if window.read(0, len(WARC)) == WARC:
-        return False
-    return next_member(window, 0, _BEGINNING) is not None
+def _codec(window: Window) -> Codec | None:
+    """How the file is compressed, also if its beginning is damaged."""
+    if window.exactly(0, len(_WARC)) == _WARC:
+        return None
+    return codec_of(window) or _codec_after_damage(window)
 
 
-def _read_members(window: Window, start: int, end: int, most: int) -> Iterator[Record | Damage]:
+def _codec_after_damage(window: Window) -> Codec | None:
+    for codec in (GZIP, ZSTD, LZ4):
+        if codec.next(window, 0, _BEGINNING, _WARC) is not None:
+            return codec
+    return None
+
+
+def _read_members(
+    window: Window, codec: Codec, start: int, end: int, most: int
+) -> Iterator[Record | Damage]:
     limit = most + _HEAD_BYTES
-    position = surely_starts(window, start, limit)
+    position = codec.skip(window, codec.surely_starts(window, start, limit, _WARC))
     while position < min(end, window.size):
-        member = Member(window, position, limit)
+        member = codec.open(window, position, limit)
         inner = 0
         try:
             if position >= start:
@@ -174,14 +177,14 @@ def _read_members(window: Window, start: int, end: int, most: int) -> Iterator[R
                     alone = item.start == 0 and member.at_end()
                     length = member.end - position if alone else item.end - item.start
                     yield _place(item, position, length, item.start, most)
-            position = member.finish()
+            after = member.finish()
         except BrokenError as error:
-            found = next_member(window, position + 1, window.size)
+            found = codec.next(window, position + 1, window.size, _WARC)
             after = window.size if found is None else found
-            kind = "corrupt_gzip" if error.kind == "truncated" and found else error.kind
+            kind = codec.kind if error.kind == "truncated" and found else error.kind
             if position >= start:
                 yield Damage(position, after - position, inner, kind, error.detail)
-            position = after
+        position = codec.skip(window, after)
 
 
 def _parse(source: Source, most: int, cut: DamageKind) -> Iterator[_Raw | _Flaw]:
@@ -192,9 +195,11 @@ def _parse(source: Source, most: int, cut: DamageKind) -> Iterator[_Raw | _Flaw]
         if source.at_end():
             return
         start = source.position
+        fields: dict[str, str] = {}
         short = False
         try:
-            fields, size = _read_head(source)
+            fields = _read_head(source)
+            size = _length(fields)
             begun = source.position
             block = source.take(size) if size <= most else b""
             short = len(block) < size if size <= most else not source.skip(size)
@@ -203,6 +208,9 @@ def _parse(source: Source, most: int, cut: DamageKind) -> Iterator[_Raw | _Flaw]
                 detail = f"no record ends {size} bytes after its header"
                 raise _FlawError("wrong_length", detail)
         except _FlawError as flaw:
+            if flaw.kind == "wrong_length" and (block := _salvage(source, most)):
+                yield _Raw(start, source.position, fields, block, "wrong_length")
+                continue
             found = source.seek_to(_NEXT_RECORD)
             kind = cut if short and not found else flaw.kind
             yield _Flaw(start, source.position, kind, str(flaw))
@@ -211,7 +219,27 @@ def _parse(source: Source, most: int, cut: DamageKind) -> Iterator[_Raw | _Flaw]
             detail = f"{size} bytes, more than {most}"
             yield _Flaw(start, source.position, "too_large", detail)
         else:
-            yield _Raw(start, source.position, fields, block)
+            yield _Raw(start, source.position, fields, block, None)
+
+
+def _salvage(source: Source, most: int) -> bytes:
+    """Read a block whose length is not known, if its end is clear: a record's end, and then
+    another record or nothing. Else it reads nothing and gives none."""
+    size = _HEAD_PEEK
+    while True:
+        head = source.peek(size)
+        found = _NEXT_RECORD.search(head)
+        if found or len(head) < size:
+            break
+        if size > most:
+            return b""
+        size *= 2
+    end = found.start(1) if found else len(head)
+    ending = _RECORD_END.search(head, max(0, end - 4), end)
+    if not ending or end > most or not (block := head[: ending.start()]).strip():
+        return b""
+    source.take(end)
+    return block
 
 
 def _pass_newlines(source: Source) -> None:
@@ -226,12 +254,12 @@ def _at_boundary(source: Source) -> bool:
     """Pass the end of a record; False if there is none here."""
     ends = source.peek(4) == b"\r\n\r\n"
     _pass_newlines(source)
-    following = source.peek(len(WARC))
-    return ends or following in (WARC, b"")
+    following = source.peek(len(_WARC))
+    return ends or following in (_WARC, b"")
 
 
-def _read_head(source: Source) -> tuple[dict[str, str], int]:
-    """Read a record's header: its fields, and the length of its block."""
+def _read_head(source: Source) -> dict[str, str]:
+    """Read a record's header."""
     if not _VERSION.match(source.peek(16)):
         raise _FlawError("bad_header", "no WARC version where a record should start")
     size = _HEAD_PEEK
@@ -242,10 +270,14 @@ def _read_head(source: Source) -> tuple[dict[str, str], int]:
     fields = parse_fields(source.take(found.end()))
     if not fields.get("warc-type"):
         raise _FlawError("bad_header", "no WARC-Type")
+    return fields
+
+
+def _length(fields: dict[str, str]) -> int:
     length = fields.get("content-length", "")
     if not re.fullmatch(r"[0-9]{1,18}", length):
         raise _FlawError("wrong_length", f"Content-Length is {length[:40]!r}")
-    return fields, int(length)
+    return int(length)
 
 
 def _place(item: _Raw | _Flaw, offset: int, length: int, inner: int, most: int) -> Record | Damage:
@@ -259,12 +291,24 @@ def _place(item: _Raw | _Flaw, offset: int, length: int, inner: int, most: int) 
     if kind != "response" or not item.block.startswith(b"HTTP/"):
         media_type, charset = parse_content_type(fields.get("content-type", ""))
         return Record(
-            offset, length, inner, kind, url, crawled, None, media_type, charset, item.block
+            offset,
+            length,
+            inner,
+            kind,
+            url,
+            crawled,
+            None,
+            media_type,
+            charset,
+            item.block,
+            item.flaw,
         )
     try:
         response = parse_response(item.block, most)
     except TooLargeError as error:
         return Damage(offset, length, inner, "too_large", str(error))
+    if item.flaw and not response.body:
+        return Damage(offset, length, inner, item.flaw, "the response ends after its header")
     return Record(
         offset,
         length,
@@ -276,6 +320,7 @@ def _place(item: _Raw | _Flaw, offset: int, length: int, inner: int, most: int) 
         response.content_type,
         response.charset,
         response.body,
+        item.flaw or (None if response.sound else "wrong_coding"),
     )
 
 

@@ -141,8 +141,10 @@ def _bins(
     )
     low, high = min([least, *thresholds]), max([most, *thresholds])
     whole = bool(np.all(values == np.floor(values))) and all(t.is_integer() for t in thresholds)
+    if whole:
+        low, high = math.floor(low), math.ceil(high)
     if whole and high - low <= _MOST_COUNTS:
-        return "counts", np.arange(np.floor(low), max(high, low + _LEAST_COUNTS - 1) + 1.5) - 0.5
+        return "counts", np.arange(low, max(high, low + _LEAST_COUNTS - 1) + 1.5) - 0.5
     if low >= 0 and high > _LONG_TAIL * max(median, 1.0):
         low, high = _outward(low, -1), _outward(high, 1)
         edges = np.expm1(np.linspace(np.log1p(low), np.log1p(high), BINS + 1))

@@ -8,7 +8,7 @@ which the tests below let pass, and nothing else:
 | numbers of an empty or blank text | 2 | datatrove divides by zero. Here a share of nothing is 0 |
 | mean word length without words | 4 | datatrove's is no number. Here it is 0, which fails too |
 | top n-grams of under n words | 4 | datatrove skips the rule. Here the value is 0, which holds |
-| sentences of the empty text | 1 | datatrove's `split_into_sentences` gives one, as here; 0 is recorded |
+| sentences of the empty text | 1 | 0 is recorded; datatrove's `split_into_sentences` has 1 |
 | names of reasons | - | `empty` of FineWeb is `fineweb_empty`: a reason names one rule of a chain |
 
 Not compared: C4's lines by the code that made it (`clean_page`), whose sentences need NLTK's

@@ -11,7 +11,7 @@ from curation.measures import MEASURES, View
 from curation.rules import load_table
 from schemas.recipe import EditStep, Judge, RulesStep
 
-SIZE = 200_000
+SIZE = 100_000
 RANDOM = random.Random(1)
 
 UNITS = {

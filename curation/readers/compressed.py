@@ -1,0 +1,340 @@
+"""Files compressed a record or as a whole: gzip members, Zstandard frames, LZ4 frames.
+
+Each such part can be read on its own, so damage in one costs that one: where it does not say
+where it ends, the next is searched for.
+"""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from fastwarc.stream_io import Lz4Reader, ZstdReader
+
+from curation.readers import DamageKind
+from curation.readers.source import BLOCK, BrokenError, Source, Window
+
+_PIECE = 1 << 14  # compressed bytes given to a decoder at once
+# Inflated bytes a compressed byte, above which a member over the limit is not inflated further.
+# Deflate cannot exceed 1032; markup reaches some dozens.
+_RATIO = 200
+_LONGEST_HEADER = 64  # more than any header of a frame and of its first block
+_SKIPPABLE = b"\x2a\x4d\x18"  # ends a skippable frame's magic number (RFC 8878, 3.1.2)
+_DICTIONARY = b"\x5d\x2a\x4d\x18"  # a frame that holds the dictionary of a `.warc.zst` file
+_MOST_DICTIONARY = 1 << 24
+
+
+class Member(Source):
+    """The inflated bytes of the part that starts at `start` of a file.
+
+    Reading raises BrokenError if it is damaged, cut off, or a bomb: past `limit` bytes with a
+    ratio that only made-up data have.
+    """
+
+    def __init__(self, window: Window, start: int, limit: int) -> None:
+        """Begin at the part's first inflated byte."""
+        super().__init__(0)
+        self._window = window
+        self._limit = limit
+        self._inflated = 0
+        self.start = start
+        self.end = start  # of what was read; of the part, once it is read to its end
+
+    def _inflate(self) -> bytes:
+        """The next bytes, none at the end; sets `end`."""
+        raise NotImplementedError
+
+    def _pull(self) -> bytes:
+        chunk = self._inflate()
+        self._inflated += len(chunk)
+        if self._inflated > max(self._limit, _RATIO * (self.end - self.start)):
+            raise BrokenError("too_large", f"inflates to more than {self._inflated} bytes")
+        return chunk
+
+    def finish(self) -> int:
+        """Pass the rest of the part; where in the file it ends."""
+        while self._pull():
+            pass
+        return self.end
+
+
+class _Gzip(Member):
+    def __init__(self, window: Window, start: int, limit: int) -> None:
+        super().__init__(window, start, limit)
+        self._zlib = zlib.decompressobj(zlib.MAX_WBITS | 16)
+
+    def _inflate(self) -> bytes:
+        while not self._zlib.eof:
+            piece = self._window.read(self.end, _PIECE)
+            if not piece:
+                raise BrokenError("truncated", "the file ends inside a gzip member")
+            try:
+                chunk = self._zlib.decompress(piece, BLOCK)
+            except zlib.error as error:
+                reason = str(error).split(": ", 1)[-1]  # without the number
+                raise BrokenError("corrupt_gzip", reason) from None
+            left = self._zlib.unused_data if self._zlib.eof else self._zlib.unconsumed_tail
+            self.end += len(piece) - len(left)
+            if chunk:
+                return chunk
+        return b""
+
+
+class _Slice(io.RawIOBase):
+    """Bytes [start, end) of a file, as a stream."""
+
+    def __init__(self, window: Window, start: int, end: int) -> None:
+        self._window = window
+        self._start = start
+        self._end = end
+        self.position = start
+
+    def readable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self.position - self._start
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._window.read(self.position, min(len(buffer), self._end - self.position))
+        buffer[: len(data)] = data
+        self.position += len(data)
+        return len(data)
+
+
+class _Frame(Member):
+    """A frame of Zstandard or LZ4: its ends are told by its own lengths, FastWARC decodes it."""
+
+    def __init__(
+        self,
+        window: Window,
+        start: int,
+        limit: int,
+        name: str,
+        kind: DamageKind,
+        ends: Callable[[Window, int], int | None],
+        decoder: Callable[[io.RawIOBase], Any],
+    ) -> None:
+        super().__init__(window, start, limit)
+        self._name = name
+        self._kind = kind
+        self._decoder = decoder
+        self._ends = ends
+        self._slice: _Slice | None = None
+        self._stop: int | None = None
+        self._reader: Any = None
+
+    def _inflate(self) -> bytes:
+        try:
+            if self._slice is None:
+                self._stop = self._ends(self._window, self.start)
+                self._slice = _Slice(self._window, self.start, self._stop or self._window.size)
+                self._reader = self._decoder(self._slice)
+            chunk = bytes(self._reader.read(_PIECE))
+        except OSError as error:
+            if self._stop is None:
+                detail = f"the file ends inside a {self._name} frame"
+                raise BrokenError("truncated", detail) from None
+            raise BrokenError(self._kind, str(error)) from None
+        self.end = self._slice.position
+        if not chunk:
+            if self._stop is None:
+                raise BrokenError("truncated", f"the file ends inside a {self._name} frame")
+            self.end = self._stop
+        return chunk
+
+
+def _zstd_end(window: Window, start: int) -> int | None:
+    """Where the Zstandard frame at `start` ends (RFC 8878, 3.1.1); None if after the file's end.
+
+    Raises OSError if there is no frame.
+    """
+    head = window.exactly(start, 5)
+    if len(head) < 5:
+        return None
+    if not head.startswith(ZSTD_MAGIC):
+        raise OSError("incorrect frame magic")
+    flags = head[4]
+    single = flags >> 5 & 1
+    position = start + 5 + (1 - single) + (0, 1, 2, 4)[flags & 3] + (single, 2, 4, 8)[flags >> 6]
+    last = 0
+    while not last:
+        block = window.exactly(position, 3)
+        if len(block) < 3:
+            return None
+        header = int.from_bytes(block, "little")
+        last, kind, size = header & 1, header >> 1 & 3, header >> 3
+        if kind == 3:
+            raise OSError("reserved block type")
+        position += 3 + (1 if kind == 1 else size)
+    position += 4 * (flags >> 2 & 1)
+    return position if position <= window.size else None
+
+
+def _lz4_end(window: Window, start: int) -> int | None:
+    """As `_zstd_end`, of an LZ4 frame (format 1.6.x)."""
+    head = window.exactly(start, 5)
+    if len(head) < 5:
+        return None
+    if not head.startswith(LZ4_MAGIC):
+        raise OSError("incorrect frame magic")
+    flags = head[4]
+    position = start + 7 + 8 * (flags >> 3 & 1) + 4 * (flags & 1)
+    while True:
+        block = window.exactly(position, 4)
+        if len(block) < 4:
+            return None
+        position += 4
+        size = int.from_bytes(block, "little") & 0x7FFF_FFFF
+        if not size:
+            break
+        position += size + 4 * (flags >> 4 & 1)
+    position += 4 * (flags >> 2 & 1)
+    return position if position <= window.size else None
+
+
+GZIP_MAGIC = b"\x1f\x8b\x08"
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+LZ4_MAGIC = b"\x04\x22\x4d\x18"
+
+
+@dataclass(frozen=True)
+class Codec:
+    """How a file is compressed.
+
+    name: as people say it. magic: what each part begins with. kind: that of damage in it.
+    stored: the most bytes that one block holds as they are. open: a part from its place and a
+    limit in bytes. start: inflated bytes, at most so many, from a part's first ones; raises
+    OSError or zlib.error.
+    """
+
+    name: str
+    magic: bytes
+    kind: DamageKind
+    stored: int
+    open: Callable[[Window, int, int], Member]
+    start: Callable[[bytes, int], bytes]
+
+    def skip(self, window: Window, position: int) -> int:
+        """Pass skippable frames, which hold no data."""
+        if self.magic == GZIP_MAGIC:
+            return position
+        while position < window.size and _is_skippable(head := window.exactly(position, 8)):
+            position = min(window.size, position + 8 + int.from_bytes(head[4:], "little"))
+        return position
+
+    def head(self, window: Window, place: int, most: int) -> bytes:
+        """The first bytes that inflate from a place, none if they do not."""
+        try:
+            return self.start(window.exactly(place, self.stored + _LONGEST_HEADER), most)
+        except (OSError, zlib.error):
+            return b""
+
+    def next(self, window: Window, start: int, end: int, begins: bytes) -> int | None:
+        """First place in [start, end) where a part seems to start that holds `begins` first."""
+        return next(self._candidates(window, start, end, begins), None)
+
+    def surely_starts(self, window: Window, position: int, limit: int, begins: bytes) -> int:
+        """A place at or before `position` where a part surely starts.
+
+        A record may itself hold gzip members, as they are, in a stored block. But no such block
+        is longer than `stored` bytes, so a longer chain of sound members is not inside one.
+        """
+        back = 4 * self.stored
+        while back < position:
+            for place in self._candidates(window, position - back, position, begins):
+                if self._is_proven(window, place, limit):
+                    return place
+            back *= 4
+        return 0
+
+    def _candidates(self, window: Window, start: int, end: int, begins: bytes) -> Iterator[int]:
+        place = window.find(self.magic, start, end)
+        while place >= 0:
+            if self.head(window, place, len(begins)) == begins:
+                yield place
+            place = window.find(self.magic, place + 1, end)
+
+    def _is_proven(self, window: Window, start: int, limit: int) -> bool:
+        position = start
+        while position - start <= self.stored and position < window.size:
+            try:
+                position = self.skip(window, self.open(window, position, limit).finish())
+            except BrokenError:
+                return False
+        return True
+
+
+def _frames(
+    magic: bytes,
+    name: str,
+    kind: DamageKind,
+    stored: int,
+    ends: Callable[[Window, int], int | None],
+    decoder: Callable[[Any], Any],
+) -> Codec:
+    def opened(window: Window, start: int, limit: int) -> Member:
+        return _Frame(window, start, limit, name, kind, ends, decoder)
+
+    def begin(data: bytes, most: int) -> bytes:
+        return bytes(decoder(io.BytesIO(data)).read(most))
+
+    return Codec(name, magic, kind, stored, opened, begin)
+
+
+# Most bytes of a block: RFC 1951 (3.2.4), RFC 8878 (3.1.1.2.4), LZ4 frame format 1.6 (BD byte)
+GZIP = Codec(
+    "gzip",
+    GZIP_MAGIC,
+    "corrupt_gzip",
+    65_535,
+    _Gzip,
+    lambda data, most: zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(data, most),
+)
+LZ4 = _frames(LZ4_MAGIC, "LZ4", "corrupt_lz4", 1 << 22, _lz4_end, Lz4Reader)
+
+
+def _zstd(dictionary: bytes | None) -> Codec:
+    def decoder(stream: io.RawIOBase) -> Any:
+        return ZstdReader(stream, dictionary=dictionary)
+
+    return _frames(ZSTD_MAGIC, "Zstandard", "corrupt_zstd", 1 << 17, _zstd_end, decoder)
+
+
+ZSTD = _zstd(None)
+
+
+def codec_of(window: Window) -> Codec | None:
+    """How the file is compressed, by its first bytes; None if it does not look so."""
+    head = window.exactly(0, 8)
+    for codec in (GZIP, ZSTD, LZ4):
+        if head.startswith(codec.magic):
+            return codec
+    if head.startswith(_DICTIONARY):
+        return _zstd(_dictionary(window, int.from_bytes(head[4:], "little")))
+    if _is_skippable(head):
+        place = ZSTD.skip(window, 0)
+        return LZ4 if window.exactly(place, 4) == LZ4_MAGIC else ZSTD
+    return None
+
+
+def _is_skippable(head: bytes) -> bool:
+    return len(head) == 8 and head[1:4] == _SKIPPABLE and head[0] >> 4 == 5
+
+
+def _dictionary(window: Window, size: int) -> bytes | None:
+    """The dictionary in a file's first frame, itself compressed or not; None if it is broken."""
+    if size > _MOST_DICTIONARY:
+        return None
+    data = b""
+    while len(data) < size and (more := window.read(8 + len(data), size - len(data))):
+        data += more
+    if not data.startswith(ZSTD_MAGIC):
+        return data
+    try:
+        return bytes(ZstdReader(io.BytesIO(data)).read(_MOST_DICTIONARY))
+    except OSError:
+        return None
