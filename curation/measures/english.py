@@ -19,7 +19,7 @@ import re
 from collections.abc import Iterable
 from itertools import groupby, pairwise
 
-from curation.lean import without_torch
+from curation.imports import without_torch
 
 # No mark that a prefix or suffix rule takes off is longer than this, with what it looks at
 # around it, except a run of dots.

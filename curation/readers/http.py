@@ -98,7 +98,7 @@ def parse_response(block: bytes, most: int) -> Response:
 
 def _unchunk(body: bytes) -> tuple[bytes, bool]:
     """The body of chunks, and whether it is whole."""
-    parts = []
+    parts: list[bytes] = []
     at = 0
     while size := _CHUNK.match(body, at):
         count = int(size[1], 16)

@@ -308,7 +308,7 @@ def _place(item: _Raw | _Flaw, offset: int, length: int, inner: int, most: int) 
     except TooLargeError as error:
         return Damage(offset, length, inner, "too_large", str(error))
     if item.flaw and not response.body:
-        return Damage(offset, length, inner, item.flaw, "the response ends after its header")
+        return Damage(offset, length, inner, "wrong_length", "the response ends after its header")
     return Record(
         offset,
         length,

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from curation.mixture import shares
 from pipelines import ledger
 from pipelines.report import samples, shape
+from pipelines.report.display import visible
 from pipelines.report.duplicates import duplicates
 from pipelines.report.reading import RowSample
 from pipelines.report.signals import judgement, rules_of
@@ -57,9 +58,10 @@ def collect(run: Folder) -> shape.Report:
         schema=shape.SCHEMA,
         recipe=shape.RecipeHead(
             name=recipe.name,
-            description=recipe.description,
+            description=visible(recipe.description),
             seed=recipe.seed,
             tokens=recipe.mix.tokens,
+            validation_tokens=recipe.mix.validation.tokens,
         ),
         unfinished=[stage.name for stage in STAGES if stage.name not in done],
         balance=_balance(context, done),

@@ -20,12 +20,15 @@ class Coverage(TypedDict):
 
 
 class RecipeHead(TypedDict):
-    """What was run. `tokens` is the budget of the mix, None for everything once."""
+    """What was run. `tokens`: budget of the mix, None for everything once; `validation_tokens`:
+    what each source was to hold out.
+    """
 
     name: str
     description: str
     seed: int
     tokens: int | None
+    validation_tokens: int
 
 
 class Stage(TypedDict):

@@ -72,8 +72,8 @@ def main() -> None:
     batch: Batch = to_batch(rows, 0, world.device)
     micro = micro_rows(config.batch_rows, config.micro_rows)
 
-    def run(steps: int) -> float:
-        start = time.perf_counter()
+    def run(steps: int) -> tuple[float, float]:
+        start, start_cpu = time.perf_counter(), time.process_time()
         for _ in range(steps):
             outcome = train_step(
                 model,
@@ -86,10 +86,10 @@ def main() -> None:
                 world=world,
             )
         assert torch.isfinite(outcome.loss)  # also waits for the device
-        return time.perf_counter() - start
+        return time.perf_counter() - start, time.process_time() - start_cpu
 
     run(options.warmup)
-    seconds = run(options.steps) / options.steps
+    seconds, cpu_seconds = (spent / options.steps for spent in run(options.steps))
     speed = batch.num_tokens / seconds
     flops = model.flops_per_token(options.length)
     on_gpu = world.device.type == "cuda"
@@ -110,6 +110,10 @@ def main() -> None:
     print("mfu         " + (f"{utilisation:.1%} of {peak:.4g} FLOP/s" if peak else "unknown"))
     if on_gpu:
         print(f"memory      {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB at most")
+    else:  # what a busy machine changes least
+        print(
+            f"processor   {batch.num_tokens / cpu_seconds:,.0f} tokens a second of processor time"
+        )
 
 
 if __name__ == "__main__":

@@ -97,6 +97,8 @@ def test_sources_add_up(report: tuple[dict[str, Any], str], finished: str) -> No
     assert other["wanted_tokens"] < other["planned_tokens"]
     assert 2 <= other["epochs"] < 2.5
     assert "has too little text for its share" in page
+    short = min(web["validation_tokens"], other["validation_tokens"])
+    assert ("is too small for its validation" in page) == (short < 256)
 
 
 def test_reasons_agree_with_signals(report: tuple[dict[str, Any], str], finished: str) -> None:
