@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 from fasttext_pybind import fasttext
@@ -18,7 +16,10 @@ class Languages:
     """A language model."""
 
     def __init__(self, model_path: str | Path) -> None:
-        """Load the model. Raises UserError if the file is not a fastText model."""
+        """Load the model. Raises UserError if the file is not a fastText model.
+
+        fastText does not notice a file that is cut short: give its checksum in the recipe.
+        """
         # The module `fasttext` fails on NumPy 2 and warns on every load; this is what it wraps.
         self._model = fasttext()
         try:
@@ -42,16 +43,3 @@ class Languages:
                 if label:
                     found[at] = (label[0].removeprefix(_LABEL), min(1.0, float(score[0])))
         return found
-
-
-def check_language_model(path: str | Path) -> None:
-    """Raise UserError, naming the file, if it cannot be used as a language model.
-
-    In a process of its own: fastText ends the process on a file that is cut short.
-    """
-    code = (
-        "import sys; from curation.language import Languages as L; L(sys.argv[1]).identify(['a'])"
-    )
-    command = [sys.executable, "-c", code, str(path)]
-    if subprocess.run(command, capture_output=True, check=False).returncode:  # noqa: S603
-        raise UserError(f"{path}: not a fastText model, or not the whole of one")

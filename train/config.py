@@ -106,7 +106,10 @@ class Config(Contract):
     )
     tf32: bool = Field(True, description="Let a GPU round fp32 matrix products to TF32.")
     loss_chunk: int = Field(
-        8192, ge=1, description="Tokens whose logits are held at once, in whole rows."
+        1 << 15,
+        ge=1,
+        description="Tokens, in whole rows, whose logits are held at once. Fewer take less memory; "
+        "where a pass has more than these, their logits are computed twice.",
     )
     log_every: int = Field(10, ge=1, description="Steps between two lines of progress.")
 

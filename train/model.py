@@ -125,7 +125,7 @@ class Decoder(nn.Module):
         self.dtype = torch.float32
         self.backend: Backend = "sdpa"
         self.compiled = False
-        self.loss_chunk = 8192
+        self.loss_chunk = 1 << 15
         self.token_loss: Callable[[Tensor, Tensor, Tensor], Tensor] = token_loss
 
     def forward(
@@ -134,8 +134,8 @@ class Decoder(nn.Module):
         """Loss of every token in nats, fp32 [batch, T], zero where the label is IGNORED.
 
         All arguments are [batch, T]. Without labels: the logits, [batch, T, vocabulary]. The loss
-        is computed here, where a sharded head is gathered, and in chunks, so that the logits of
-        the whole batch are never held at once.
+        is computed here, where a sharded head is gathered, and in chunks of `loss_chunk` tokens,
+        whose logits are made again in the backward pass.
         """
         # Without the norm, small first embeddings let the residual stream pass near zero and turn
         # round: losses jump for a step. An untied embedding can be stored normalised instead.
@@ -150,6 +150,8 @@ class Decoder(nn.Module):
         if labels is None:
             return F.linear(x, weight)
         rows = max(1, self.loss_chunk // tokens.shape[1])
+        if rows >= len(tokens):
+            return self.token_loss(x, weight, labels)
         chunks = zip(torch.split(x, rows), torch.split(labels, rows), strict=True)
         losses = [
             checkpoint(self.token_loss, hidden, weight, label, use_reentrant=False)
@@ -200,7 +202,8 @@ def token_loss(hidden: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
     """Nats of labels [rows, T] given hidden [rows, T, dim] and a head [vocabulary, dim]: fp32."""
     logits = F.linear(hidden, weight).float().flatten(0, 1)
     losses = F.cross_entropy(logits, labels.flatten(), reduction="none", ignore_index=IGNORED)
-    return losses.view(labels.shape)
+    # No view: sharding would have to guess whether it is written to.
+    return losses.view(labels.shape).clone()
 
 
 def rotary(positions: Tensor, shape: config.Model) -> Rotation:

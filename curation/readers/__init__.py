@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import blake2b
 from typing import Literal
 
 DamageKind = Literal[
     "corrupt_gzip",
     "corrupt_zstd",
     "corrupt_lz4",
+    "corrupt_tar",
+    "corrupt_zip",
+    "corrupt_parquet",
     "truncated",
     "bad_header",
+    "bad_json",
+    "bad_row",
+    "no_text",
     "wrong_length",
     "too_large",
 ]
@@ -22,35 +29,44 @@ FlawKind = Literal["wrong_length", "wrong_coding"]
 class Place:
     """Where something stands in its file.
 
-    offset: first byte in the file; of a compressed record the first byte of its gzip member.
-    length: bytes in the file; of one of several records in a member, its inflated bytes.
-    inner: where it begins in the member's inflated bytes; 0 for the first or only record.
+    offset: first byte in the file; of a compressed record the first byte of its gzip member, or
+    Zstandard or LZ4 frame; 0 in a file that is compressed as a whole; of a row, its number.
+    length: bytes in the file; of one of several records in a member, its inflated bytes; of
+    rows, how many.
+    inner: where it begins in the inflated bytes; 0 for the first or only record.
+    unit: what `offset` counts.
     """
 
     offset: int
     length: int
     inner: int
+    unit: Literal["byte", "row"] = field(default="byte", kw_only=True)
 
     @property
     def offset_kind(self) -> str:
         """What `offset` counts; with `offset` it is unique in the file."""
-        return "byte" if self.inner == 0 else f"byte+{self.inner}"
+        return self.unit if self.inner == 0 else f"{self.unit}+{self.inner}"
 
 
 @dataclass(frozen=True, slots=True)
 class Record(Place):
     """One record.
 
-    kind: its WARC type, such as `response`.
+    kind: of a WARC record its type, such as `response`; `page` for a file of HTML, `text` for
+    what already is text.
     url: address of the capture, if it has one.
     crawled: time of the capture in UTC, if given and sound.
     status: HTTP status, if it has one.
     content_type: media type in lower case without parameters, "" if not given.
     charset: the character set that the HTTP header names, if any.
-    payload: the HTTP body, content and transfer codings undone; else the record's block.
+    payload: the HTTP body, content and transfer codings undone; else the record's block or the
+    file's bytes.
     flaw: what is wrong with it though it could be read. `wrong_length`: its length is not what
     its header says, it was read up to the next record. `wrong_coding`: its body is not coded as
     its header says, or is cut off; it is what could be decoded.
+    text: the text of a row. If a record of kind `text` has none, its payload is to be decoded.
+    title, language, licence: as a row gives them; of source code the language's name, and the
+    licence's SPDX identifier.
     """
 
     kind: str
@@ -61,11 +77,21 @@ class Record(Place):
     charset: str | None
     payload: bytes
     flaw: FlawKind | None = None
+    text: str | None = None
+    title: str | None = None
+    language: str | None = None
+    licence: str | None = None
+
+    @property
+    def digest(self) -> bytes:
+        """blake2b-128 of the payload, or of the text in UTF-8."""
+        data = self.payload if self.text is None else self.text.encode()
+        return blake2b(data, digest_size=16).digest()
 
 
 @dataclass(frozen=True, slots=True)
 class Damage(Place):
-    """Bytes of a file that no record could be read from."""
+    """Bytes or rows of a file that no record could be read from."""
 
     kind: DamageKind
     detail: str

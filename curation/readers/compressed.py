@@ -15,7 +15,7 @@ from typing import Any
 from fastwarc.stream_io import Lz4Reader, ZstdReader
 
 from curation.readers import DamageKind
-from curation.readers.source import BLOCK, BrokenError, Source, Window
+from curation.readers.source import BLOCK, BrokenError, File, Source, Window
 
 _PIECE = 1 << 14  # compressed bytes given to a decoder at once
 # Inflated bytes a compressed byte, above which a member over the limit is not inflated further.
@@ -59,6 +59,38 @@ class Member(Source):
         while self._pull():
             pass
         return self.end
+
+
+class Inflated(Source):
+    """All that a compressed file holds, part after part.
+
+    Reading raises BrokenError where a part is broken; after `drop` it goes on with the next.
+    """
+
+    def __init__(self, window: Window, codec: Codec, limit: int) -> None:
+        """Begin at the first inflated byte; `limit` as of `Member`."""
+        super().__init__(0)
+        self._window = window
+        self._codec = codec
+        self._limit = limit
+        self._next = codec.skip(window, 0)
+        self._member: Member | None = None
+
+    def _pull(self) -> bytes:
+        while self._member or self._next < self._window.size:
+            self._member = self._member or self._codec.open(self._window, self._next, self._limit)
+            try:
+                chunk = self._member._pull()
+            except BrokenError:
+                found = self._codec.next(self._window, self._next + 1, self._window.size, b"")
+                self._next = self._window.size if found is None else found
+                self._member = None
+                raise
+            if chunk:
+                return chunk
+            self._next = self._codec.skip(self._window, self._member.end)
+            self._member = None
+        return b""
 
 
 class _Gzip(Member):
@@ -254,7 +286,8 @@ class Codec:
     def _candidates(self, window: Window, start: int, end: int, begins: bytes) -> Iterator[int]:
         place = window.find(self.magic, start, end)
         while place >= 0:
-            if self.head(window, place, len(begins)) == begins:
+            head = self.head(window, place, max(1, len(begins)))
+            if head and head.startswith(begins):
                 yield place
             place = window.find(self.magic, place + 1, end)
 
@@ -338,3 +371,9 @@ def _dictionary(window: Window, size: int) -> bytes | None:
         return bytes(ZstdReader(io.BytesIO(data)).read(_MOST_DICTIONARY))
     except OSError:
         return None
+
+
+def open_file(window: Window, limit: int) -> Source:
+    """The bytes of a file, inflated if it is compressed."""
+    codec = codec_of(window)
+    return Inflated(window, codec, limit) if codec else File(window)

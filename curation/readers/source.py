@@ -110,6 +110,34 @@ class Source:
         self._at += count
         return True
 
+    def line(self, most: int) -> bytes | None:
+        """Read through the next newline or to the end; None, passing it, if longer than `most`."""
+        searched = self._at
+        while (found := self._data.find(b"\n", searched)) < 0:
+            searched = len(self._data)
+            if searched - self._at > most:
+                self._at = searched
+                self.release()
+                while self._more() and (found := self._data.find(b"\n")) < 0:
+                    self._at = len(self._data)
+                    self.release()
+                self._at = len(self._data) if found < 0 else found + 1
+                return None
+            if not self._more():
+                found = len(self._data) - 1
+                break
+        line = bytes(self._data[self._at : found + 1])
+        self._at = found + 1
+        if self._at >= BLOCK:
+            self.release()
+        return line if len(line) <= most else None
+
+    def drop(self) -> None:
+        """Pass what was read ahead of a place that cannot be read, and that place as one byte."""
+        self._base += len(self._data) + 1
+        self._at = 0
+        self._data.clear()
+
     def release(self) -> None:
         """Forget what was read."""
         del self._data[: self._at]

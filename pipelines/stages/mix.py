@@ -265,7 +265,8 @@ def write_bucket(context: Context, step: str, task: Task) -> Receipt:
         sources[source] = held
         totals.update(held)
     split = "train" if "bucket" in task.spec else "validation"
-    table = pa.concat_tables(rows)
+    schema = shard_schema(recipe.mix.sequence_length, tokens.vocabulary)
+    table = pa.concat_tables([schema.empty_table(), *rows])
     if split == "train":
         order = row_order(
             recipe.seed,
@@ -285,7 +286,7 @@ def write_bucket(context: Context, step: str, task: Task) -> Receipt:
         if table.num_rows:
             writer = attempt.writer(
                 "rows",
-                shard_schema(recipe.mix.sequence_length, tokens.vocabulary),
+                schema,
                 folder=f"shards/{split}",
                 row_group_rows=size,
                 dictionary=_DICTIONARY,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import curation
-from curation.language import Languages, check_language_model
+from curation.language import Languages
 from schemas.errors import UserError
 
 MODEL = Path(curation.__file__).parent / "models" / "lid.176.ftz"
@@ -57,15 +57,6 @@ def test_a_file_that_is_no_model(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"model\.bin: not a fastText model"):
         Languages(path)
-
-
-def test_check_of_a_model(tmp_path):
-    check_language_model(MODEL)
-    path = tmp_path / "cut.ftz"
-    for content in (b"", b"no model", MODEL.read_bytes()[:500_000]):
-        path.write_bytes(content)
-        with pytest.raises(UserError, match=r"cut\.ftz: not a fastText model"):
-            check_language_model(path)
 
 
 def test_a_missing_file(tmp_path):

@@ -1,0 +1,130 @@
+"""Rows that already hold text: which of their columns mean what."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from curation.readers import Damage, DamageKind, Place, Record
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Names of the columns that hold a record's fields; None where there is no such column.
+
+    `meta.url` is the key `url` in the column `meta`, be it a struct or JSON.
+    """
+
+    text: str = "text"
+    url: str | None = None
+    crawled: str | None = None
+    title: str | None = None
+    language: str | None = None
+    licence: str | None = None
+
+    def named(self) -> dict[str, str]:
+        """The columns there are, by field."""
+        fields = ("text", "url", "crawled", "title", "language", "licence")
+        return {name: column for name in fields if (column := getattr(self, name)) is not None}
+
+    def top(self) -> list[str]:
+        """The columns to read, each once."""
+        return sorted({column.partition(".")[0] for column in self.named().values()})
+
+
+# Column names as the data sets' cards give them.
+LAYOUTS = {
+    "text": Columns(),
+    "fineweb": Columns(url="url", crawled="date", language="language"),
+    # RedPajama-V2: its JSON lines, and its rows as the Hugging Face hub serves them
+    "redpajama_v2": Columns(
+        "raw_content", "url", "date_download", title="title", language="language"
+    ),
+    "redpajama_v2_hub": Columns(
+        "raw_content", "meta.url", "meta.date_download", language="meta.language"
+    ),
+}
+
+
+class RowError(ValueError):
+    """A row without a text."""
+
+    def __init__(self, kind: DamageKind, detail: str) -> None:
+        """`kind` and `detail` as of `Damage`."""
+        super().__init__(detail)
+        self.kind = kind
+
+
+def row_record(
+    row: Mapping[str, Any],
+    columns: Columns,
+    offset: int,
+    length: int,
+    inner: int,
+    unit: Literal["byte", "row"],
+    most: int,
+) -> Record | Damage:
+    """The record of a row; `Damage` if it has no text or more than `most` bytes of it."""
+    values = {name: _value(row, column) for name, column in columns.named().items()}
+    text = values.pop("text")
+    if not isinstance(text, str):
+        detail = f"`{columns.text}` is {'not there' if text is None else 'not a string'}"
+        return Damage(offset, length, inner, "no_text", detail, unit=unit)
+    # Half of a surrogate pair, as JSON can write it, cannot be stored.
+    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    size = len(text.encode())
+    if size > most:
+        detail = f"{size} bytes of text, more than {most}"
+        return Damage(offset, length, inner, "too_large", detail, unit=unit)
+    crawled = _time(values.pop("crawled", None))
+    strings = {name: value for name, value in values.items() if isinstance(value, str) and value}
+    return text_record(Place(offset, length, inner, unit=unit), text, crawled, **strings)
+
+
+def text_record(place: Place, text: str, crawled: datetime | None = None, **fields: str) -> Record:
+    """A record of kind `text`."""
+    return Record(
+        place.offset,
+        place.length,
+        place.inner,
+        "text",
+        fields.get("url"),
+        crawled,
+        None,
+        "text/plain",
+        None,
+        b"",
+        text=text,
+        title=fields.get("title"),
+        language=fields.get("language"),
+        licence=fields.get("licence"),
+        unit=place.unit,
+    )
+
+
+def _value(row: Mapping[str, Any], column: str) -> Any:
+    if column in row:
+        return row[column]
+    top, dot, key = column.partition(".")
+    inside = row.get(top) if dot else None
+    if isinstance(inside, str):
+        try:
+            inside = json.loads(inside)
+        except (ValueError, RecursionError):
+            return None
+    return inside.get(key) if isinstance(inside, Mapping) else None
+
+
+def _time(value: Any) -> datetime | None:
+    """A time in UTC, of a timestamp or ISO 8601; None if it is neither."""
+    try:
+        if isinstance(value, str):
+            value = datetime.fromisoformat(value.strip())
+        if not isinstance(value, datetime):
+            return None
+        return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
