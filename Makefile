@@ -12,12 +12,14 @@ demo: install
 	rm -rf $(DEMO) $(DEMO)-model
 	$(BIN)/gristmill run tests/data/demo.yaml --output $(DEMO) --workers 2
 	$(BIN)/gristmill train $(DEMO) --output $(DEMO)-model --preset tiny --steps 120 --processes 2
+	@echo "report:     $(DEMO)/report/index.html"
+	@echo "loss curve: $(DEMO)-model/loss.png"
 
 test: install lint
 	$(BIN)/python -m pytest -m "not engine"
 
 test-engines: install engines
-	$(BIN)/python -m pip install --quiet -c deploy/constraints.txt -e '.[s3]' 'moto[server]'
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet -c deploy/constraints.txt -e '.[s3]' 'moto[server]'
 	GRISTMILL_PRISM=$(CURDIR)/$(ENGINES)/prism $(BIN)/python -m pytest -m engine
 
 engines: $(ENGINES)/prism
@@ -46,7 +48,8 @@ $(VENV)/installed: pyproject.toml deploy/constraints.txt
 		echo "gristmill needs Python's headers to build fasttext (package python3-dev)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -c deploy/constraints.txt -e '.[mill,train,dev]'
+	@# setuptools warns of every editable installation
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet -c deploy/constraints.txt -e '.[mill,train,dev]'
 	touch $@
 
 clean:

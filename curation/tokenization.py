@@ -189,8 +189,8 @@ def load_tokenizer(data: bytes, name: str, end_of_text: str, begin_of_text: str 
 
     It must be a byte-level BPE: no normalizer but NFC, words cut without loss, and a token for
     each of the 256 bytes, so that the bytes of every id are known. Padding is the file's own
-    padding token, or end of text. Raises UserError otherwise, or if `end_of_text` or
-    `begin_of_text` is not one of its special tokens.
+    padding token; one without gets the id after its last, which no text has. Raises UserError
+    otherwise, or if `end_of_text` or `begin_of_text` is not one of its special tokens.
     """
     try:
         tokenizer = tokenizers.Tokenizer.from_str(data.decode())
@@ -217,11 +217,18 @@ def load_tokenizer(data: bytes, name: str, end_of_text: str, begin_of_text: str 
                 f"{shown or 'it has none'}"
             )
     configured = (config.get("padding") or {}).get("pad_token")
+    ids = max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1
+    # Padding must not be end of text: what is masked is known by its id. A file without a token
+    # for it gets the first id after its own.
     padding = next(
-        (special[pad] for pad in (configured, *PADDING_NAMES) if pad in special),
-        special[end_of_text],
+        (
+            special[pad]
+            for pad in (configured, *PADDING_NAMES)
+            if pad in special and pad != end_of_text
+        ),
+        ids,
     )
-    lengths = _byte_lengths(tokenizer)
+    lengths = _byte_lengths(tokenizer, max(ids, padding + 1))
     tokenizer.no_padding()
     tokenizer.no_truncation()
     # A page that shows the name of a control token must not be able to write the token.
@@ -266,12 +273,12 @@ def _fault(config: dict[str, Any]) -> str | None:
     return None
 
 
-def _byte_lengths(tokenizer: tokenizers.Tokenizer) -> npt.NDArray[np.int32]:
-    """Bytes of every id, int32[vocabulary]. A character of a learned token is one byte."""
+def _byte_lengths(tokenizer: tokenizers.Tokenizer, size: int) -> npt.NDArray[np.int32]:
+    """Bytes of every id, int32[`size`, up to a multiple of 128]; a character of a learned token is
+    one byte."""
     alphabet = set(pre_tokenizers.ByteLevel.alphabet())
     added = tokenizer.get_added_tokens_decoder()
     entries = tokenizer.get_vocab(with_added_tokens=True)
-    size = max(entries.values()) + 1
     lengths = np.zeros(size + -size % 128, np.int32)
     for content, number in entries.items():
         if number in added:

@@ -10,57 +10,24 @@ published text and say so in the gold. Running it again gives the same files.
 
 from __future__ import annotations
 
-import base64
 import csv
 import gzip
-import hashlib
-import html
-import io
 import json
 import random
 import re
 import sys
 import uuid
-import zlib
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from fastwarc.warc import ArchiveIterator, WarcRecordType
+from captures import STARTED, Builder, Entry, captures, damage, record, render
 
 HERE = Path(__file__).parent
 SEED = 3
 FILES = 3
-STARTED = datetime(2026, 2, 14, 12, tzinfo=UTC)
+WEB = ("articles", "charsets", "trafilatura-eval", "wcxb")
 
-BOOKS = (
-    "jane-austen_pride-and-prejudice/chapter-7",
-    "jane-austen_pride-and-prejudice/chapter-34",
-    "mary-shelley_frankenstein/chapter-5",
-    "mary-shelley_frankenstein/chapter-10",
-    "h-g-wells_the-time-machine/chapter-4",
-    "h-g-wells_the-time-machine/chapter-7",
-    "charles-dickens_great-expectations/chapter-1",
-    "charles-dickens_great-expectations/chapter-7",
-    "emily-bronte_wuthering-heights/chapter-1",
-    "emily-bronte_wuthering-heights/chapter-18",
-    "henry-david-thoreau_walden/baker-farm",
-    "henry-david-thoreau_walden/reading",
-    "bram-stoker_dracula/chapter-5",
-)
-QUESTIONS = (
-    "counsel-561ed77ddb761a811c20a28d",
-    "counsel-5850880c950e2507cf23dd3e",
-    "counsel-58d18b6498741803743bf7df",
-    "medquad:3_GHR_QA/0000911.xml",
-    "medquad:2_GARD_QA/0003360.xml",
-)
-SPAM = (
-    "sa:data/spam-2/00835.a6e29a3e3680377daea929a8ce0b0814.txt",
-    "sa:data/spam-2/00013.372ec9dc663418ca71f7d880a76f117a.txt",
-    "sa:data/spam-2/00509.385c788f39e46a86be4c6af8679a0c80.txt",
-)
 PERSONAL = ("EMAIL_ADDRESS", "IP_ADDRESS", "PHONE_NUMBER", "CREDIT_CARD", "IBAN_CODE", "US_SSN")
 # (real page, share of its paragraphs left out of the copy)
 NEAR_REAL = (("wcxb-dev-0379", 0.05), ("wcxb-dev-2722", 0.03), ("wcxb-dev-0064", 0.05))
@@ -69,33 +36,6 @@ EXACT_REAL = "wcxb-dev-4515"
 EXACT_BOOK = "jane-austen_pride-and-prejudice/chapter-34"
 DAMAGED = "wcxb-dev-4105"
 
-TEMPLATE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<title>{title}</title>
-</head>
-<body>
-<header><a href="/">{site}</a></header>
-<nav><ul><li><a href="/">Home</a></li><li><a href="/about">About</a></li>\
-<li><a href="/archive">Archive</a></li></ul></nav>
-<main><article>
-<h1>{title}</h1>
-{body}
-</article></main>
-<footer><p>{footer}</p></footer>
-</body>
-</html>
-"""
-
-
-class Entry:
-    """One capture: the gzip members of its records, and its line of gold."""
-
-    def __init__(self, members: list[bytes], gold: dict[str, Any]) -> None:
-        self.members = members
-        self.gold = gold
-
 
 def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
     with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open() as lines:
@@ -103,7 +43,14 @@ def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
-def pick(path: Path, ids: tuple[str, ...]) -> list[dict[str, Any]]:
+def selected(*corpora: str) -> dict[str, dict[str, str]]:
+    """Rows of `selection.csv` by id, in its order."""
+    with (HERE / "selection.csv").open(encoding="utf-8", newline="") as rows:
+        return {row["id"]: row for row in csv.DictReader(rows) if row["corpus"] in corpora}
+
+
+def pick(path: Path, corpus: str) -> list[dict[str, Any]]:
+    ids = selected(corpus)
     found = {row["id"]: row for row in read_jsonl(path) if row["id"] in ids}
     return [found[name] for name in ids]
 
@@ -113,11 +60,10 @@ def pick(path: Path, ids: tuple[str, ...]) -> list[dict[str, Any]]:
 
 def real_pages(web: Path) -> dict[str, tuple[Entry, bytes]]:
     """The selected captures by page id, each with its HTML."""
-    with (HERE / "selection.csv").open(encoding="utf-8", newline="") as rows:
-        chosen = {row["id"]: row for row in csv.DictReader(rows)}
+    chosen = selected(*WEB)
     gold = {
         row["record_id"]: row | {"corpus": corpus}
-        for corpus in sorted({row["corpus"] for row in chosen.values()})
+        for corpus in WEB
         for row in read_jsonl(web / f"{corpus}.gold.jsonl.gz")
         if row["id"] in chosen
     }
@@ -142,21 +88,6 @@ def real_pages(web: Path) -> dict[str, tuple[Entry, bytes]]:
     return {name: found[name] for name in chosen}
 
 
-def captures(data: bytes) -> dict[str, tuple[list[bytes], bytes]]:
-    """Record id of each response -> (members of request, response, metadata; HTML)."""
-    records = []
-    for record in ArchiveIterator(io.BytesIO(data)):
-        body = record.reader.read()
-        records.append((record.stream_pos, record.record_type, record.record_id, body))
-    ends = [start for start, *_ in records[1:]] + [len(data)]
-    members = [data[start:end] for (start, *_), end in zip(records, ends, strict=True)]
-    return {
-        urn.strip("<>"): (members[at - 1 : at + 2], body)
-        for at, (_, kind, urn, body) in enumerate(records)
-        if kind == WarcRecordType.response
-    }
-
-
 def origins_of(web: Path) -> dict[str, str]:
     manifest = json.loads((web / "MANIFEST.json").read_text("utf-8"))
     return {
@@ -167,75 +98,6 @@ def origins_of(web: Path) -> dict[str, str]:
 
 
 # --- pages built around published text --------------------------------------------------------
-
-
-class Builder:
-    """Writes captures in the style of the real ones, with identifiers from a seed."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def page(self, url: str, body: bytes, gold: dict[str, Any], **response: Any) -> Entry:
-        self.count += 1
-        when = STARTED + timedelta(minutes=self.count)
-        request, urn, metadata = (self._urn(kind) for kind in ("request", "response", "metadata"))
-        path = re.sub(r"^https?://[^/]+", "", url)
-        host = url.split("/")[2]
-        asked = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept: text/html\r\n\r\n".encode()
-        members = [
-            record("request", request, when, asked, url=url, to=urn),
-            record("response", urn, when, http(body, when, **response), url=url, to=request),
-            record("metadata", metadata, when, b"fetchTimeMs: 120\r\n\r\n", url=url, to=urn),
-        ]
-        line = {"record_id": urn, "url": url, "author": None, "date": None, "encoding": "utf-8"}
-        return Entry(members, line | gold)
-
-    def _urn(self, kind: str) -> str:
-        return uuid.uuid5(uuid.NAMESPACE_URL, f"gristmill-sample/{self.count}/{kind}").urn
-
-
-def http(
-    body: bytes,
-    when: datetime,
-    status: str = "200 OK",
-    content_type: str = "text/html; charset=UTF-8",
-) -> bytes:
-    date = when.strftime("%a, %d %b %Y %H:%M:%S GMT")
-    head = (
-        f"HTTP/1.1 {status}\r\nServer: nginx\r\nDate: {date}\r\nContent-Type: {content_type}\r\n"
-        f"Connection: close\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
-
-
-def record(kind: str, urn: str, when: datetime, block: bytes, url: str = "", to: str = "") -> bytes:
-    """One WARC record as one gzip member (fixed header: no name, no time)."""
-    types = {
-        "warcinfo": "application/warc-fields",
-        "metadata": "application/warc-fields",
-        "request": "application/http; msgtype=request",
-        "response": "application/http; msgtype=response",
-    }
-    digest = base64.b32encode(hashlib.sha1(block).digest()).decode()
-    fields = [
-        ("WARC-Type", kind),
-        ("WARC-Record-ID", f"<{urn}>"),
-        ("WARC-Date", when.strftime("%Y-%m-%dT%H:%M:%SZ")),
-        ("WARC-Target-URI", url),
-        ("WARC-Concurrent-To", f"<{to}>" if to else ""),
-        ("WARC-Block-Digest", f"sha1:{digest}"),
-        ("Content-Type", types[kind]),
-        ("Content-Length", str(len(block))),
-    ]
-    head = "WARC/1.0\r\n" + "".join(f"{key}: {value}\r\n" for key, value in fields if value)
-    packer = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS | 16)
-    return packer.compress(head.encode() + b"\r\n" + block + b"\r\n\r\n") + packer.flush()
-
-
-def render(title: str, paragraphs: list[str], site: str, footer: str) -> bytes:
-    body = "\n".join(f"<p>{html.escape(text, quote=False)}</p>" for text in paragraphs)
-    page = TEMPLATE.format(title=html.escape(title), body=body, site=site, footer=footer)
-    return page.encode()
 
 
 def paragraphs_of(text: str) -> list[str]:
@@ -253,7 +115,7 @@ def constructed(name: str, kind: str, text: str | None, how: str, **more: Any) -
 
 def book_pages(build: Builder, data: Path, rng: random.Random) -> Iterator[Entry]:
     how = "page built around a chapter"
-    for row in pick(data / "sources/books.jsonl.gz", BOOKS):
+    for row in pick(data / "sources/books.jsonl.gz", "books"):
         title = " ".join(row["id"].replace("_", " ").replace("/", " ").split("-")).title()
         parts = paragraphs_of(row["text"])
         more = {"title": title, "licence": row["license"], "origin": row["url"]}
@@ -325,7 +187,7 @@ def copies(
 
 
 def question_pages(build: Builder, data: Path) -> Iterator[Entry]:
-    for row in pick(data / "sources/qa.jsonl.gz", QUESTIONS):
+    for row in pick(data / "sources/qa.jsonl.gz", "qa"):
         title = row["text"].split("\n")[0].removeprefix("Q: ")
         parts = paragraphs_of(row["text"])
         kind = "forum" if row["id"].startswith("counsel") else "collection"
@@ -343,7 +205,7 @@ def question_pages(build: Builder, data: Path) -> Iterator[Entry]:
 
 
 def spam_pages(build: Builder, data: Path) -> Iterator[Entry]:
-    for row in pick(data / "quality/passages.jsonl.gz", SPAM):
+    for row in pick(data / "quality/passages.jsonl.gz", "quality"):
         parts = paragraphs_of(row["text"])
         gold = constructed(
             row["id"],
@@ -428,21 +290,6 @@ def odd_pages(build: Builder) -> Iterator[Entry]:
 
 
 # --- the files --------------------------------------------------------------------------------
-
-
-def damage(entry: Entry) -> None:
-    """Flip 32 bytes in the middle of the response's gzip member."""
-    member = bytearray(entry.members[1])
-    middle = len(member) // 2
-    for at in range(middle, middle + 32):
-        member[at] ^= 0xFF
-    try:
-        zlib.decompress(bytes(member), zlib.MAX_WBITS | 16)
-    except zlib.error:
-        entry.members[1] = bytes(member)
-        entry.gold["damaged"] = True
-        return
-    raise SystemExit("the damaged record can still be read")
 
 
 def main(data: Path, output: Path) -> None:
