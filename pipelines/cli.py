@@ -6,9 +6,13 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from schemas.errors import UserError
+
+if TYPE_CHECKING:
+    from pipelines.steps import Manifest
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -169,6 +173,8 @@ def _run(options: argparse.Namespace) -> int:
     for name, manifest in manifests.items():
         if manifest.home:
             say(f"{name}: taken from {manifest.home}")
+    if not options.quiet:
+        say(_summary(output, manifests))
     report = Folder(output) / "report"
     if not report.exists("index.html"):
         from pipelines.report.report import write_report
@@ -176,6 +182,22 @@ def _run(options: argparse.Namespace) -> int:
         write_report(output, report.url)
     say(f"report: {report.url}/index.html")
     return 0
+
+
+def _summary(output: str, manifests: Mapping[str, Manifest]) -> str:
+    """What went through each stage, and the tokens that came out."""
+    import json
+
+    from pipelines.store import Folder
+
+    lines = [
+        f"{name:<12}{manifest.records:>15,} in {manifest.kept:>15,} kept"
+        for name, manifest in manifests.items()
+        if name != "tokenizer"
+    ]
+    splits = json.loads(Folder(output).read("shards/manifest.json"))["splits"]
+    lines += [f"{name:<12}{split['tokens']:>15,} tokens" for name, split in splits.items()]
+    return "\n".join(lines)
 
 
 def _report(options: argparse.Namespace) -> int:
