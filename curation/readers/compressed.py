@@ -15,7 +15,10 @@ from typing import Any
 from fastwarc.stream_io import Lz4Reader, ZstdReader
 
 from curation.readers import DamageKind
+from curation.readers.frames import LZ4_MAGIC, ZSTD_MAGIC, Slice, lz4_end, zstd_end
 from curation.readers.source import BLOCK, BrokenError, File, Source, Window
+
+GZIP_MAGIC = b"\x1f\x8b\x08"
 
 _PIECE = 1 << 14  # compressed bytes given to a decoder at once
 # Inflated bytes a compressed byte, above which a member over the limit is not inflated further.
@@ -115,28 +118,6 @@ class _Gzip(Member):
         return b""
 
 
-class _Slice(io.RawIOBase):
-    """Bytes [start, end) of a file, as a stream."""
-
-    def __init__(self, window: Window, start: int, end: int) -> None:
-        self._window = window
-        self._start = start
-        self._end = end
-        self.position = start
-
-    def readable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self.position - self._start
-
-    def readinto(self, buffer: Any) -> int:
-        data = self._window.read(self.position, min(len(buffer), self._end - self.position))
-        buffer[: len(data)] = data
-        self.position += len(data)
-        return len(data)
-
-
 class _Frame(Member):
     """A frame of Zstandard or LZ4: its ends are told by its own lengths, FastWARC decodes it."""
 
@@ -155,82 +136,33 @@ class _Frame(Member):
         self._kind = kind
         self._decoder = decoder
         self._ends = ends
-        self._slice: _Slice | None = None
+        self._slice: Slice | None = None
         self._stop: int | None = None
         self._reader: Any = None
 
     def _inflate(self) -> bytes:
-        try:
-            if self._slice is None:
+        if self._slice is None:
+            try:
                 self._stop = self._ends(self._window, self.start)
-                self._slice = _Slice(self._window, self.start, self._stop or self._window.size)
+                self._slice = Slice(self._window, self.start, self._stop or self._window.size)
                 self._reader = self._decoder(self._slice)
+            except OSError as error:
+                raise BrokenError(self._kind, str(error)) from None
+        try:
             chunk = bytes(self._reader.read(_PIECE))
         except OSError as error:
-            if self._stop is None:
-                detail = f"the file ends inside a {self._name} frame"
-                raise BrokenError("truncated", detail) from None
-            raise BrokenError(self._kind, str(error)) from None
+            raise self._broken(str(error)) from None
         self.end = self._slice.position
         if not chunk:
             if self._stop is None:
-                raise BrokenError("truncated", f"the file ends inside a {self._name} frame")
+                raise self._broken("")
             self.end = self._stop
         return chunk
 
-
-def _zstd_end(window: Window, start: int) -> int | None:
-    """Where the Zstandard frame at `start` ends (RFC 8878, 3.1.1); None if after the file's end.
-
-    Raises OSError if there is no frame.
-    """
-    head = window.exactly(start, 5)
-    if len(head) < 5:
-        return None
-    if not head.startswith(ZSTD_MAGIC):
-        raise OSError("incorrect frame magic")
-    flags = head[4]
-    single = flags >> 5 & 1
-    position = start + 5 + (1 - single) + (0, 1, 2, 4)[flags & 3] + (single, 2, 4, 8)[flags >> 6]
-    last = 0
-    while not last:
-        block = window.exactly(position, 3)
-        if len(block) < 3:
-            return None
-        header = int.from_bytes(block, "little")
-        last, kind, size = header & 1, header >> 1 & 3, header >> 3
-        if kind == 3:
-            raise OSError("reserved block type")
-        position += 3 + (1 if kind == 1 else size)
-    position += 4 * (flags >> 2 & 1)
-    return position if position <= window.size else None
-
-
-def _lz4_end(window: Window, start: int) -> int | None:
-    """As `_zstd_end`, of an LZ4 frame (format 1.6.x)."""
-    head = window.exactly(start, 5)
-    if len(head) < 5:
-        return None
-    if not head.startswith(LZ4_MAGIC):
-        raise OSError("incorrect frame magic")
-    flags = head[4]
-    position = start + 7 + 8 * (flags >> 3 & 1) + 4 * (flags & 1)
-    while True:
-        block = window.exactly(position, 4)
-        if len(block) < 4:
-            return None
-        position += 4
-        size = int.from_bytes(block, "little") & 0x7FFF_FFFF
-        if not size:
-            break
-        position += size + 4 * (flags >> 4 & 1)
-    position += 4 * (flags >> 2 & 1)
-    return position if position <= window.size else None
-
-
-GZIP_MAGIC = b"\x1f\x8b\x08"
-ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-LZ4_MAGIC = b"\x04\x22\x4d\x18"
+    def _broken(self, detail: str) -> BrokenError:
+        if self._stop is None:
+            return BrokenError("truncated", f"the file ends inside a {self._name} frame")
+        return BrokenError(self._kind, detail)
 
 
 @dataclass(frozen=True)
@@ -327,14 +259,14 @@ GZIP = Codec(
     _Gzip,
     lambda data, most: zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(data, most),
 )
-LZ4 = _frames(LZ4_MAGIC, "LZ4", "corrupt_lz4", 1 << 22, _lz4_end, Lz4Reader)
+LZ4 = _frames(LZ4_MAGIC, "LZ4", "corrupt_lz4", 1 << 22, lz4_end, Lz4Reader)
 
 
 def _zstd(dictionary: bytes | None) -> Codec:
     def decoder(stream: io.RawIOBase) -> Any:
         return ZstdReader(stream, dictionary=dictionary)
 
-    return _frames(ZSTD_MAGIC, "Zstandard", "corrupt_zstd", 1 << 17, _zstd_end, decoder)
+    return _frames(ZSTD_MAGIC, "Zstandard", "corrupt_zstd", 1 << 17, zstd_end, decoder)
 
 
 ZSTD = _zstd(None)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import BinaryIO
+from dataclasses import dataclass
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,6 +15,7 @@ from schemas.errors import UserError
 
 _BATCH = 64  # rows decoded at once
 _MOST_GROUP = 1 << 32  # bytes of the columns read of one row group, inflated
+_ERRORS = (pa.ArrowException, OSError, ValueError, OverflowError)
 
 
 def read_parquet(
@@ -27,55 +29,85 @@ def read_parquet(
     """
     try:
         file = pq.ParquetFile(stream)
-    except (pa.ArrowException, OSError) as error:
+        names = {*columns.top(), *columns.named().values()}.intersection(file.schema_arrow.names)
+        groups = [
+            _group(file.metadata.row_group(number), names)
+            for number in range(file.metadata.num_row_groups)
+        ]
+    except _ERRORS as error:
         raise UserError(f"not a whole Parquet file: {_brief(error)}: get it again") from None
-    names = set(file.schema_arrow.names)
-    wanted = [name for name in {*columns.top(), *columns.named().values()} if name in names]
-    first = 0
-    for number in range(file.metadata.num_row_groups):
-        group = file.metadata.row_group(number)
-        if start <= _begins(group) < end:
-            yield from _read_group(file, number, first, sorted(wanted), columns, max_record_bytes)
-        first += group.num_rows
+    row = 0
+    for number, group in enumerate(groups):
+        if start <= group.offset < end:
+            yield from _read_group(file, number, group, row, columns, max_record_bytes)
+        row += group.rows
 
 
-def _begins(group: pq.RowGroupMetaData) -> int:
-    chunks = (group.column(number) for number in range(group.num_columns))
-    places = ((chunk.dictionary_page_offset, chunk.data_page_offset) for chunk in chunks)
-    return min((place for pair in places for place in pair if place), default=0)
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """A row group: its first byte, its rows, the columns read of it and their inflated bytes."""
+
+    offset: int
+    rows: int
+    names: list[str]
+    size: int
+
+
+def _group(group: pq.RowGroupMetaData, names: set[str]) -> _Group:
+    chunks = [group.column(number) for number in range(group.num_columns)]
+    places = [
+        place
+        for chunk in chunks
+        for place in (chunk.dictionary_page_offset, chunk.data_page_offset)
+        if place
+    ]
+    size = sum(
+        max(0, chunk.total_uncompressed_size)
+        for chunk in chunks
+        if {chunk.path_in_schema, chunk.path_in_schema.partition(".")[0]} & names
+    )
+    return _Group(max(0, min(places, default=0)), max(0, group.num_rows), sorted(names), size)
 
 
 def _read_group(
-    file: pq.ParquetFile, number: int, row: int, names: list[str], columns: Columns, most: int
+    file: pq.ParquetFile, number: int, group: _Group, row: int, columns: Columns, most: int
 ) -> Iterator[Record | Damage]:
-    group = file.metadata.row_group(number)
-    last = row + group.num_rows
-    sizes = (
-        chunk.total_uncompressed_size
-        for chunk in (group.column(at) for at in range(group.num_columns))
-        if chunk.path_in_schema.partition(".")[0] in names or chunk.path_in_schema in names
-    )
-    if (size := sum(sizes)) > _MOST_GROUP:
-        detail = f"a row group of {size} bytes, more than {_MOST_GROUP}"
+    last = row + group.rows
+    if group.size > _MOST_GROUP:
+        detail = f"a row group of {group.size} bytes, more than {_MOST_GROUP}"
         yield Damage(row, last - row, 0, "too_large", detail, unit="row")
         return
     try:
-        for batch in file.iter_batches(_BATCH, row_groups=[number], columns=names):
-            for values in batch.to_pylist():
-                yield row_record(values, columns, row, 1, 0, "row", most)
+        for batch in file.iter_batches(_BATCH, row_groups=[number], columns=group.names):
+            for values in _values(batch.slice(0, last - row)):
+                if isinstance(values, str):
+                    yield Damage(row, 1, 0, "bad_row", values, unit="row")
+                else:
+                    yield row_record(values, columns, row, 1, 0, "row", most)
                 row += 1
         detail = "fewer rows than the footer says"
-    except (pa.ArrowException, OSError, ValueError) as error:
+    except _ERRORS as error:
         detail = _brief(error)
     if row < last:
         yield Damage(row, last - row, 0, "corrupt_parquet", detail, unit="row")
+
+
+def _values(batch: pa.RecordBatch) -> list[dict[str, Any] | str]:
+    """The rows of a batch; of one that cannot be, such as bytes that are not UTF-8, why."""
+    try:
+        return batch.to_pylist()
+    except _ERRORS as error:
+        if batch.num_rows == 1:
+            return [_brief(error)]
+    rows = (batch.slice(number, 1) for number in range(batch.num_rows))
+    return [values for row in rows for values in _values(row)]
 
 
 def check_parquet(stream: BinaryIO, name: str, columns: Columns) -> None:
     """Raise UserError, naming the file, if it is no Parquet file or lacks a named column."""
     try:
         schema = pq.read_schema(stream)
-    except (pa.ArrowException, OSError) as error:
+    except _ERRORS as error:
         raise UserError(
             f"{name}: not a whole Parquet file: {_brief(error)}: get it again or take it out of "
             "`files`"

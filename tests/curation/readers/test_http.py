@@ -1,4 +1,5 @@
 import gzip
+import hashlib
 import time
 import zlib
 
@@ -49,10 +50,14 @@ def test_codings(coding, encode):
     body = encode(TEXT)
     header = b"Content-Encoding: " + coding
     assert parse_response(response(body, header), LIMIT).body == TEXT
+    assert parse_response(response(body, header), LIMIT).sound
     coded = response(chunks(body), header, b"Transfer-Encoding: chunked")
     assert parse_response(coded, LIMIT).body == TEXT
+    assert parse_response(coded, LIMIT).sound
     # the header lies: the body is plain
-    assert parse_response(response(TEXT, header), LIMIT).body == TEXT
+    lying = parse_response(response(TEXT, header), LIMIT)
+    assert lying.body == TEXT
+    assert not lying.sound
     bomb = response(encode(b" " * (2 * LIMIT)), header)
     with pytest.raises(TooLargeError):
         parse_response(bomb, LIMIT)
@@ -118,3 +123,49 @@ def test_long_heads_are_read_in_time():
         parse_response(b"HTTP/1.1 200 OK\r\n" + filler, LIMIT)
     parse_response(response(b"1\r\na\r\n" * 300_000, b"Transfer-Encoding: chunked"), LIMIT)
     assert time.process_time() - began < 10
+
+
+NOISE = b"<html>" + b"".join(hashlib.sha256(b"%d" % n).hexdigest().encode() for n in range(5000))
+
+
+@pytest.mark.parametrize(
+    ("coding", "encode"),
+    [
+        (b"gzip", gzip.compress),
+        (b"deflate", zlib.compress),
+        (b"deflate", raw_deflate),
+        (b"br", brotli.compress),
+        (b"zstd", zstandard.compress),
+    ],
+)
+def test_a_body_that_is_cut_is_decoded_as_far_as_it_goes(coding, encode):
+    body = encode(NOISE)
+    cut = parse_response(
+        response(body[: len(body) * 3 // 4], b"Content-Encoding: " + coding), LIMIT
+    )
+    assert not cut.sound
+    assert NOISE.startswith(cut.body)
+    assert len(cut.body) > len(NOISE) // 3
+    chunked = parse_response(response(chunks(NOISE)[:5000], b"Transfer-Encoding: chunked"), LIMIT)
+    assert not chunked.sound
+    assert NOISE.startswith(chunked.body)
+    assert len(chunked.body) > 4000
+
+
+def test_gzip_that_no_header_names():
+    found = parse_response(response(gzip.compress(TEXT)), LIMIT)
+    assert (found.body, found.sound) == (TEXT, False)
+    image = response(gzip.compress(TEXT)).replace(b"text/html", b"application/gzip")
+    assert parse_response(image, LIMIT).body == gzip.compress(TEXT)
+    assert parse_response(image, LIMIT).sound
+
+
+def test_members_and_codings_that_are_none():
+    two = gzip.compress(TEXT) + gzip.compress(TEXT)
+    found = parse_response(response(two, b"Content-Encoding: gzip"), LIMIT)
+    assert (found.body, found.sound) == (TEXT + TEXT, True)
+    for coding, sound in ((b"identity", True), (b"", True), (b"x-snappy", False)):
+        found = parse_response(response(TEXT, b"Content-Encoding: " + coding), LIMIT)
+        assert (found.body, found.sound) == (TEXT, sound)
+    with pytest.raises(TooLargeError):
+        parse_response(response(gzip.compress(b" " * (2 * LIMIT))), LIMIT)

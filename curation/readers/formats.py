@@ -1,0 +1,137 @@
+"""All formats by name: which one a file has, whether it can be read, and its records."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from curation.readers import Damage, Record
+from curation.readers.archives import check_zip, read_tar, read_zip
+from curation.readers.compressed import GZIP, LZ4, ZSTD, codec_of
+from curation.readers.documents import read_document
+from curation.readers.jsonl import check_jsonl, read_jsonl
+from curation.readers.parquet import check_parquet, read_parquet
+from curation.readers.rows import Columns
+from curation.readers.source import Window
+from curation.readers.suffixes import Format, format_of
+from curation.readers.tables import check_table, read_table
+from curation.readers.warc import check_warc, read_warc
+from curation.readers.warc import is_splittable as is_splittable_warc
+from schemas.errors import UserError
+
+HEAD_BYTES = 1 << 16  # of a file that `detect` looks at
+
+_WARC = re.compile(rb"[\r\n]*WARC/\d")
+_HTML = re.compile(rb"\s*(?:<!doctype html|<html|<head|<\?xml)", re.IGNORECASE)
+_JSON = re.compile(rb"\s*\{\s*\"")
+
+
+def detect(name: str, head: bytes) -> Format:
+    """The format of a file: by what only that format begins with, by its name, by its look.
+
+    `head`: its first bytes, `HEAD_BYTES` or all. Raises UserError if nothing tells.
+    """
+    inside = _inflated(head)
+    if inside.startswith(b"PAR1"):
+        return "parquet"
+    if inside.startswith(b"PK\3\4"):
+        return "zip"
+    if _WARC.match(inside):
+        return "warc"
+    if inside[257:262] == b"ustar":
+        return "tar"
+    if found := format_of(name):
+        return found
+    if _HTML.match(inside):
+        return "html"
+    if _JSON.match(inside):
+        return "jsonl"
+    raise UserError(
+        f"{name}: neither its name nor its first bytes tell its format: give `format`, or take "
+        "it out of `files`"
+    )
+
+
+def _inflated(head: bytes) -> bytes:
+    for codec in (GZIP, ZSTD, LZ4):
+        if head.startswith(codec.magic):
+            try:
+                return codec.start(head, 512)
+            except (OSError, zlib.error):
+                return b""
+    return head
+
+
+def check(format: Format, name: str, stream: BinaryIO, columns: Columns, most: int) -> None:  # noqa: A002
+    """Raise UserError, naming the file and the mend, if it cannot be of this format."""
+    match format:
+        case "warc":
+            check_warc(stream, name)
+        case "jsonl":
+            check_jsonl(stream, name, columns, most)
+        case "parquet":
+            check_parquet(stream, name, columns)
+        case "csv" | "tsv":
+            check_table(stream, name, format, columns)
+        case "zip":
+            check_zip(stream, name)
+        case "tar" | "html" | "text" | "code":
+            pass
+
+
+def is_splittable(format: Format, stream: BinaryIO) -> bool:  # noqa: A002
+    """Whether ranges of the file can be read without reading all before them."""
+    match format:
+        case "warc":
+            return is_splittable_warc(stream)
+        case "jsonl":
+            return codec_of(Window(stream)) is None
+        case "parquet" | "zip":
+            return True
+        case "csv" | "tsv" | "tar" | "html" | "text" | "code":
+            return False
+
+
+def read(
+    format: Format,  # noqa: A002
+    name: str,
+    stream: BinaryIO,
+    start: int,
+    end: int,
+    *,
+    max_record_bytes: int,
+    columns: Columns = Columns(),  # noqa: B008
+    licence: str | None = None,
+) -> Iterator[Record | Damage]:
+    """Yield what starts in [start, end) of a seekable file: each record and gap exactly once.
+
+    `columns`: of rows. `licence`: of the folder that a file of code is in.
+    """
+    most = max_record_bytes
+    match format:
+        case "warc":
+            return read_warc(stream, start, end, max_record_bytes=most)
+        case "jsonl":
+            return read_jsonl(stream, start, end, columns=columns, max_record_bytes=most)
+        case "parquet":
+            return read_parquet(stream, start, end, columns=columns, max_record_bytes=most)
+        case "csv" | "tsv":
+            return read_table(
+                stream, start, end, dialect=format, columns=columns, max_record_bytes=most
+            )
+        case "tar":
+            return read_tar(stream, start, end, max_record_bytes=most)
+        case "zip":
+            return read_zip(stream, start, end, max_record_bytes=most)
+        case "html" | "text" | "code":
+            return read_document(
+                stream,
+                start,
+                end,
+                name=name,
+                format=format,
+                max_record_bytes=most,
+                licence=licence,
+            )

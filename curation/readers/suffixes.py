@@ -1,0 +1,41 @@
+"""What a file's name says about its format."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import Literal
+
+from curation.readers.code import NAMES, language_of
+from curation.readers.documents import DocumentFormat
+
+Format = Literal["warc", "jsonl", "parquet", "csv", "tsv", "tar", "zip", "html", "text", "code"]
+
+COMPRESSED = frozenset({".gz", ".zst", ".lz4"})
+_SUFFIXES: tuple[tuple[Format, str], ...] = (
+    ("warc", ".warc .wet .wat"),
+    ("jsonl", ".jsonl .ndjson .json"),
+    ("parquet", ".parquet"),
+    ("csv", ".csv"),
+    ("tsv", ".tsv"),
+    ("tar", ".tar .tgz"),
+    ("zip", ".zip"),
+    ("html", ".html .htm .xhtml"),
+    ("text", ".txt .text .md .markdown .rst"),
+)
+_FORMATS = {suffix: found for found, suffixes in _SUFFIXES for suffix in suffixes.split()}
+
+
+def format_of(name: str) -> Format | None:
+    """The format that a name's suffix means, if it means one."""
+    path = PurePosixPath(name.lower())
+    if path.suffix in COMPRESSED:
+        path = path.with_suffix("")
+    if path.name in NAMES:
+        return "code"
+    return _FORMATS.get(path.suffix) or ("code" if language_of(path.name) else None)
+
+
+def document_format(name: str) -> DocumentFormat | None:
+    """The format of a file that is one document, if its name says that it is one."""
+    found = format_of(name)
+    return found if found == "html" or found == "text" or found == "code" else None

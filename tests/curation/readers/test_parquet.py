@@ -1,0 +1,120 @@
+import io
+from datetime import UTC, datetime
+from itertools import pairwise
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from curation.readers import Damage
+from curation.readers.parquet import check_parquet, read_parquet
+from curation.readers.rows import LAYOUTS, Columns
+from schemas.errors import UserError
+
+LIMIT = 1 << 20
+
+
+def write(table, rows=100, **options):
+    stream = io.BytesIO()
+    pq.write_table(table, stream, row_group_size=rows, **options)
+    return stream.getvalue()
+
+
+def read(data, start=0, end=None, columns=Columns(), most=LIMIT):  # noqa: B008
+    end = len(data) if end is None else end
+    return list(read_parquet(io.BytesIO(data), start, end, columns=columns, max_record_bytes=most))
+
+
+def texts(count):
+    return [f"Text {number} " + "words and more " * (number % 50) for number in range(count)]
+
+
+def test_rows_and_row_groups():
+    data = write(pa.table({"text": texts(1000), "other": list(range(1000))}), 90)
+    whole = read(data)
+    assert [item.text for item in whole] == texts(1000)
+    assert [item.offset for item in whole] == list(range(1000))
+    assert {(item.offset_kind, item.length) for item in whole} == {("row", 1)}
+    for pieces in (2, 3, 50, 200):
+        edges = [len(data) * piece // pieces for piece in range(pieces + 1)]
+        split = [read(data, *edge) for edge in pairwise(edges)]
+        assert [item for part in split for item in part] == whole
+        # a row group is in one split
+        assert all(part[0].offset % 90 == 0 for part in split if part)
+
+
+def test_fineweb_columns():
+    row = {
+        "text": ["A text.", "Another."],
+        "id": ["<urn:uuid:1>", "<urn:uuid:2>"],
+        "dump": ["CC-MAIN-2024-10"] * 2,
+        "url": ["http://a.example/", None],
+        "date": ["2024-02-21T01:02:03Z", "soon"],
+        "file_path": ["s3://a/b.warc.gz"] * 2,
+        "language": ["en", "de"],
+        "language_score": [0.9, 0.8],
+        "token_count": [3, 2],
+    }
+    data = write(pa.table(row))
+    check_parquet(io.BytesIO(data), "x", LAYOUTS["fineweb"])
+    first, second = read(data, columns=LAYOUTS["fineweb"])
+    assert (first.url, first.language) == ("http://a.example/", "en")
+    assert first.crawled == datetime(2024, 2, 21, 1, 2, 3, tzinfo=UTC)
+    assert (second.url, second.language, second.crawled) == (None, "de", None)
+
+
+def test_structs_timestamps_and_dictionaries():
+    table = pa.table(
+        {
+            "body": pa.array(["A", "A"]).dictionary_encode(),
+            "meta": [{"url": "http://a.example/"}, None],
+            "when": pa.array([datetime(2024, 1, 1)] * 2, pa.timestamp("us")),
+        }
+    )
+    columns = Columns("body", "meta.url", "when")
+    data = write(table)
+    check_parquet(io.BytesIO(data), "x", columns)
+    first, second = read(data, columns=columns)
+    assert (first.url, second.url) == ("http://a.example/", None)
+    assert first.crawled == datetime(2024, 1, 1, tzinfo=UTC)
+
+
+def test_rows_without_text():
+    data = write(pa.table({"text": ["a", None, "b" * (LIMIT + 1), "c"]}))
+    assert [item.kind for item in read(data)] == ["text", "no_text", "too_large", "text"]
+    assert [(item.offset, item.length) for item in read(data)] == [(n, 1) for n in range(4)]
+
+
+def test_a_damaged_row_group_costs_its_rows():
+    data = bytearray(write(pa.table({"text": texts(400)}), 100, compression="zstd"))
+    meta = pq.ParquetFile(io.BytesIO(bytes(data))).metadata
+    chunk = meta.row_group(1).column(0)
+    start = chunk.dictionary_page_offset
+    data[start : start + chunk.total_compressed_size] = b"\x07" * chunk.total_compressed_size
+    found = read(bytes(data))
+    damage = [item for item in found if isinstance(item, Damage)]
+    assert [(item.kind, item.offset, item.length, item.unit) for item in damage] == [
+        ("corrupt_parquet", 100, 100, "row")
+    ]
+    assert [item.text for item in found if not isinstance(item, Damage)] == [
+        text for number, text in enumerate(texts(400)) if not 100 <= number < 200
+    ]
+
+
+def test_a_bad_value_costs_its_row():
+    text = pa.array([b"a", b"\xff\xfe", b"c"], pa.binary()).view(pa.string())
+    found = read(write(pa.table({"text": text})))
+    assert [item.kind for item in found] == ["text", "bad_row", "text"]
+    assert [item.offset for item in found] == [0, 1, 2]
+
+
+def test_what_cannot_be_read_is_refused():
+    data = write(pa.table({"text": ["a"], "n": [1]}))
+    with pytest.raises(UserError, match=r"in/a.parquet: not a whole Parquet file"):
+        check_parquet(io.BytesIO(data[:-3]), "in/a.parquet", Columns())
+    with pytest.raises(UserError, match=r"not a whole Parquet file"):
+        read(data[:-3])
+    with pytest.raises(UserError, match=r"in/a.parquet: no column `u` \(for `url`\); .* text, n"):
+        check_parquet(io.BytesIO(data), "in/a.parquet", Columns(url="u"))
+    with pytest.raises(UserError, match=r"`n` is a column of int64, not of strings"):
+        check_parquet(io.BytesIO(data), "in/a.parquet", Columns("n"))
