@@ -9,9 +9,9 @@ from collections import Counter
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from curation.extraction import Page, Rejected, extract
+from curation.extraction import Rejected, extract
 from curation.keys import document_id
-from curation.readers import Damage, Record
+from curation.readers import Record
 from curation.readers.warc import read_warc
 from pipelines.mill import Mill
 from pipelines.receipts import Attempt, Receipt, Task
@@ -91,7 +91,9 @@ def extract_split(context: Context, step: str, task: Task) -> Receipt:
                     "offset": record.offset,
                     "length": record.length,
                 }
-                result = _read(record, row, recipe)
+                if isinstance(record, Record):
+                    row["url"] = record.url
+                result = extract(record, recipe.extract)
                 if isinstance(result, Rejected):
                     rejected[result.reason] += 1
                     rejections.write([{**row, "reason": result.reason, "value": result.value}])
@@ -116,13 +118,6 @@ def extract_split(context: Context, step: str, task: Task) -> Receipt:
             flush()
         kept = records - rejected.total()
         return attempt.commit(records, kept, rejected, {"bytes": text_bytes})
-
-
-def _read(record: Record | Damage, row: dict[str, Any], recipe: Recipe) -> Page | Rejected:
-    if isinstance(record, Damage):
-        return Rejected(f"damaged_{record.kind}", record.detail)
-    row["url"] = record.url
-    return extract(record, recipe.extract)
 
 
 def _record_limit(recipe: Recipe) -> int:
