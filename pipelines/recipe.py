@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.resources
 import posixpath
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,7 @@ import yaml
 from pipelines.mistakes import Mistake, did_you_mean, shown, validate
 from pipelines.store import Folder, is_remote
 from schemas.errors import UserError
-from schemas.recipe import EditStep, ModelFile, Recipe, RulesStep
-from schemas.rules import RuleTable
+from schemas.recipe import EditStep, Judge, ModelFile, Recipe, RulesStep
 
 SHOWN = 20  # differences that a message tells
 BUNDLED = importlib.resources.files("pipelines") / "recipes"
@@ -55,23 +55,8 @@ def resolve(name: str, value: Mapping[str, Any], base: Path) -> Recipe:
     recipe, mistakes = validate(value)
     if recipe is None:
         raise RecipeError(name, mistakes)
-    chain: list[RulesStep | EditStep] = []
-    for index, step in enumerate(recipe.judge.chain):
-        if isinstance(step, RulesStep) and isinstance(step.rules, str):
-            try:
-                from curation.rules import load_table
-
-                chain.append(RulesStep(rules=load_table(step.rules, base)))
-            except UserError as error:
-                chain.append(step)
-                mistakes.append((f"judge.chain[{index}].rules", str(error)))
-        else:
-            chain.append(step)
-    judge = recipe.judge.model_copy(update={"chain": tuple(chain)})
-    if all(not isinstance(step, RulesStep) or isinstance(step.rules, RuleTable) for step in chain):
-        from curation.judgement import check_chain
-
-        mistakes += check_chain(judge)
+    judge, wrong = _with_tables(recipe.judge, base)
+    mistakes += wrong
     mistakes += _check_names(recipe)
     extract = recipe.extract.model_copy(
         update={"language_model": _absolute(recipe.extract.language_model, base)}
@@ -87,6 +72,33 @@ def resolve(name: str, value: Mapping[str, Any], base: Path) -> Recipe:
     return recipe.model_copy(
         update={"judge": judge, "extract": extract, "tokenizer": tokenizer, "inputs": inputs}
     )
+
+
+def _with_tables(judge: Judge, base: Path) -> tuple[Judge, list[Mistake]]:
+    """The chain with its rule tables in full, and what is wrong with it."""
+    from curation.judgement import check_chain
+    from curation.rules import load_table
+
+    chain: list[RulesStep | EditStep] = []
+    places: list[int] = []
+    mistakes: list[Mistake] = []
+    for index, step in enumerate(judge.chain):
+        if isinstance(step, RulesStep) and isinstance(step.rules, str):
+            try:
+                step = RulesStep(rules=load_table(step.rules, base))
+            except UserError as error:
+                mistakes.append((f"judge.chain[{index}].rules", str(error)))
+                continue
+        chain.append(step)
+        places.append(index)
+    whole = judge.model_copy(update={"chain": tuple(chain)})
+
+    def place(match: re.Match[str]) -> str:
+        return f"judge.chain[{places[int(match[1])]}]"
+
+    for path, text in check_chain(whole):  # which numbers the steps that there are
+        mistakes.append((re.sub(r"judge\.chain\[(\d+)\]", place, path), text))
+    return whole, mistakes
 
 
 def _check_names(recipe: Recipe) -> list[Mistake]:
