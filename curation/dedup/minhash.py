@@ -19,7 +19,6 @@ import numpy.typing as npt
 
 from curation.dedup import words
 from curation.dedup.nodes import Array, Words
-from schemas.errors import UserError
 from schemas.recipe import Near
 
 # Odd factor of the polynomials over word hashes and over the rows of a band (that of PCG64's
@@ -34,11 +33,7 @@ class Signer:
     """Signs texts with the parameters of a recipe's `deduplicate.near`."""
 
     def __init__(self, near: Near) -> None:
-        """Raise UserError if the seed is no 32-bit number."""
-        if near.seed >= 1 << 32:
-            raise UserError(
-                f"deduplicate.near.seed: {near.seed} is too large; give one below {1 << 32}"
-            )
+        """`near`: bands, rows, shingles and seed."""
         self.near = near
         self._factors, self._shifts = self.datasketch().permutations
 
