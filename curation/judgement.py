@@ -169,12 +169,14 @@ class Chain:
         self._steps: list[Edit | tuple[list[Measure], tuple[Rule, ...]]] = []
         signals: dict[str, None] = {}
         versions: dict[str, int | str] = {}
+        libraries: set[str] = set()
         for step in judge.chain:
             if isinstance(step, EditStep):
                 edit = EDITS[step.edit]
                 self._steps.append(edit)
                 signals |= dict.fromkeys(edit.signals)
                 versions[f"edit {edit.name}"] = edit.version
+                libraries.update(edit.libraries)
                 continue
             rules = _table(step).rules
             owners = dict.fromkeys(_OWNERS[rule.signal] for rule in rules)
@@ -184,12 +186,10 @@ class Chain:
             for item in new:
                 signals |= dict.fromkeys(item.signals)
                 versions[f"measure {item.family}"] = item.version
+                libraries.update(item.libraries)
         if versions:
-            versions |= {
-                "view": VIEW_VERSION,
-                "spacy": version("spacy"),
-                "unicode": unicodedata.unidata_version,
-            }
+            versions |= {"view": VIEW_VERSION, "unicode": unicodedata.unidata_version}
+            versions |= {name: version(name) for name in sorted(libraries)}
         self.signals: tuple[str, ...] = tuple(signals)
         """Every signal that a judgement has, in the order in which they are measured."""
         self.versions: Mapping[str, int | str] = versions
@@ -203,7 +203,7 @@ class Chain:
         """
         signals: dict[str, float | None] = dict.fromkeys(self.signals)
         reasons = self._language_reasons(language, language_score)
-        view = View(text)
+        view = View(text, language)
         for step in self._steps:
             if reasons and not self._exhaustive:
                 break

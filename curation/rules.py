@@ -1,6 +1,7 @@
-"""Tables of rules: loaded from YAML, and what fails by them.
+"""Tables of rules and chains of them: loaded from YAML, and what fails by them.
 
-The bundled tables are the files of the folder `rules` beside this module.
+The bundled tables are the files of the folder `rules` beside this module, the bundled chains those
+of its folder `chains`; its README says where they differ from their references.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from curation.edits import EDITS
 from schemas.errors import UserError
-from schemas.rules import Operator, Rule, RuleTable
+from schemas.recipe import EditStep, Judge, RulesStep
+from schemas.rules import Contract, Operator, Rule, RuleTable
 
 _HOLDS: Mapping[Operator, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
@@ -67,18 +70,26 @@ def table_names() -> tuple[str, ...]:
     return tuple(sorted(name.removesuffix(".yaml") for name in files if name.endswith(".yaml")))
 
 
-def load_table(name_or_path: str, base: Path) -> RuleTable:
-    """A bundled table by name, or a YAML file, relative to `base`.
+def chain_names() -> tuple[str, ...]:
+    """Names of the bundled chains, sorted."""
+    files = (item.name for item in _bundled().joinpath("chains").iterdir())
+    return tuple(sorted(name.removesuffix(".yaml") for name in files if name.endswith(".yaml")))
 
-    What ends in `.yaml` or `.yml` or has a `/` is a file. Raises UserError naming the file and
-    the key for a table that is not there, no YAML, of the wrong shape, or has a reason twice.
+
+def is_file(name_or_path: str) -> bool:
+    """Whether a name is one of a file: it ends in `.yaml` or `.yml` or has a `/`."""
+    return "/" in name_or_path or name_or_path.endswith((".yaml", ".yml"))
+
+
+def load_table(name_or_path: str, base: Path) -> RuleTable:
+    """A bundled table by name, or a YAML file (`is_file`), relative to `base`.
+
+    Raises UserError naming the file and the key for a table that is not there, no YAML, of the
+    wrong shape, or has a reason twice.
     """
-    if "/" in name_or_path or name_or_path.endswith((".yaml", ".yml")):
+    if is_file(name_or_path):
         path = base / name_or_path
-        try:
-            return _parse(path.read_text("utf-8"), str(path))
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{path}: cannot read the rule table: {error}") from error
+        return _table(read_yaml(path, str(path), "rule table"), str(path))
     if name_or_path not in table_names():
         raise UserError(
             f"no rule table is called `{name_or_path}`"
@@ -86,7 +97,64 @@ def load_table(name_or_path: str, base: Path) -> RuleTable:
             f"{', '.join(table_names())}; a file's name ends in .yaml"
         )
     file = f"{name_or_path}.yaml"
-    return _parse(_bundled().joinpath(file).read_text("utf-8"), file)
+    return _table(read_yaml(_bundled().joinpath(file), file, "rule table"), file)
+
+
+def load_chain(name_or_path: str, base: Path) -> Judge:
+    """A bundled chain by name, or a YAML file, relative to `base`, that holds what stands under
+    `judge` in a recipe; its tables are loaded, files of them relative to the chain's folder.
+
+    The file may also be a rule table, and the name one of a table: it is a chain of its own, behind
+    the edits that give its signals. Raises UserError as `load_table` does; `check_chain` tells
+    what is wrong with a chain itself.
+    """
+    if is_file(name_or_path):
+        path = base / name_or_path
+        file, folder = str(path), path.parent
+        content = read_yaml(path, file, "chain")
+        if isinstance(content, dict) and "rules" in content:
+            return _alone(_table(content, file))
+    elif name_or_path in chain_names():
+        file, folder = f"chains/{name_or_path}.yaml", base
+        content = read_yaml(_bundled().joinpath(file), file, "chain")
+    elif name_or_path in table_names():
+        return _alone(load_table(name_or_path, base))
+    else:
+        names = (*chain_names(), *table_names())
+        raise UserError(
+            f"no chain or rule table is called `{name_or_path}`"
+            f"{did_you_mean(name_or_path, names) or '.'} Bundled are the chains "
+            f"{', '.join(chain_names())}, and the tables {', '.join(table_names())}; a file's "
+            "name ends in .yaml"
+        )
+    try:
+        judge = Judge.model_validate(content)
+    except ValidationError as error:
+        raise UserError(f"{file}: {_mistakes(error, Judge)}") from error
+    steps = (
+        RulesStep(rules=load_table(step.rules, folder))
+        if isinstance(step, RulesStep) and isinstance(step.rules, str)
+        else step
+        for step in judge.chain
+    )
+    return judge.model_copy(update={"chain": tuple(steps)})
+
+
+def _alone(table: RuleTable) -> Judge:
+    """A chain of one table, behind the edits that give its signals."""
+    families = dict.fromkeys(rule.signal.partition(".")[0] for rule in table.rules)
+    edits = (EditStep(edit=name) for name in families if name in EDITS)
+    return Judge(chain=(*edits, RulesStep(rules=table)))
+
+
+def read_yaml(path: Path | Traversable, file: str, kind: str) -> Any:
+    """What a YAML file holds. Raises UserError, naming `file`, if it cannot be read."""
+    try:
+        return yaml.load(path.read_text("utf-8"), _Loader)  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError as error:
+        raise UserError(f"{file}: no valid YAML: {error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file}: cannot read the {kind}: {error}") from error
 
 
 class _Loader(yaml.SafeLoader):
@@ -104,11 +172,7 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _parse(text: str, file: str) -> RuleTable:
-    try:
-        content = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
-    except yaml.YAMLError as error:
-        raise UserError(f"{file}: no valid YAML: {error}") from error
+def _table(content: Any, file: str) -> RuleTable:
     try:
         table = RuleTable.model_validate(content)
     except ValidationError as error:
@@ -124,7 +188,10 @@ def _parse(text: str, file: str) -> RuleTable:
     return table
 
 
-def _mistakes(error: ValidationError) -> str:
+_KINDS: Mapping[type[Contract], str] = {RuleTable: "table", Judge: "chain"}
+
+
+def _mistakes(error: ValidationError, model: type[Contract] = RuleTable) -> str:
     """Each mistake once, with its path in the YAML."""
     found: dict[str, str] = {}
     for item in error.errors():
@@ -134,8 +201,8 @@ def _mistakes(error: ValidationError) -> str:
             location = location[: location.index("threshold") + 1]
             message = "give a number, a string or a list of strings"
         if item["type"] == "extra_forbidden":
-            keys = Rule.model_fields if len(location) > 1 else RuleTable.model_fields
+            keys = Rule.model_fields if len(location) > 1 else model.model_fields
             message = f"unknown key{did_you_mean(str(location[-1]), keys)}"
         path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
-        found.setdefault(path.lstrip(".") or "the table", message)
+        found.setdefault(path.lstrip(".") or f"the {_KINDS[model]}", message)
     return "; ".join(f"{path}: {message}" for path, message in found.items())

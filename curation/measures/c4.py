@@ -1,4 +1,4 @@
-"""What mC4 measures; the lines that C4 removes are an edit, see `curation.edits`."""
+"""What C4 and mC4 measure of a page; the lines C4 removes are an edit, see `curation.edits`."""
 
 from __future__ import annotations
 
@@ -16,4 +16,13 @@ def mc4(view: View) -> dict[str, float]:
     return {"long_lines": sum(len(line) >= LONG_LINE for line in view.text.split("\n"))}
 
 
+def c4(view: View) -> dict[str, float]:
+    """`characters`: C4 took no page of more than 190,000.
+
+    Source: tensorflow/datasets 3e77995, text/c4_utils.py, `is_valid_length`.
+    """
+    return {"characters": len(view.text)}
+
+
+C4 = Measure("c4", 1, ("characters",), c4)
 MC4 = Measure("mc4", 1, ("long_lines",), mc4)

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
 
 def _characters(ranges: str) -> frozenset[str]:
     """The characters of hexadecimal ranges such as `21 2E 1809-180A`."""
@@ -31,3 +37,27 @@ PUNCTUATION = TERMINAL_PUNCTUATION | _characters(
     "0-8 B-1F 22-2D 2F 3A-3E 40 5B-60 7B-9F AB B4 BB 2013-2014 2019 201C-201E 2026 2236 2501 25BA "
     "3001 3008-300D 3010-3011 FF05 FF08-FF09 FF0C FF11 FF1A-FF1B FF5E"
 )
+
+# Classes of characters, as bits.
+SPACE = 1  # str.isspace
+UPPER = 2  # str.isupper
+DIGIT = 4  # str.isdigit
+ALNUM = 8  # str.isalnum
+
+_PLANES = 0x32400  # beyond are no letters, digits or blanks
+
+
+@functools.cache
+def classes() -> npt.NDArray[np.uint8]:
+    """The bits above by code point: uint8 [0x110000]."""
+    table = np.zeros(0x110000, np.uint8)
+    every = list(map(chr, range(_PLANES)))
+    tests: dict[int, Callable[[str], bool]] = {
+        SPACE: str.isspace,
+        UPPER: str.isupper,
+        DIGIT: str.isdigit,
+        ALNUM: str.isalnum,
+    }
+    for bit, test in tests.items():
+        table[:_PLANES] |= np.fromiter(map(test, every), np.bool_, _PLANES) * np.uint8(bit)
+    return table

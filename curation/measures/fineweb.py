@@ -23,15 +23,15 @@ def fineweb(view: View) -> dict[str, float]:
     `list_ratio`: `\n` by words (`View.tokens`).
     """
     text = view.text
-    lines = [line for line in text.split("\n") if line and not line.isspace()]
+    lines = [line for line in view.rows if line and not line.isspace()]
+    lengths = list(map(len, lines))
     line_breaks = text.count("\n")
-    copied = sum(map(len, lines)) - sum(map(len, set(lines)))
+    copied = sum(lengths) - sum(map(len, set(lines)))
+    ended = sum(map(TERMINAL_PUNCTUATION.__contains__, [line[-1] for line in lines]))
     return {
         "lines": len(lines),
-        "line_punct_ratio": ratio(
-            sum(line[-1] in TERMINAL_PUNCTUATION for line in lines), len(lines)
-        ),
-        "short_line_ratio": ratio(sum(len(line) <= SHORT_LINE for line in lines), len(lines)),
+        "line_punct_ratio": ratio(ended, len(lines)),
+        "short_line_ratio": ratio(sum(map(SHORT_LINE.__ge__, lengths)), len(lines)),
         "char_dup_ratio": ratio(copied, len(text) - line_breaks),
         "list_ratio": ratio(line_breaks, len(view.tokens)),
     }
@@ -42,4 +42,5 @@ FINEWEB = Measure(
     1,
     ("lines", "line_punct_ratio", "short_line_ratio", "char_dup_ratio", "list_ratio"),
     fineweb,
+    ("spacy",),
 )

@@ -2,7 +2,7 @@
 
 Rae et al. 2021, https://arxiv.org/abs/2112.11446, Table A1 and appendix A.1.1, name the
 measures; what a word, a line or a repeat is, they leave open, and implementations differ.
-Words are spaCy's (`View.tokens`), on any language.
+Words are spaCy's (`View.tokens`), on any language; other families give another cut.
 """
 
 from __future__ import annotations
@@ -11,15 +11,14 @@ import numpy as np
 
 from curation.measures import ngrams
 from curation.measures.signals import Measure, ratio
-from curation.measures.tokens import ALPHABETIC, SYMBOL
 from curation.measures.view import View
+from curation.measures.words import ALPHABETIC, STOP_WORDS, SYMBOL
 
-STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 _BULLETS = ("•", "-")
 _ELLIPSES = ("...", "…")
 
 
-def quality(view: View) -> dict[str, float]:
+def quality(view: View, words: str = "spacy") -> dict[str, float]:
     """datatrove's `GopherQualityFilter`, every value it compares.
 
     `words`: words that are not punctuation only; `mean_word_length`: their mean characters.
@@ -29,15 +28,16 @@ def quality(view: View) -> dict[str, float]:
     `alpha_words`: share of all words with a letter. `stop_words`: how many of eight English
     words occur, as they are written.
     """
-    text, tokens, lines = view.text, view.tokens, view.lines
+    text, tokens, lines = view.text, view.cut(words), view.lines
     is_word = tokens.kinds & SYMBOL == 0
-    words = int(np.count_nonzero(is_word))
+    amount = int(np.count_nonzero(is_word))
     ellipses = sum(map(text.count, _ELLIPSES))
-    bullet_lines = sum(line.lstrip().startswith(_BULLETS) for line in lines)
+    starts = [line[:1] for line in map(str.lstrip, lines)]
+    bullet_lines = sum(map(starts.count, _BULLETS))
     ellipsis_lines = sum(line.rstrip().endswith(_ELLIPSES) for line in lines) if ellipses else 0
     return {
-        "words": words,
-        "mean_word_length": ratio(int(tokens.lengths[is_word].sum()), words),
+        "words": amount,
+        "mean_word_length": ratio(int(tokens.lengths[is_word].sum()), amount),
         "hash_ratio": ratio(text.count("#"), len(tokens)),
         "ellipsis_ratio": ratio(ellipses, len(tokens)),
         "bullet_lines": ratio(bullet_lines, len(lines)),
@@ -47,7 +47,7 @@ def quality(view: View) -> dict[str, float]:
     }
 
 
-def repetition(view: View) -> dict[str, float]:
+def repetition(view: View, words: str = "spacy") -> dict[str, float]:
     r"""datatrove's `GopherRepetitionFilter`, every value it compares.
 
     `characters` of the text, by which the shares ending in `char_frac` or `gram` divide.
@@ -57,10 +57,10 @@ def repetition(view: View) -> dict[str, float]:
     may exceed 1, because n-grams overlap.
     """
     size = len(view.text)
-    lines, line_characters = _copies(_lines(view.text))
+    lines, line_characters = _copies(view.filled_rows)
     paragraphs, paragraph_characters = _copies(view.paragraphs)
-    top = ngrams.top_characters(view, _TOP)
-    repeated = ngrams.repeated_characters(view, _REPEATED)
+    top = ngrams.top_characters(view, words, _TOP)
+    repeated = ngrams.repeated_characters(view, words, _REPEATED)
     return {
         "characters": size,
         "dup_para_frac": paragraphs,
@@ -74,12 +74,6 @@ def repetition(view: View) -> dict[str, float]:
 
 _TOP = (2, 3, 4)
 _REPEATED = (5, 6, 7, 8, 9, 10)
-
-
-def _lines(text: str) -> list[str]:
-    r"""`re.split(r"\n+", text)`, faster."""
-    lines = list(filter(None, text.split("\n")))
-    return [*lines, *[""] * (text.startswith("\n") + text.endswith("\n"))] or [""]
 
 
 def _copies(pieces: list[str]) -> tuple[float, int]:
@@ -105,6 +99,7 @@ QUALITY = Measure(
         "stop_words",
     ),
     quality,
+    ("spacy",),
 )
 REPETITION = Measure(
     "gopher_repetition",
@@ -119,4 +114,5 @@ REPETITION = Measure(
         *(f"dup_{n}_gram" for n in _REPEATED),
     ),
     repetition,
+    ("spacy",),
 )

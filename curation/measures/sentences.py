@@ -1,4 +1,4 @@
-"""Sentences as datatrove cuts them: spaCy's Sentencizer, on any language.
+"""Sentences as datatrove cuts them, by spaCy's Sentencizer on any language; and by language.
 
 A sentence starts at the first word after an end mark (`tokens.STOP`) that is not itself
 punctuation. Words of punctuation only (`tokens.MARK`) stay with what stands before them.
@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import chain, pairwise
+from itertools import accumulate, chain, pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-from curation.measures.tokens import MARK, STOP, Tokens, segment
+from curation.measures.punkt import punkt
+from curation.measures.tokens import Tokens, lexicon
+from curation.measures.words import MARK, STOP, without_surrogates
 
 _CHUNK = re.compile(r"\S+")
 _GAP = re.compile(r"\s{2,}|[^\S ]")
@@ -53,6 +55,24 @@ def split(text: str, tokens: Tokens) -> list[str]:
     return [text[start:end] for start, end in pairwise(cuts)]
 
 
+def by_language(text: str, language: str) -> list[str]:
+    """The sentences of a text; joined they are the text. At least one.
+
+    English by Punkt; any other language, an ISO 639 code, by ICU: UAX #29, and no end after the
+    abbreviations that ICU lists for the language (de, es, fr, it, pt and some more).
+    """
+    if language == "en":
+        starts = [start for start, _ in punkt().spans(text)]
+    else:
+        from icu4py.breakers import SentenceBreaker
+
+        locale = f"{language}@ss=standard" if language.isalpha() else "root"
+        lengths = map(len, SentenceBreaker(without_surrogates(text), locale))
+        starts = list(accumulate(lengths, initial=0))[:-1]
+    cuts = [0, *starts[1:], len(text)]
+    return [text[start:end] for start, end in pairwise(cuts)]
+
+
 def count_by_line(lines: Sequence[str], chunks: Sequence[int], tokens: Tokens) -> int:
     """The sentences of lines, each cut on its own; a line without words is one, as in datatrove.
 
@@ -66,7 +86,8 @@ def count_by_line(lines: Sequence[str], chunks: Sequence[int], tokens: Tokens) -
     uneven = [place for place, line in enumerate(lines) if _GAP.search(line)]
     # In these lines white space is a word; any word that is no punctuation stands for it.
     padded = [_GAP.sub(" x ", lines[place]).split() for place in uneven]
-    again = segment(list(chain.from_iterable(padded)))
+    known = lexicon()
+    again = known.cut("spacy", known.numbers(list(chain.from_iterable(padded))))
     in_padded = _starts(again.kinds, _numbered(list(map(len, padded)), again))
     even = np.isin(starts, uneven, invert=True)
     return len(lines) + int(even.sum()) + len(in_padded)

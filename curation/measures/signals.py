@@ -29,14 +29,15 @@ def ratio(part: float, whole: float) -> float:
 class Measure:
     """A family of signals.
 
-    `version` is bumped by hand when a value changes; `signals` are the names it gives, in order,
-    without the family.
+    `version` is bumped by hand when a value changes; `names` are the signals it gives, in order,
+    without the family; `libraries` whose versions may change a value.
     """
 
     family: str
     version: int
     names: tuple[str, ...]
     function: Callable[[View], Mapping[str, float]]
+    libraries: tuple[str, ...] = ()
 
     @property
     def signals(self) -> tuple[str, ...]:

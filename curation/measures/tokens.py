@@ -1,69 +1,66 @@
 """The words of a document as arrays: what counting needs, without a Python loop over words.
 
-Words come a chunk (text between white space) at a time from `english.English`. What a chunk
-was cut into is kept, so that a chunk seen before costs one look-up; the store is bounded and
-holds nothing that decides a result.
+A document is split at white space once, and each chunk between is looked up once. What a chunk
+holds, by each definition of a word (`CUTS`), is worked out the first time it is met and kept; the
+store is bounded and holds nothing that decides a result.
 """
 
 from __future__ import annotations
 
 import functools
 import threading
-import unicodedata
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain
 
 import numpy as np
 import numpy.typing as npt
 
-from curation.measures.characters import PUNCTUATION
-from curation.measures.english import English, sentence_ends
-
-# kinds of words, as bits
-SYMBOL = 1  # of punctuation only: datatrove counts it as no word
-ALPHABETIC = 2  # has a letter
-STOP = 4  # ends a sentence (spaCy's Sentencizer)
-MARK = 8  # of Unicode punctuation only, and no STOP: neither ends nor starts a sentence
+from curation.measures import words
 
 MOST_CHUNKS = 1 << 18
 MOST_CHARACTERS = 1 << 23
+
+Integers = npt.NDArray[np.int32]
+_NOTHING = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
     """The n words of a text, in order.
 
-    `numbers` int64 [n], equal for equal words, from 0, and small; `lengths` int64 [n],
-    characters; `kinds` uint8 [n], the bits above; `counts` int64 [chunks], words in each chunk.
+    `ids` int32 [n], equal for equal words; `lengths` int64 [n], characters; `kinds` uint8 [n],
+    bits that `curation.measures.words` names; `counts` int64 [chunks], words in each chunk.
     """
 
-    numbers: npt.NDArray[np.int64]
+    ids: Integers
     lengths: npt.NDArray[np.int64]
     kinds: npt.NDArray[np.uint8]
     counts: npt.NDArray[np.int64]
-    _ids: npt.NDArray[np.int32]
     _known: dict[str, int]
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return len(self.ids)
 
     def of_chunks(self, kept: npt.NDArray[np.bool_]) -> Tokens:
         """The words of some of the chunks: bool [chunks]."""
-        words = np.repeat(kept, self.counts)
+        words = np.flatnonzero(np.repeat(kept, self.counts))
         return Tokens(
-            self.numbers[words],
+            self.ids[words],
             self.lengths[words],
             self.kinds[words],
             self.counts[kept],
-            self._ids[words],
             self._known,
         )
 
-    def distinct(self, words: Sequence[str]) -> int:
+    def distinct(self, listed: Sequence[str]) -> int:
         """How many of these (different) words occur."""
-        return sum(bool((self._ids == self._known.get(word, -1)).any()) for word in words)
+        return sum(bool((self.ids == self._known.get(word, -1)).any()) for word in listed)
+
+    def occurrences(self, word: str) -> int:
+        """How often a word occurs."""
+        return int(np.count_nonzero(self.ids == self._known.get(word, -1)))
 
     def amount(self, kind: int) -> int:
         """How many words are of a kind."""
@@ -82,101 +79,122 @@ class _Index(dict[str, int]):
         return number
 
 
-class _Store:
-    """Chunks and words seen lately."""
+class _Cut:
+    """What chunks hold by one definition of a word."""
 
-    def __init__(self, english: English) -> None:
-        self._english = english
-        self._lock = threading.Lock()
-        self._clear()
-
-    def _clear(self) -> None:
-        self._chunks = _Index()
-        self._first = array("q")  # a chunk's first place in `_words`
-        self._count = array("q")  # its words
+    def __init__(self, cut: Callable[[str], list[str]], kind: Callable[[str], int]) -> None:
+        self._cut = cut
+        self._kind = kind
+        self._chunks = array("q")  # a chunk's first place in `_words` << 32 | its words
         self._words = array("i")  # ids of words, chunk after chunk
         self._ids = _Index()
-        self._lengths = array("q")
-        self._kinds = array("B")
-        self._scratch = np.empty(0, np.int64)
-        self._characters = 0
+        self._looks = array("q")  # of each word, its characters << 8 | its kind
 
-    def segment(self, chunks: Sequence[str]) -> Tokens:
-        """The words of chunks that hold no white space."""
-        with self._lock:
-            whole = len(self._chunks) == len(self._count) and len(self._ids) == len(self._kinds)
-            if not whole or len(self._chunks) > MOST_CHUNKS or self._characters > MOST_CHARACTERS:
-                self._clear()
-            numbers = np.fromiter(map(self._chunks.__getitem__, chunks), np.int64, len(chunks))
-            if self._chunks.new:
-                self._learn()
-            return self._gather(numbers)
-
-    def _learn(self) -> None:
-        """Cut the new chunks, and look at the new words."""
-        chunks, self._chunks.new = self._chunks.new, []
-        cut = list(map(self._english.words, chunks))
+    def learn(self, chunks: Sequence[str]) -> None:
+        """Cut the chunks not yet cut, and look at the new words."""
+        cut = list(map(self._cut, chunks[len(self._chunks) :]))
+        if not cut:
+            return
         counts = list(map(len, cut))
-        self._first.extend(accumulate(counts[:-1], initial=len(self._words)))
+        firsts = accumulate(counts[:-1], initial=len(self._words))
         self._words.extend(map(self._ids.__getitem__, chain.from_iterable(cut)))
-        self._count.extend(counts)
-        self._characters += sum(map(len, chunks))
-        words, self._ids.new = self._ids.new, []
-        self._lengths.extend(map(len, words))
-        self._kinds.extend(map(_kind, words))
+        self._chunks.extend([first << 32 | n for first, n in zip(firsts, counts, strict=True)])
+        new, self._ids.new = self._ids.new, []
+        self._looks.extend([len(word) << 8 | self._kind(word) for word in new])
 
-    def _gather(self, chunks: npt.NDArray[np.int64]) -> Tokens:
-        if not len(chunks):
-            nothing = np.empty(0, np.int64)
-            kinds, ids = np.empty(0, np.uint8), np.empty(0, np.int32)
-            return Tokens(nothing, nothing, kinds, nothing, ids, self._ids)
-        counts = np.frombuffer(self._count, np.int64)[chunks]
+    def gather(self, chunks: Integers) -> Tokens:
+        """The words of the chunks of these numbers."""
+        held = np.frombuffer(self._chunks, np.int64)[chunks] if len(chunks) else _NOTHING
+        counts = held & 0xFFFFFFFF
         ends = np.cumsum(counts)
-        places = np.repeat(np.frombuffer(self._first, np.int64)[chunks] - ends + counts, counts)
+        if not len(ends) or not ends[-1]:
+            return self._tokens(np.empty(0, np.int32), counts)
+        places = np.repeat((held >> 32) - ends + counts, counts)
         places += np.arange(len(places))
-        ids = np.frombuffer(self._words, np.int32)[places]
-        if len(self._scratch) < len(self._ids):
-            self._scratch = np.empty(2 * len(self._ids), np.int64)
-        self._scratch[ids] = np.arange(len(ids))  # of equal words, one place stays
-        return Tokens(
-            self._scratch[ids],
-            np.frombuffer(self._lengths, np.int64)[ids],
-            np.frombuffer(self._kinds, np.uint8)[ids],
-            counts,
-            ids,
-            self._ids,
+        return self._tokens(np.frombuffer(self._words, np.int32)[places], counts)
+
+    def _tokens(self, ids: Integers, counts: npt.NDArray[np.int64]) -> Tokens:
+        looks = np.frombuffer(self._looks, np.int64)[ids] if len(ids) else _NOTHING
+        return Tokens(ids, looks >> 8, looks.astype(np.uint8), counts, self._ids)
+
+
+class _Chunks(_Cut):
+    """Chunks as words: their numbers are their ids."""
+
+    def __init__(self, kind: Callable[[str], int]) -> None:
+        super().__init__(lambda chunk: [chunk], kind)
+
+    def learn(self, chunks: Sequence[str]) -> None:
+        new = chunks[len(self._looks) :]
+        self._looks.extend([len(chunk) << 8 | self._kind(chunk) for chunk in new])
+
+    def gather(self, chunks: Integers) -> Tokens:
+        return self._tokens(chunks, np.ones(len(chunks), np.int64))
+
+
+# By name: how a chunk is cut into words, and the bits of a word.
+CUTS: dict[str, Callable[[], _Cut]] = {
+    "spacy": lambda: _Cut(words.spacy(), words.kind),
+    "space": lambda: _Chunks(words.space_kind),
+    "unicode": lambda: _Cut(words.unicode_words, words.no_kind),
+    "icu": lambda: _Cut(words.icu(), words.kind),
+    "marks": lambda: _Cut(words.words_and_marks, words.marks_kind),
+    "bare": lambda: _Cut(words.bare_words, words.no_kind),
+}
+
+
+class Lexicon:
+    """Chunks seen lately."""
+
+    def __init__(self) -> None:
+        """Hold nothing yet."""
+        self._lock = threading.RLock()
+        self._numbers = _Index()
+        self._chunks: list[str] = []
+        self._characters = 0
+        self._cuts: dict[str, _Cut] = {}
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether it holds as much as it may, or a look-up was cut short."""
+        return (
+            len(self._chunks) > MOST_CHUNKS
+            or self._characters > MOST_CHARACTERS
+            or len(self._chunks) != len(self._numbers)
         )
 
+    def numbers(self, chunks: Sequence[str]) -> Integers:
+        """A number for each chunk, which holds no white space: int32 [chunks]."""
+        with self._lock:
+            numbers = np.fromiter(map(self._numbers.__getitem__, chunks), np.int32, len(chunks))
+            if self._numbers.new:
+                new, self._numbers.new = self._numbers.new, []
+                self._chunks += new
+                self._characters += sum(map(len, new))
+            return numbers
 
-def _kind(word: str) -> int:
-    kind = 0
-    if word.isalpha() or any(map(str.isalpha, word)):
-        kind |= ALPHABETIC
-    elif PUNCTUATION.issuperset(word):
-        kind |= SYMBOL
-    if word in sentence_ends():
-        kind |= STOP
-    elif not kind & ALPHABETIC and all(c[0] == "P" for c in map(unicodedata.category, word)):
-        kind |= MARK
-    return kind
+    def cut(self, name: str, numbers: Integers) -> Tokens:
+        """The words of the chunks of these numbers, by the definition `name` in `CUTS`."""
+        with self._lock:
+            cut = self._cuts.pop(name, None) or CUTS[name]()
+            cut.learn(self._chunks)
+            self._cuts[name] = cut  # not if it was cut short
+            return cut.gather(numbers)
 
 
 @functools.cache
-def _store() -> _Store:
-    from curation.measures.english import english
-
-    return _Store(english())
+def _current() -> list[Lexicon]:
+    return [Lexicon()]
 
 
-def segment(chunks: Sequence[str]) -> Tokens:
-    """The words of chunks, the pieces of a text between white space (`str.split()`).
-
-    The words are those of spaCy's blank English pipeline, see `english`. Safe to call from
-    several threads.
-    """
-    return _store().segment(chunks)
+def lexicon() -> Lexicon:
+    """The store to use for a new document. Safe to call from several threads."""
+    held = _current()
+    if held[0].is_spent:
+        held[0] = Lexicon()
+    return held[0]
 
 
 def forget() -> None:
     """Forget the chunks and words seen so far; nothing but the time depends on them."""
-    _store.cache_clear()
+    _current.cache_clear()

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-from curation.measures import sentences
-from curation.measures.tokens import Tokens, segment
+from curation.measures import characters, sentences, tokens
+from curation.measures.tokens import Integers, Lexicon, Tokens
 
 # Bump when a cut changes; the fingerprint of a run holds it.
-VERSION = 1
+VERSION = 2
+
+
+# The narrow no-break space is white space, but joins words by UAX #29.
+_JOINER = "\u202f"
+_APART = re.compile(rf"(?:(?!{_JOINER})\s)+")
 
 
 class View:
@@ -21,10 +27,24 @@ class View:
     A view never changes; an edit makes another one.
     """
 
-    def __init__(self, text: str, tokens: Tokens | None = None) -> None:
-        """Any text, and its words where they are known."""
+    def __init__(
+        self, text: str, language: str = "", numbers: tuple[Lexicon, Integers] | None = None
+    ) -> None:
+        """Any text, its language as a code (or nothing), and its chunks where they are known."""
         self.text = text
-        self._tokens = tokens
+        self.language = language
+        self._given = numbers
+        self._cuts: dict[str, Tokens] = {}
+        self._offsets: dict[str, npt.NDArray[np.int64]] = {}
+
+    def edited(self, text: str, kept: npt.NDArray[np.bool_] | None = None) -> View:
+        """A view of an edited text; `kept` if it has just these of the chunks: bool [chunks]."""
+        if kept is None:
+            return View(text, self.language)
+        lexicon, numbers = self._numbers
+        view = View(text, self.language, (lexicon, numbers[kept]))
+        view._cuts = {name: cut.of_chunks(kept) for name, cut in self._cuts.items()}
+        return view
 
     @cached_property
     def chunks(self) -> list[str]:
@@ -32,29 +52,79 @@ class View:
         return self.text.split()
 
     @cached_property
+    def _numbers(self) -> tuple[Lexicon, Integers]:
+        if self._given is not None:
+            return self._given
+        lexicon = tokens.lexicon()
+        return lexicon, lexicon.numbers(self.chunks)
+
+    def cut(self, name: str) -> Tokens:
+        """The words by one of the definitions in `tokens.CUTS`."""
+        found = self._cuts.get(name)
+        if found is None:
+            lexicon, numbers = self._numbers
+            if name == "unicode" and _JOINER in self.text:
+                chunks = list(filter(None, _APART.split(self.text)))
+                numbers = lexicon.numbers(chunks)
+            found = self._cuts[name] = lexicon.cut(name, numbers)
+        return found
+
+    @property
     def tokens(self) -> Tokens:
         """Words of spaCy's blank English pipeline as arrays, as datatrove counts them."""
-        return segment(self.chunks) if self._tokens is None else self._tokens
+        return self.cut("spacy")
 
     @cached_property
     def solid(self) -> str:
         """The text without white space: the words joined."""
         return "".join(self.chunks)
 
-    @cached_property
-    def offsets(self) -> npt.NDArray[np.int64]:
-        """Where each word starts in `solid`, and the end of the last: int64 [words + 1]."""
-        return np.concatenate(([0], np.cumsum(self.tokens.lengths)))
+    def offsets(self, name: str) -> npt.NDArray[np.int64]:
+        """Where each word of a cut that leaves nothing out starts in `solid`, and the end of the
+        last: int64 [words + 1]."""
+        found = self._offsets.get(name)
+        if found is None:
+            found = np.concatenate(([0], np.cumsum(self.cut(name).lengths)))
+            self._offsets[name] = found
+        return found
 
     @cached_property
     def words(self) -> list[str]:
         """The words of `tokens` as strings."""
-        return [self.solid[start:end] for start, end in pairwise(self.offsets.tolist())]
+        return [self.solid[start:end] for start, end in pairwise(self.offsets("spacy").tolist())]
 
     @cached_property
     def lines(self) -> list[str]:
         """`str.splitlines()`: any line end, blank lines too."""
         return self.text.splitlines()
+
+    @cached_property
+    def line_chunks(self) -> list[int]:
+        """How many of `chunks` each of `lines` has."""
+        lines = list(map(str.strip, self.lines))
+        blanks = [line.count(" ") for line in lines]
+        if (
+            sum(map(len, lines)) - len(self.solid)
+            == sum(blanks)
+            == len(self.chunks) - len(list(filter(None, lines)))
+        ):  # nothing but single blanks between chunks
+            return [count + 1 if line else 0 for line, count in zip(lines, blanks, strict=True)]
+        return [
+            count + 1 if line and "  " not in line and line.isprintable() else len(line.split())
+            for line, count in zip(lines, blanks, strict=True)
+        ]
+
+    @cached_property
+    def rows(self) -> list[str]:
+        r"""What stands between `\n`, blank or not; at least one."""
+        return self.text.split("\n")
+
+    @cached_property
+    def filled_rows(self) -> list[str]:
+        r"""`re.split(r"\n+", text)`: what stands between runs of `\n`, also before or after one."""
+        rows = list(filter(None, self.rows))
+        ends = self.text.startswith("\n") + self.text.endswith("\n")
+        return [*rows, *[""] * ends] or [""]
 
     @cached_property
     def paragraphs(self) -> list[str]:
@@ -66,3 +136,18 @@ class View:
     def sentences(self) -> list[str]:
         """spaCy's sentences; joined they are the text. At least one."""
         return sentences.split(self.text, self.tokens)
+
+    @cached_property
+    def sentences_by_language(self) -> list[str]:
+        """Sentences by the rules of the view's language, see `sentences.by_language`."""
+        return sentences.by_language(self.text, self.language)
+
+    @cached_property
+    def codes(self) -> npt.NDArray[np.uint32]:
+        """Code points: uint32 [characters]."""
+        return np.frombuffer(self.text.encode("utf-32-le", "surrogatepass"), np.uint32)
+
+    @cached_property
+    def classes(self) -> npt.NDArray[np.uint8]:
+        """Classes of the characters, the bits of `characters`: uint8 [characters]."""
+        return characters.classes()[self.codes]

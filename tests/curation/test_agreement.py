@@ -1,4 +1,4 @@
-"""Agreement with datatrove 0.10.1 and the code that made C4 on 1,543 real documents.
+"""Agreement with datatrove 0.10.1 and mC4's rule on 1,543 real documents.
 
 All decisions, first reasons, numbers (to 1e-6), words and edited texts are equal but for these,
 which the tests below let pass, and nothing else:
@@ -11,15 +11,11 @@ which the tests below let pass, and nothing else:
 | sentences of the empty text | 1 | 0 is recorded; datatrove's `split_into_sentences` has 1 |
 | names of reasons | - | `empty` of FineWeb is `fineweb_empty`: a reason names one rule of a chain |
 
-Not compared: C4's lines by the code that made it (`clean_page`), whose sentences need NLTK's
-Punkt model.
+The other references are in `test_agreement_with_others`.
 """
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import json
 import math
 from collections import Counter
 from pathlib import Path
@@ -32,10 +28,10 @@ from curation.judgement import Chain
 from curation.measures import MEASURES, View
 from curation.rules import failing, load_table
 from schemas.recipe import EditStep, Judge, RulesStep
+from tests.curation.golden import DOCUMENTS, Differences, near, read, sha256
 
 pytestmark = pytest.mark.corpus
 
-DOCUMENTS = 1543
 RENAMED = {"fineweb_empty": "empty"}
 SIGNALS = {
     "gopher_quality": (
@@ -60,28 +56,6 @@ COUNTERS = {
 }
 
 
-class Differences:
-    """Counts, and a few examples, of what differs."""
-
-    def __init__(self) -> None:
-        self.compared: Counter[str] = Counter()
-        self.examples: dict[str, list[str]] = {}
-
-    def compare(self, what: str, document: str, ours: Any, theirs: Any) -> None:
-        self.compared[what] += 1
-        if ours != theirs:
-            self.examples.setdefault(what, []).append(f"{document}: {ours!r}, not {theirs!r}")
-
-    def none(self, *, at_least: int) -> None:
-        for what, compared in sorted(self.compared.items()):
-            examples = self.examples.get(what, [])
-            print(
-                f"{what}: {compared - len(examples)} of {compared} equal", *examples[:3], sep="\n  "
-            )
-        assert sum(self.compared.values()) >= at_least
-        assert self.examples == {}
-
-
 @pytest.fixture(scope="module")
 def documents(corpus: Path) -> list[tuple[dict[str, Any], dict[str, Any], View]]:
     """Text record, datatrove's record and view of each document."""
@@ -90,20 +64,6 @@ def documents(corpus: Path) -> list[tuple[dict[str, Any], dict[str, Any], View]]
     assert [text["id"] for text in texts] == [answer["id"] for answer in answers]
     assert len(texts) == DOCUMENTS
     return [(t, a, View(t["text"])) for t, a in zip(texts, answers, strict=True)]
-
-
-def read(corpus: Path, name: str) -> list[dict[str, Any]]:
-    with gzip.open(corpus / "golden" / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines]
-
-
-def sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def near(ours: float, theirs: float) -> float:
-    """Theirs if the two are equal to 1e-6, ours if not."""
-    return theirs if abs(ours - theirs) <= 1e-6 else ours
 
 
 def test_words_and_sentences(documents: list[tuple[Any, Any, View]]) -> None:

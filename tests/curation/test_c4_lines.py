@@ -4,6 +4,7 @@ import pytest
 
 from curation.edits import EDITS, Edited
 from curation.measures import View
+from curation.measures.punkt import punkt
 
 LONG = "This line has enough words."
 
@@ -137,6 +138,36 @@ def test_nothing_kept() -> None:
     edited = edit("c4_lines", "Home\nMenu")
     assert edited.text == ""
     assert edited.signals["c4_lines.sentences"] == 0
+
+
+def test_trap_five_words_a_line_without_citations_in_the_code() -> None:
+    """The paper's figure of sentences, and the other way round."""
+    text = "One two three four five.\nOne two three four.\nOne two three [1] four."
+    assert edit("c4_lines_code", text).text == "One two three four five."
+    assert edit("c4_lines_paper", text).text.count("\n") == 2
+
+
+def test_trap_an_apostrophe_is_no_end_mark_in_the_code() -> None:
+    assert edit("c4_lines_code", "And so it ends in 'quotes'").text == ""
+    assert edit("c4_lines_code", 'And so it ends in "quotes"').text != ""
+
+
+@pytest.mark.parametrize(
+    ("line", "sentences"),
+    [
+        ("Mr. Smith of the U.S. Army left. He saw Dr. No.", 2),
+        ("It cost $3.50 in Jan. 1999. That was (too!) much.", 3),
+        ('He said "Stop!" and went. "No." She stayed.', 4),
+        ("J. Bach, e.g. his works, and so on... And more.", 2),
+        ("Is it No. 5? Yes!! It is.", 4),
+        ("no full stop at all", 1),
+        ("Ends so.) Then this.", 2),
+        ("Ends so.\u201d Then this.", 2),
+        ("", 0),
+    ],
+)
+def test_sentences_of_the_code_are_punkts(line: str, sentences: int) -> None:
+    assert punkt().count(line) == sentences
 
 
 @pytest.mark.parametrize("name", sorted(EDITS))

@@ -8,7 +8,7 @@ import pytest
 from curation.edits import EDITS
 from curation.judgement import Chain, check_chain
 from curation.measures import MEASURES, View, round_signal
-from curation.rules import load_table, table_names
+from curation.rules import chain_names, load_chain, load_table, table_names
 from schemas.errors import UserError
 from schemas.recipe import EditStep, Judge, RulesStep
 from schemas.rules import RuleTable
@@ -60,8 +60,11 @@ def only_mistake(*steps: str | RuleTable) -> tuple[str, str]:
 def test_every_bundled_table_fits_in_a_chain() -> None:
     assert check_chain(judge(*FINEWEB)) == []
     for name in table_names():
-        edits = [f"!{edit}" for edit in EDITS if name == edit.replace("_lines", "")]
-        assert check_chain(judge(*edits, name)) == []
+        assert check_chain(load_chain(name, Path())) == []
+    for name in chain_names():
+        chain = load_chain(name, Path())
+        assert check_chain(chain) == []
+        assert tuple(Chain(chain).judge(GOOD, "en", 1.0).signals) == Chain(chain).signals
 
 
 def test_an_unknown_signal_is_refused_with_the_closest() -> None:
@@ -78,7 +81,7 @@ def test_trap_a_cut_on_a_signal_that_nobody_measures_is_no_silent_keep() -> None
 
 def test_an_unknown_signal_or_family_is_answered_with_what_there_is() -> None:
     assert "mean_word_length, hash_ratio" in only_mistake(words_table(signal="gopher.zzz"))[1]
-    assert "fineweb, mc4" in only_mistake(words_table(signal="zzz.zzz"))[1]
+    assert "fineweb, fineweb2, c4, mc4" in only_mistake(words_table(signal="zzz.zzz"))[1]
     assert "did you mean `fineweb`" in only_mistake(words_table(signal="finweb.lines"))[1]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from curation.judgement import Chain
 from curation.measures import MEASURES, View
-from curation.rules import load_table
+from curation.rules import load_chain, load_table
 from schemas.recipe import EditStep, Judge, RulesStep
 
 SIZE = 100_000
@@ -50,6 +50,21 @@ UNITS = {
     "combining marks": "e\u0301\u0301",
     "dropped pages": "lorem ipsum { javascript use cookies\n",
     "surrogates": "\ud800 ",
+    "addresses of mail": "a@b.c@",
+    "hosts": "a.b.",
+    "hosts apart": "The a.com ",
+    "numbers of telephones": " (555) 123-",
+    "counters": "1 likes\n",
+    "phrases": "Sign-in items in cart Read more...\n",
+    "ends of sentences": "A. b? c! ",
+    "ends without blanks": "a.b?c!",
+    "closing quotes": "a.\u201d",
+    "connectors": "a_",
+    "Hebrew": "א'א\"",
+    "joiners": "a\u200d",
+    "narrow blanks": "a\u202f",
+    "tables": "|  |\n",
+    "entities": "&amp;amp;",
 }
 TEXTS = {name: unit * (SIZE // len(unit)) for name, unit in UNITS.items()} | {
     "100,000 lines": "\n".join(f"Line {number} of many." for number in range(100_000)),
@@ -68,6 +83,29 @@ def chain() -> Chain:
         for name in names
     )
     return Chain(Judge(chain=tuple(steps)))
+
+
+OTHERS = ("c4_code", "dclm", "dolma", "fineweb2", "nemo")
+
+
+@pytest.fixture(scope="module")
+def others() -> dict[str, Chain]:
+    chains = {name: load_chain(name, Path()) for name in OTHERS}
+    return {
+        name: Chain(judge.model_copy(update={"languages": {}})) for name, judge in chains.items()
+    }
+
+
+@pytest.mark.parametrize("name", sorted(TEXTS))
+def test_a_degenerate_text_is_judged_by_every_chain(others: dict[str, Chain], name: str) -> None:
+    text = TEXTS[name][: 2 * SIZE]
+    for chain in others.values():
+        judgement = chain.judge(text, "zh", 1.0)
+        assert None not in judgement.signals.values()
+        assert all(value == value and abs(value) < 1e9 for value in judgement.signals.values())
+    view = View(text, "de")
+    assert all(value >= 0 for value in MEASURES["redpajama"](view).values())
+    assert "".join(view.sentences_by_language) == text
 
 
 @pytest.mark.parametrize("name", sorted(TEXTS))

@@ -4,8 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from curation.rules import NotMeasuredError, failing, load_table, table_names
+from curation.rules import (
+    NotMeasuredError,
+    chain_names,
+    failing,
+    load_chain,
+    load_table,
+    table_names,
+)
 from schemas.errors import UserError
+from schemas.recipe import EditStep, RulesStep
 from schemas.rules import Rule, RuleTable
 
 ROW = "  - {signal: gopher.words, operator: '>=', threshold: 50, reason: short}\n"
@@ -30,7 +38,7 @@ def test_the_bundled_tables_load_and_fit_on_a_screen() -> None:
         assert table.source
         assert table.description
     folder = Path(__file__).parents[2] / "curation" / "rules"
-    for path in folder.iterdir():
+    for path in folder.rglob("*.yaml"):
         assert len(path.read_text("utf-8").splitlines()) <= 40
 
 
@@ -102,6 +110,51 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 )
 def test_mistakes_name_the_file_and_the_key(tmp_path: Path, text: str, message: str) -> None:
     assert message in refused(tmp_path, text)
+
+
+def test_bundled_chains_load_and_each_table_is_a_chain_of_its_own() -> None:
+    assert set(chain_names()) >= {
+        "c4_code", "c4_paper", "dclm", "dolma", "fineweb", "fineweb2", "gopher", "refinedweb",
+    }  # fmt: skip
+    for name in chain_names():
+        assert all(
+            isinstance(step, EditStep) or isinstance(step.rules, RuleTable)
+            for step in load_chain(name, Path("/nowhere")).chain
+        )
+    alone = load_chain("fineweb_quality", Path())
+    assert alone.chain == (RulesStep(rules=load_table("fineweb_quality", Path())),)
+    behind_its_edit = load_chain("refinedweb_lines", Path())
+    assert behind_its_edit.chain[0] == EditStep(edit="refinedweb_lines")
+
+
+def test_a_chain_of_the_user(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "mine.yaml").write_text(f"name: mine\nrules:\n{ROW}", "utf-8")
+    (tmp_path / "sub" / "chain.yaml").write_text(
+        "languages: {en: 0.5}\nchain: [{edit: ftfy}, {rules: mine.yaml}]", "utf-8"
+    )
+    chain = load_chain("sub/chain.yaml", tmp_path)
+    assert chain.languages == {"en": 0.5}
+    assert chain.chain[1] == RulesStep(rules=load_table("sub/mine.yaml", tmp_path))
+    assert load_chain("sub/mine.yaml", tmp_path).chain == chain.chain[1:]
+    (tmp_path / "wrong.yaml").write_text("chian: []", "utf-8")
+    with pytest.raises(UserError, match=r"wrong\.yaml: chian: unknown key; did you mean `chain`"):
+        load_chain("wrong.yaml", tmp_path)
+    with pytest.raises(UserError, match="did you mean `refinedweb`"):
+        load_chain("refinedwb", tmp_path)
+    with pytest.raises(UserError, match=r"none\.yaml: cannot read the chain"):
+        load_chain("none.yaml", tmp_path)
+
+
+def test_trap_c4s_code_has_the_papers_numbers_the_other_way_round() -> None:
+    assert load_table("c4_code", Path()).rules[-1].threshold == 3
+    assert load_table("c4_paper", Path()).rules[-1].threshold == 5
+
+
+def test_trap_dolmas_copied_lines_are_cut_at_three_tenths_of_the_characters() -> None:
+    rules = {rule.reason: rule for rule in load_table("dolma", Path()).rules}
+    assert rules["dup_line_characters"].threshold == 0.3
+    assert {f"top_{n}_gram" for n in (2, 3, 4)} <= rules.keys()  # did not act there
 
 
 def rules(*rows: tuple[str, object]) -> tuple[Rule, ...]:

@@ -23,6 +23,13 @@ def _lists() -> dict[str, list[str]]:
 
 
 @functools.cache
+def listed(language: str) -> tuple[frozenset[str], tuple[str, ...]]:
+    """The listed words of a language, and the listed phrases."""
+    every = _lists()[language]
+    return frozenset(w for w in every if " " not in w), tuple(w for w in every if " " in w)
+
+
+@functools.cache
 def pattern(language: str) -> re.Pattern[str]:
     """What finds the listed words in lower-cased text; in most languages whole words only.
 

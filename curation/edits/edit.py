@@ -1,0 +1,47 @@
+"""What an edit is: a pure function from a view to another one, with signals of what it did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from curation.measures import Signals, View, round_signal
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """An edited text, as the view that the next measures share, and the edit's signals."""
+
+    view: View
+    signals: Signals
+
+    @property
+    def text(self) -> str:
+        """The text after the edit."""
+        return self.view.text
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A named change of a text.
+
+    `version` is bumped by hand when a text or value changes; `names` are the signals it gives,
+    in order, without the edit's name; `libraries` whose versions may change any of them.
+    """
+
+    name: str
+    version: int
+    names: tuple[str, ...]
+    function: Callable[[View], tuple[View, Mapping[str, float]]]
+    libraries: tuple[str, ...] = ()
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """The full names, `edit.signal`."""
+        return tuple(f"{self.name}.{name}" for name in self.names)
+
+    def __call__(self, view: View) -> Edited:
+        """The edited text, with rounded signals by full name in the order of `signals`."""
+        edited, values = self.function(view)
+        signals = {f"{self.name}.{name}": round_signal(values[name]) for name in self.names}
+        return Edited(edited, signals)
