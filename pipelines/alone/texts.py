@@ -1,0 +1,83 @@
+"""Texts of files, with what their rows are called, for the steps on their own."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from curation.readers import Damage
+from pipelines.inputs import input_at
+from pipelines.splits import plan_splits, read_split
+from schemas.errors import UserError
+from schemas.recipe import LAYOUTS, Input, Recipe, Splits
+
+_WHOLE = 1 << 62  # bytes of a split: every file in one
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text. id: of its row, or its file and place; group: of its row, if one was asked for."""
+
+    id: str
+    text: str
+    group: str | None
+
+
+def texts(
+    paths: Sequence[str],
+    lost: Counter[str],
+    *,
+    reading: Mapping[str, Any] | None = None,
+    id_column: str = "id",
+    group: str | None = None,
+) -> Iterator[Text]:
+    """The texts of files, folders or patterns, in the order of paths, names and records.
+
+    `-` is standard input, JSON lines. `reading` is `format` and `columns` of the inputs; `group`
+    another column of strings. `lost` counts, by reason, the records that hold no text. Raises
+    UserError.
+    """
+    reading = dict(reading or {})
+    layout = reading.pop("columns", "text")
+    if layout not in LAYOUTS:
+        raise UserError(f"--columns {layout}: not known; one of {', '.join(LAYOUTS)}")
+    # of all that a reader brings, these fields of a row travel as its title and licence
+    columns = LAYOUTS[layout].model_copy(update={"title": id_column, "licence": group})
+    with tempfile.TemporaryDirectory(prefix="gristmill-") as scratch:
+        for path in paths:
+            if path == "-":
+                path = _spooled(Path(scratch) / "standard-input.jsonl")
+            asked = Input(source="in", **input_at(path), columns=columns, **reading)
+            recipe = Recipe(name="texts", inputs=(asked,), splits=Splits(bytes=_WHOLE))
+            for task in plan_splits(recipe):
+                for file, record in read_split(recipe, task):
+                    if isinstance(record, Damage):
+                        lost[record.kind] += 1
+                    elif record.text is None and record.kind not in ("text", "conversion"):
+                        lost["not_text"] += 1
+                    else:
+                        text = record.text
+                        if text is None:
+                            text = record.payload.decode(errors="replace")
+                        place = record.offset or record.inner
+                        yield Text(record.title or f"{file}:{place}", text, record.licence)
+
+
+def _spooled(path: Path) -> str:
+    if not path.exists():
+        with path.open("wb") as out:
+            shutil.copyfileobj(sys.stdin.buffer, out)
+    return str(path)
+
+
+def batches(all_: Iterator[Text], size: int) -> Iterator[list[Text]]:
+    """Lists of `size` texts, the last one shorter."""
+    while batch := list(islice(all_, size)):
+        yield batch

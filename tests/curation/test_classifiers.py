@@ -1,0 +1,286 @@
+import gzip
+import hashlib
+import json
+import math
+import random
+
+import pytest
+
+from curation.classifiers import (
+    BadWords,
+    Classifier,
+    Example,
+    Perplexity,
+    Settings,
+    card_path,
+    evaluate,
+    features,
+    fit,
+    is_held_out,
+    measure,
+    scorer,
+    threshold_for,
+)
+from curation.measures.view import View
+from schemas.errors import UserError
+
+SMALL = Settings(kept=2_000, epoch=10)
+GOOD = (
+    "The rate at which {} changes depends on temperature, and so does the energy it holds.",
+    "In this chapter we examine how {} was understood before the eighteenth century.",
+    "A careful reader will note that {} follows from the definition given above.",
+)
+BAD = (
+    "CLICK HERE for FREE {}!!! Limited offer, act now!!!",
+    "Home | About | {} | Contact | Log in | Cart (0)",
+    "u wont believe what {} did next!! share this w ur friends",
+)
+THINGS = [f"{a} {b}" for a in ("water", "trade", "iron", "music", "grain") for b in "abcdefgh"]
+
+
+def examples():
+    return [
+        Example(label, text.format(thing), thing)
+        for label, texts in (("high", GOOD), ("low", BAD))
+        for text in texts
+        for thing in THINGS
+    ]
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "quality.ftz"
+    data = [{"label": "high", "path": "good.jsonl", "texts": 120}]
+    return path, fit(examples(), path, SMALL, survival=0.1, data=data)
+
+
+def words(text):
+    return [word for word in features(text).split() if not "\ue000" <= word <= "\uf8ff"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("You are SO sh1t", ["you", "are", "so", "shit"]),
+        ("b@dd@@@ss f*ck soooo", ["baddaass", "fck", "soo"]),
+        ("In 1984, 3D", ["in", "1984", ",", "3d"]),
+        # what fastText gives a meaning cannot come from a text
+        ("__label__high x", ["_", "_", "label", "_", "_", "high", "x"]),
+        ("</s>\n\ue000\tend", ["<", "/", "s", ">", "end"]),
+        ("人人生而自由。", ["人人生而自由", "。"]),
+        ("", []),
+    ],
+)
+def test_features_words(text, expected):
+    assert words(text) == expected
+
+
+def test_features_statistics():
+    """Only the statistics that differ between two texts differ in their features."""
+    base = features("one two three, four").split()
+    loud = features("ONE TWO THREE, FOUR").split()
+    assert len(base) == len(loud)
+    assert [at for at, (a, b) in enumerate(zip(base, loud, strict=True)) if a != b] == [5, 12]
+    assert features("a shit day").split()[-1] != features("a good day").split()[-1]
+
+
+def test_features_of_odd_text_are_one_line():
+    odd = ["\0", "a\r\nb\x85c\u2028d", "İ" * 9, "1" * 100_000, "a@" * 50_000, "!" * 100_000]
+    for text in odd:
+        assert len(features(text).splitlines()) == 1
+
+
+def test_figures():
+    right = [True, True, False, True, False, False]
+    scores = [0.9, 0.8, 0.7, 0.6, 0.6, 0.1]
+    figures = evaluate(right, scores)
+    # 3 x 3 pairs: the third right text is below one other and level with one
+    assert figures["area_under_roc"] == round(7.5 / 9, 4)
+    assert figures["average_precision"] == round((1 + 1 + 3 / 5) / 3, 4)
+    assert evaluate([True, False], [0.5, 0.5])["area_under_roc"] == 0.5
+    with pytest.raises(UserError, match="two labels"):
+        evaluate([True], [0.5])
+
+
+@pytest.mark.parametrize(
+    ("scores", "survival", "expected"),
+    [
+        ([0.1, 0.2, 0.3, 0.4], 0.25, 0.4),
+        ([0.1, 0.2, 0.3, 0.4], 0.5, 0.3),
+        ([0.1, 0.2, 0.3, 0.4], 1.0, 0.1),
+        ([0.1, 0.4, 0.4, 0.4], 0.5, 0.400001),
+        ([0.1, 0.2, 0.2, 0.4], 0.5, 0.4),
+        ([0.7], 0.1, 0.700001),
+    ],
+)
+def test_threshold_by_survival(scores, survival, expected):
+    threshold = threshold_for(scores, survival)
+    assert threshold == expected
+    assert sum(score >= threshold for score in scores) <= survival * len(scores)
+
+
+def test_a_group_is_on_one_side():
+    held = [is_held_out(f"book {number}", 0.2) for number in range(5_000)]
+    assert 0.18 < sum(held) / len(held) < 0.22
+    assert held == [is_held_out(f"book {number}", 0.2) for number in range(5_000)]
+
+
+def test_the_card(fitted):
+    path, card = fitted
+    assert json.loads(card_path(path).read_text()) == card
+    assert card["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert card["label"] == "high"
+    assert card["data"] == [{"label": "high", "path": "good.jsonl", "texts": 120}]
+    held = sum(is_held_out(thing, 0.2) for thing in THINGS)
+    assert card["held_out"]["texts"] == {"high": 3 * held, "low": 3 * held}
+    assert card["held_out"]["area_under_roc"] > 0.99
+    assert card["threshold"]["recall"] == 1
+
+
+def test_the_same_model_again(fitted, tmp_path):
+    path, card = fitted
+    clutter = [random.Random(at).randbytes(1 << 20) for at in range(40)]  # leaves a dirty heap
+    del clutter
+    again = tmp_path / "quality.ftz"
+    shuffled = examples()
+    random.Random(7).shuffle(shuffled)
+    shuffled.sort(key=lambda each: each.label)
+    assert fit(shuffled, again, SMALL, survival=0.1, data=card["data"]) == card
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_scores(fitted):
+    path, card = fitted
+    model = scorer(str(path))
+    texts = [GOOD[0].format("a"), BAD[0].format("a"), "", " \n", "__label__high " * 5]
+    good, bad, empty, blank, _ = model.score(texts)
+    assert good > card["threshold"]["value"] > bad
+    assert empty == blank == 0
+    assert model.score(texts[::-1]) == model.score(texts)[::-1]
+    low = Classifier(path, "low")
+    assert low.score(texts[:1])[0] == pytest.approx(1 - good, abs=1e-4)
+    family = measure("quality", model)
+    assert family(View(texts[0])) == {"classifier.quality.score": good}
+
+
+def test_spans_of_sentences(fitted):
+    path, _ = fitted
+    model = Classifier(path, "low")
+    text = f"{GOOD[0].format('a')} {BAD[2].format('b')}\n\n{GOOD[2].format('c')}"
+    found = model.spans(text, 0.5)
+    assert found
+    assert all(text[start:end] in BAD[2].format("b") for start, end, _ in found)
+    assert all(score >= 0.5 for _, _, score in found)
+    # bounded, whatever comes
+    assert len(model.spans("x" * 100_000, 0)) == 100
+
+
+def test_a_model_of_anyone(fitted, tmp_path):
+    path, _ = fitted
+    bare = tmp_path / "other.bin"
+    bare.write_bytes(path.read_bytes())
+    with pytest.raises(UserError, match=r"other\.bin: has no card .* name one of high, low"):
+        Classifier(bare)
+    with pytest.raises(UserError, match="has no label `hq`: name one of high, low"):
+        Classifier(bare, "hq")
+    (score,) = Classifier(bare, "high").score(["the energy it holds\nand so"])
+    assert score == Classifier(bare, "high").score(["the energy it holds and so"])[0]
+    card_path(bare).write_text('{"some": "other file"}')
+    assert Classifier(bare, "high").score(["the energy it holds and so"]) == [score]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sha256": "0" * 64}, r"not the file that quality\.json describes"),
+        ({"features": 99}, "fitted on features 99"),
+    ],
+)
+def test_a_card_that_does_not_fit(fitted, tmp_path, change, message):
+    path, card = fitted
+    copy = tmp_path / path.name
+    copy.write_bytes(path.read_bytes())
+    card_path(copy).write_text(json.dumps({**card, **change}))
+    with pytest.raises(UserError, match=message):
+        Classifier(copy)
+
+
+def test_what_cannot_be_fitted(tmp_path):
+    with pytest.raises(UserError, match="0 texts for fitting"):
+        fit([], tmp_path / "m.ftz")
+    one_group = [Example(label, f"text {at}", "g") for at in range(9) for label in ("a", "b")]
+    with pytest.raises(UserError, match="of one label only: give more texts or groups"):
+        fit(one_group, tmp_path / "m.ftz")
+    (tmp_path / "no.bin").write_bytes(b"junk" * 100)
+    with pytest.raises(UserError, match="not a fastText model"):
+        Classifier(tmp_path / "no.bin", "a")
+
+
+def test_bad_words():
+    model = scorer("bad_words:de")
+    text = "Straße İ: so ein Arschloch, und noch ein ARSCHLOCH."
+    assert model.score([text, "Korn"]) == [2.0, 0.0]
+    assert [text[start:end] for start, end, _ in model.spans(text, 1)] == ["Arschloch", "ARSCHLOCH"]
+    assert model.spans(text, 3) == []
+    with pytest.raises(UserError, match="bad_words:xx: there is no list"):
+        BadWords("xx")
+
+
+ARPA = """\\data\\
+ngram 1=5
+ngram 2=2
+
+\\1-grams:
+-1.0\t<unk>
+-99\t<s>\t-0.5
+-0.7\t</s>
+-0.6\tthe\t-0.3
+-0.8\tmill\t-0.2
+
+\\2-grams:
+-0.2\t<s> the
+-0.1\tthe mill
+
+\\end\\
+"""
+
+
+def test_perplexity(tmp_path, capfd):
+    pytest.importorskip("kenlm")
+    path = tmp_path / "small.arpa"
+    path.write_text(ARPA)
+    model = scorer(str(path))
+    assert capfd.readouterr() == ("", "")
+    # <s> the -0.2, the mill -0.1, mill </s> -0.2 - 0.7
+    line = 0.2 + 0.1 + 0.2 + 0.7
+    # <s> then an unknown word -0.5 - 1.0, </s> -0.7
+    other = 0.5 + 1.0 + 0.7
+    expected = [10 ** (line / 3), 10 ** ((line + other) / 5), 0.0]
+    found = model.score(["The mill.", "THE MILL\n\nzebra!", "42 !"])
+    assert found == pytest.approx(expected, rel=1e-3)
+    text = "the mill\nzebra"
+    ((start, end, score),) = model.spans(text, 5)
+    assert text[start:end] == "zebra"
+    assert score == pytest.approx(10 ** (other / 2), rel=1e-3)
+    assert math.isfinite(model.score(["x " * 10_000])[0])
+    path.write_text("not a model")
+    with pytest.raises(UserError, match=r"small\.arpa: not a KenLM model"):
+        Perplexity(path)
+
+
+BOOKS = ("book", "textbook", "reference")
+
+
+@pytest.mark.corpus
+def test_quality_on_books_it_never_saw(corpus, tmp_path):
+    with gzip.open(corpus / "quality/passages.jsonl.gz", "rt", encoding="utf-8") as lines:
+        rows = list(map(json.loads, lines))
+    every = []
+    for row in rows[::3]:  # all give .99, in 20 s
+        # a book, or an item of a corpus of items
+        book = row["source"].split("/" if row["kind"] == "book" else ":")[0]
+        group = book if row["kind"] in BOOKS else row["id"]
+        every.append(Example(row["label"], row["text"], group))
+    every.sort(key=lambda each: each.label)
+    card = fit(every, tmp_path / "quality.ftz", Settings(kept=0, epoch=10))
+    assert card["held_out"]["area_under_roc"] > 0.94
