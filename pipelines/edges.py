@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curation.dedup.nodes import EDGE, NODE, Array, ids
 from pipelines.parts import read_table
@@ -50,7 +53,7 @@ def commit_edges(attempt: Attempt, edges: Array, counts: dict[str, int]) -> Rece
     return attempt.commit(len(edges), len(edges), counts=counts)
 
 
-def drop_table(links: Array, levels: list[str]) -> pa.Table:
+def drop_table(links: Array, levels: Sequence[str]) -> pa.Table:
     """DROP rows, by id."""
     dropped, kept = ids(links["b"]), ids(links["a"])
     order = np.lexsort((links["b"]["id_low"], links["b"]["id_high"]))
@@ -64,13 +67,23 @@ def drop_table(links: Array, levels: list[str]) -> pa.Table:
     )
 
 
-def exact_drops(context: Context, part: int) -> set[bytes]:
-    """Ids of the part that exact deduplication dropped."""
-    if not context.recipe.deduplicate.exact:
-        return set()
-    receipt = context.receipts("deduplicate/exact-drops")[part]
-    table = read_table(context.run, receipt.file("drops").path, ["id"])
-    return set(table["id"].to_pylist())
+def keyed_drops(context: Context, part: int, levels: Sequence[str]) -> dict[str, pa.ChunkedArray]:
+    """By level, the ids of the part that it dropped."""
+    found = {}
+    for level in levels:
+        receipt = context.receipts(f"deduplicate/{level}-drops")[part]
+        path = receipt.file("drops").path
+        found[level] = read_table(context.home("deduplicate"), path, ["id"])["id"]
+    return found
+
+
+def undropped(column: pa.ChunkedArray, drops: Iterable[pa.ChunkedArray]) -> pa.ChunkedArray:
+    """Which ids of a column are in none of some lists."""
+    mask = pa.chunked_array([np.ones(len(column), np.bool_)])
+    for drop in drops:
+        if len(drop):
+            mask = pc.and_(mask, pc.invert(pc.is_in(column, pa.concat_arrays(drop.chunks))))
+    return mask
 
 
 def drop_list(context: Context, task: str) -> dict[bytes, tuple[str, bytes]]:

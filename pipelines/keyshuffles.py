@@ -6,55 +6,48 @@ Part or file -> chunks by range -> a group -> the files and the receipt of one t
 from __future__ import annotations
 
 import abc
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
-from curation.dedup import candidates, components, exact
-from curation.dedup.nodes import LINK, NODE, Array, ids, nodes, pack, unpack
-from pipelines.edges import commit_edges, drop_table, exact_drops, read_edges
+from curation.dedup import candidates, components, exact, minhash
+from curation.dedup.nodes import EDGE, LAST, LINK, NODE, Array, ids, pack, unpack
+from pipelines.edges import commit_edges, drop_table, keyed_drops, read_edges, undropped
 from pipelines.parts import read_table
 from pipelines.receipts import Attempt, Task, has_receipt
+from pipelines.signatures import (
+    KEYED,
+    keyed_levels,
+    parts,
+    raw,
+    schema,
+    signer,
+    sketch_values,
+    texts_of,
+)
 from pipelines.steps import Context, report_failure
 from schemas.recipe import Near
-from schemas.tables import DROP
+from schemas.tables import CANDIDATE, DROP
 
-SIGNATURE_ROWS = 4096  # rows of a chunk with signatures
+MEMBER_ROWS = 4096  # members of a bucket in one chunk
 
-DIGEST = np.dtype([("digest", "V16"), ("node", NODE)])
-KEY = np.dtype([("key", "<u8"), ("next", "<u8"), ("row", "<u4"), ("node", NODE)])
-REQUEST = np.dtype(
-    [("target", "<u4"), ("bucket", "<u4"), ("divided", "<u4"), ("row", "<u4"), ("node", NODE)]
-)
-
-
-def member(permutations: int) -> np.dtype[Any]:
-    """A member of a bucket with its signature."""
-    return np.dtype([("request", REQUEST), ("signature", "<u8", (permutations,))])
+DIGEST = np.dtype([("digest", "V16"), ("preference", "<u8"), ("node", NODE)])
+# A document's key in a band, its key in the next one, where its signature stands, and a part of
+# its id, to choose by.
+KEY = np.dtype([("key", "<u8"), ("id", "<u8"), ("next", "<u4"), ("part", "<u4"), ("row", "<u4")])
+REQUEST = np.dtype([("target", "<u4"), ("bucket", "<u4"), ("row", "<u4")])
+# A member of a bucket; `size` bytes of its sketch, or of its shingles' hashes, follow apart.
+MEMBER = np.dtype([("bucket", "<u4"), ("size", "<u4"), ("node", NODE)])
 
 
 def keys_of(tasks: Sequence[Task]) -> list[str]:
     """The keys of tasks."""
     return [task.key for task in tasks]
-
-
-def _signature_rows(context: Context, part: int, columns: Iterable[str]) -> pa.Table:
-    path = context.receipts("judge")[part].file("signatures").path
-    return read_table(context.home("judge"), path, list(columns))
-
-
-def _nodes(table: pa.Table, part: int) -> Array:
-    raw = b"".join(_raw(chunk) for chunk in table["id"].chunks)
-    return nodes(table["preference"].to_numpy(), raw, part)
-
-
-def _raw(column: pa.Array) -> bytes:
-    width = column.type.byte_width
-    start = column.offset * width
-    return bytes(memoryview(column.buffers()[1])[start : start + len(column) * width])
 
 
 def _range_of(hashes: Array, count: int) -> Array:
@@ -71,20 +64,30 @@ def unpacked(values: Iterable[bytes], dtype: np.dtype[Any]) -> Array:
 class DigestChunks(beam.DoFn):
     """Part -> (range, packed DIGEST rows)."""
 
-    def __init__(self, context: Context, tasks: Sequence[Task]) -> None:
+    def __init__(self, context: Context, level: str, tasks: Sequence[Task]) -> None:
         """`tasks`: the ranges that are wanted."""
-        self.context, self.tasks = context, tasks
+        self.context, self.level, self.tasks = context, level, tasks
 
     def process(self, element: int) -> Iterator[tuple[str, bytes]]:
         """`element` is the index of a part."""
-        table = _signature_rows(self.context, element, ("id", "preference", "digest"))
+        part = parts(self.context)[element]
+        digest = KEYED[self.level]
+        order = "url_preference" if self.level == "url" else "preference"
+        table = part.read(sorted({"id", "preference", digest, order}))
+        levels = keyed_levels(self.context.recipe.deduplicate)
+        before = levels[: levels.index(self.level)]
+        table = table.filter(table[digest].is_valid())
+        if before and part.index is None:
+            drops = keyed_drops(self.context, element, before)
+            table = table.filter(undropped(table["id"], drops.values()))
         if not table.num_rows:
             return
-        raw = b"".join(_raw(chunk) for chunk in table["digest"].chunks)
+        digests = raw(table[digest])
         rows = np.empty(table.num_rows, DIGEST)
-        rows["digest"] = np.frombuffer(raw, "V16")
-        rows["node"] = _nodes(table, element)
-        where = _range_of(np.frombuffer(raw, "<u8")[::2], self.tasks[0].spec["of"])
+        rows["digest"] = np.frombuffer(digests, "V16")
+        rows["node"] = part.nodes(table, element, order)
+        rows["preference"] = part.nodes(table, element)["preference"]
+        where = _range_of(np.frombuffer(digests, "<u8")[::2], self.tasks[0].spec["of"])
         for task in self.tasks:
             yield task.key, pack(rows[where == task.spec["index"]])
 
@@ -98,56 +101,59 @@ class BandChunks(beam.DoFn):
 
     def process(self, element: int) -> Iterator[tuple[str, bytes]]:
         """`element` is the index of a part."""
-        near = self.near
+        near, part = self.near, parts(self.context)[element]
         bands = sorted({int(task.spec["band"]) for task in self.tasks})
         columns = sorted({*bands, *((band + 1) % near.bands for band in bands)})
-        names = [f"band_{band:04d}" for band in columns]
-        table = _signature_rows(self.context, element, ("id", "preference", *names))
-        dropped = exact_drops(self.context, element)
-        use = table[names[0]].is_valid().to_numpy()
-        if dropped:
-            use &= np.array([item not in dropped for item in table["id"].to_pylist()], np.bool_)
-        row = np.flatnonzero(use)
-        table = table.take(row)
+        table = part.read(["id", *(f"band_{band:04d}" for band in columns)])
+        row = np.arange(table.num_rows)
+        levels = keyed_levels(self.context.recipe.deduplicate)
+        if levels and part.index is None:
+            drops = keyed_drops(self.context, element, levels)
+            row = np.flatnonzero(undropped(table["id"], drops.values()))
+            table = table.take(row)
         rows = np.empty(len(row), KEY)
-        rows["row"] = row
-        rows["node"] = _nodes(table, element)
+        rows["row"], rows["part"] = row, element
+        rows["id"] = np.frombuffer(raw(table["id"]), ">u8")[::2]
         for band in bands:
             rows["key"] = table[f"band_{band:04d}"].to_numpy()
-            rows["next"] = table[f"band_{(band + 1) % near.bands:04d}"].to_numpy()
-            for task in self.tasks:
-                if task.spec["band"] == band:
-                    where = _range_of(rows["key"], task.spec["of"]) == task.spec["index"]
-                    yield task.key, pack(rows[where])
+            following = table[f"band_{(band + 1) % near.bands:04d}"].to_numpy()
+            rows["next"] = following & np.uint64(0xFFFFFFFF)
+            own = [task for task in self.tasks if task.spec["band"] == band]
+            where = _range_of(rows["key"], own[0].spec["of"])
+            ordered = rows[np.argsort(where, kind="stable")]
+            ends = np.cumsum(np.bincount(where.astype(np.int64), minlength=own[0].spec["of"]))
+            for task in own:
+                index = int(task.spec["index"])
+                start = int(ends[index - 1]) if index else 0
+                yield task.key, pack(ordered[start : int(ends[index])])
 
 
-class Candidates(beam.DoFn):
-    """(Band and range, packed keys) -> (part, packed REQUEST rows): who shares a bucket."""
+class RequestChunks(beam.DoFn):
+    """Task -> (part, packed REQUEST rows): the members of the task's buckets."""
 
-    def __init__(self, near: Near, tasks: Sequence[Task]) -> None:
-        """`tasks`: the targets, which requests name by their place among them."""
-        self.near = near
-        self.number = {task.key: index for index, task in enumerate(tasks)}
+    def __init__(self, context: Context, step: str, tasks: Sequence[Task]) -> None:
+        """`step` found the candidates; `tasks`: the targets, named by their place among them."""
+        self.context, self.step = context, step
+        self.tasks = {task.key: (number, task.spec) for number, task in enumerate(tasks)}
 
-    def process(self, element: tuple[str, Iterable[bytes]]) -> Iterator[tuple[int, bytes]]:
-        """`element` is a group of chunks."""
-        target, chunks = element
-        rows = unpacked(chunks, KEY)
-        bucket, divided = candidates.buckets(rows["key"], rows["next"], self.near.max_bucket)
-        shared = bucket >= 0
-        requests = np.empty(int(shared.sum()), REQUEST)
-        requests["target"] = self.number[target]
-        requests["bucket"] = bucket[shared]
-        requests["divided"] = divided
-        requests["row"] = rows["row"][shared]
-        requests["node"] = rows["node"][shared]
-        parts = requests["node"]["part"]
-        for part in np.unique(parts):
-            yield int(part), pack(requests[parts == part])
+    def process(self, element: str) -> Iterator[tuple[int, bytes]]:
+        """`element` is the key of a task."""
+        number, spec = self.tasks[element]
+        path = self.context.receipt(self.step, spec["candidates"]).file("candidates").path
+        table = read_table(self.context.home("deduplicate"), path)
+        bucket = table["bucket"].to_numpy()
+        own = (bucket >= spec["first"]) & (bucket < spec["end"])
+        part, row = table["part"].to_numpy()[own], table["row"].to_numpy()[own]
+        rows = np.empty(len(row), REQUEST)
+        rows["target"], rows["bucket"], rows["row"] = number, bucket[own], row
+        # candidates are in the order of parts
+        numbers, starts = np.unique(part, return_index=True)
+        for part_number, some in zip(numbers.tolist(), np.split(rows, starts[1:]), strict=False):
+            yield part_number, pack(some)
 
 
-class FetchSignatures(beam.DoFn):
-    """(Part, packed requests) -> (band and range, packed members with their signatures)."""
+class FetchMembers(beam.DoFn):
+    """(Part, packed requests) -> (band and range, members with what they are compared by)."""
 
     def __init__(self, context: Context, near: Near, tasks: Sequence[Task]) -> None:
         """`tasks`: the targets."""
@@ -155,23 +161,54 @@ class FetchSignatures(beam.DoFn):
 
     def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[tuple[str, bytes]]:
         """`element` is a group of chunks."""
-        part, chunks = element
+        number, chunks = element
         requests = unpacked(chunks, REQUEST)
-        # one read of the column, however many bands ask for a document
+        requests = requests[np.argsort(requests["target"], kind="stable")]
+        # one read of the columns, however many bands ask for a document
         wanted, place = np.unique(requests["row"], return_inverse=True)
-        table = _signature_rows(self.context, part, ("signature",)).take(wanted)
-        permutations = self.near.bands * self.near.rows
-        signatures = np.concatenate(
-            [chunk.flatten().to_numpy() for chunk in table["signature"].chunks]
-        ).reshape(-1, permutations)
-        for target in np.unique(requests["target"]):
-            chosen = np.flatnonzero(requests["target"] == target)
-            for start in range(0, len(chosen), SIGNATURE_ROWS):
-                some = chosen[start : start + SIGNATURE_ROWS]
-                members = np.empty(len(some), member(permutations))
-                members["request"] = requests[some]
-                members["signature"] = signatures[place[some]]
-                yield self.keys[target], pack(members)
+        documents, payload = self._documents(number, wanted)
+        for start in range(0, len(requests), MEMBER_ROWS):
+            some = requests[start : start + MEMBER_ROWS]
+            at = place[start : start + MEMBER_ROWS]
+            targets, firsts = np.unique(some["target"], return_index=True)
+            lasts = [*firsts[1:].tolist(), len(some)]
+            for target, first, last in zip(targets.tolist(), firsts.tolist(), lasts, strict=True):
+                members = documents[at[first:last]]
+                members["bucket"] = some["bucket"][first:last]
+                data = payload(at[first:last])
+                yield self.keys[target], len(members).to_bytes(4, "little") + pack(members) + data
+
+    def _documents(self, number: int, wanted: Array) -> tuple[Array, Callable[[Array], bytes]]:
+        """MEMBER rows of rows of a part, and what gives the bytes that follow some of them."""
+        part = parts(self.context)[number]
+        by_signatures = self.near.verify_by == "signatures"
+        columns = ["id", "preference", *(["sketch"] if by_signatures else [])]
+        table = part.read(columns).take(wanted)
+        documents = np.empty(len(wanted), MEMBER)
+        documents["node"] = part.nodes(table, number)
+        if by_signatures:
+            sketches = np.frombuffer(raw(table["sketch"]), np.uint8).reshape(len(wanted), -1)
+            documents["size"] = sketches.shape[1]
+            return documents, lambda rows: sketches[rows].tobytes()
+        sign = signer(self.near)
+        shingles = {
+            id_: np.unique(sign.shingles(text)).tobytes()
+            for id_, text in texts_of(self.context, number, table["id"])
+        }
+        hashes = [shingles[id_] for id_ in table["id"].to_pylist()]
+        documents["size"] = list(map(len, hashes))
+        return documents, lambda rows: b"".join(hashes[row] for row in rows.tolist())
+
+
+def members(chunks: Iterable[bytes]) -> tuple[Array, bytes]:
+    """MEMBER rows of chunks, and the bytes that follow them, in the same order."""
+    rows, data = [np.empty(0, MEMBER)], []
+    for chunk in chunks:
+        if chunk:
+            end = 4 + int.from_bytes(chunk[:4], "little") * MEMBER.itemsize
+            rows.append(unpack(chunk[4:end], MEMBER))
+            data.append(chunk[end:])
+    return np.concatenate(rows), b"".join(data)
 
 
 class LinkChunks(beam.DoFn):
@@ -216,8 +253,6 @@ class LeafChunks(beam.DoFn):
 class Commit(beam.DoFn, abc.ABC):
     """A group of packed chunks -> the files and the receipt of one task."""
 
-    dtype: np.dtype[Any] = LINK
-
     def __init__(self, context: Context, step: str) -> None:
         """Commits tasks of `step`."""
         self.context, self.step = context, step
@@ -228,26 +263,70 @@ class Commit(beam.DoFn, abc.ABC):
         if not has_receipt(self.context.run, self.step, key):
             try:
                 with Attempt(self.context.run, self.step, key) as attempt:
-                    self.commit(attempt, unpacked(chunks, self.dtype))
+                    self.commit(attempt, chunks)
             except Exception as error:
                 report_failure(self.context, self.step, key, error)
                 raise
         yield key
 
     @abc.abstractmethod
-    def commit(self, attempt: Attempt, rows: Array) -> None:
-        """Write the task's files and its receipt; `rows` are in no order."""
+    def commit(self, attempt: Attempt, chunks: Iterable[bytes]) -> None:
+        """Write the task's files and its receipt; `chunks` are in no order."""
 
 
-class CommitExact(Commit):
-    """Stars of equal digests."""
+class CommitKeyed(Commit):
+    """Stars of equal digests: edges from the kept document to the others."""
 
-    dtype = DIGEST
+    def __init__(self, context: Context, step: str, level: str) -> None:
+        """`level`: the pages of one URL have a preference of their own."""
+        super().__init__(context, step)
+        self.level = level
 
-    def commit(self, attempt: Attempt, rows: Array) -> None:
-        """`rows`: DIGEST."""
-        edges = exact.groups(rows["digest"].tobytes(), rows["node"])
+    def commit(self, attempt: Attempt, chunks: Iterable[bytes]) -> None:
+        """`chunks`: DIGEST."""
+        rows = unpacked(chunks, DIGEST)
+        hubs, leaves = exact.groups(rows["digest"].tobytes(), rows["node"])
+        edges = np.empty(len(hubs), EDGE)
+        edges["a"], edges["b"] = rows["node"][hubs], rows["node"][leaves]
+        edges["a"]["preference"] = rows["preference"][hubs]
+        # A page that gives way to another of its URL takes no part in what follows, so that it
+        # must not be chosen by what is known of it.
+        edges["b"]["preference"] = LAST if self.level == "url" else rows["preference"][leaves]
+        edges["similarity"] = 1
         commit_edges(attempt, edges, {"documents": len(rows)})
+
+
+class CommitCandidates(Commit):
+    """Who shares a bucket, in one range of a band, and pieces of whole buckets to compare."""
+
+    def __init__(self, context: Context, step: str, near: Near, most: int) -> None:
+        """`near`: the recipe's; `most`: members of a piece, but for its last bucket."""
+        super().__init__(context, step)
+        self.near, self.most = near, most
+
+    def commit(self, attempt: Attempt, chunks: Iterable[bytes]) -> None:
+        """`chunks`: KEY."""
+        keys = unpacked(chunks, KEY)
+        rows, bucket, divided = candidates.buckets(
+            keys["key"], keys["next"], keys["id"], self.near.max_bucket
+        )
+        part, row = keys["part"][rows], keys["row"][rows]
+        order = np.lexsort((bucket, row, part))
+        columns = [part[order], row[order], bucket[order].astype(np.uint32)]
+        table = pa.Table.from_arrays([pa.array(column) for column in columns], schema=CANDIDATE)
+        attempt.writer("candidates", CANDIDATE, row_group_rows=1 << 16).write(table)
+        sizes = np.bincount(bucket)
+        starts = np.cumsum(sizes) - sizes
+        firsts = np.flatnonzero(np.diff(starts // self.most, prepend=-1))
+        ends = np.append(firsts, len(sizes))[1:]
+        members = np.add.reduceat(sizes, firsts) if len(firsts) else firsts
+        counts = {
+            "divided": divided,
+            "largest": int(sizes.max(initial=0)),
+            # first bucket, the one after the last, and members
+            "pieces": np.stack([firsts, ends, members], axis=1).tolist(),
+        }
+        attempt.commit(len(rows), len(rows), counts=counts)
 
 
 class CommitNear(Commit):
@@ -258,24 +337,23 @@ class CommitNear(Commit):
         super().__init__(context, step)
         self.near = near
 
-    @property
-    def dtype(self) -> np.dtype[Any]:  # type: ignore[override]
-        """Members with signatures of the recipe's length."""
-        return member(self.near.bands * self.near.rows)
-
-    def commit(self, attempt: Attempt, rows: Array) -> None:
-        """`rows`: members."""
+    def commit(self, attempt: Attempt, chunks: Iterable[bytes]) -> None:
+        """`chunks`: of `members`."""
         near = self.near
-        request = rows["request"]
+        rows, data = members(chunks)
+        compare: candidates.Compare
+        if near.verify_by == "signatures":
+            values = sketch_values(near)
+            compare = candidates.by_signatures(np.frombuffer(data, "<u2").reshape(-1, values))
+        else:
+            ends = np.cumsum(rows["size"], dtype=np.int64) // 8
+            hashes = np.frombuffer(data, "<u8")
+            shingles = np.split(hashes, ends[:-1])
+            compare = partial(minhash.jaccard, shingles)
         edges, counts = candidates.stars(
-            request["bucket"].astype(np.int64),
-            request["node"],
-            rows["signature"],
-            near.verify,
-            near.rounds,
+            rows["bucket"].astype(np.int64), rows["node"], compare, near.verify, near.rounds
         )
-        divided = int(request["divided"].max(initial=0))
-        commit_edges(attempt, edges, {**counts._asdict(), "members": len(rows), "divided": divided})
+        commit_edges(attempt, edges, {**counts._asdict(), "members": len(rows)})
 
 
 class CommitStars(Commit):
@@ -286,40 +364,61 @@ class CommitStars(Commit):
         super().__init__(context, step)
         self.large = large
 
-    def commit(self, attempt: Attempt, rows: Array) -> None:
-        """`rows`: LINK, all of the nodes in the range."""
+    def commit(self, attempt: Attempt, chunks: Iterable[bytes]) -> None:
+        """`chunks`: LINK, all of the nodes in the range."""
         star: Callable[[Array], tuple[Array, int]]
         star = components.large_star if self.large else components.small_star
-        links, changed = star(rows)
+        links, changed = star(unpacked(chunks, LINK))
         commit_edges(attempt, links, {"changed": changed})
 
 
 class CommitLeaves(Commit):
-    """The exact duplicates of one part."""
+    """What a keyed level drops of one part."""
 
-    def commit(self, attempt: Attempt, rows: Array) -> None:
-        """`rows`: LINK from the kept node to the dropped one."""
-        table = drop_table(rows, ["exact"] * len(rows))
+    def __init__(self, context: Context, step: str, level: str) -> None:
+        """`level`: written with each document."""
+        super().__init__(context, step)
+        self.level = level
+
+    def commit(self, attempt: Attempt, chunks: Iterable[bytes]) -> None:
+        """`chunks`: LINK from the kept node to the dropped one."""
+        rows = unpacked(chunks, LINK)
+        table = drop_table(rows, [self.level] * len(rows))
         attempt.writer("drops", DROP, dictionary=("level",)).write(table)
         attempt.commit(len(rows), len(rows))
 
 
 class CommitDrops(Commit):
-    """The drop list of one part, and the ledger of its documents."""
+    """The drop list of one part, its share of the index, and the ledger of its documents."""
 
-    def commit(self, attempt: Attempt, rows: Array) -> None:
-        """`rows`: LINK from the root of a component to each other node."""
-        (part,) = [
-            index
-            for index, receipt in enumerate(self.context.receipts("judge"))
-            if receipt.task == attempt.task
-        ]
-        exactly = exact_drops(self.context, part)
+    def __init__(self, context: Context, step: str, numbers: dict[str, int]) -> None:
+        """`numbers`: of the parts, by task."""
+        super().__init__(context, step)
+        self.numbers = numbers
+
+    def commit(self, attempt: Attempt, chunks: Iterable[bytes]) -> None:
+        """`chunks`: LINK from the root of a component to each other node."""
+        rows = unpacked(chunks, LINK)
+        number = self.numbers[attempt.task]
+        part = parts(self.context)[number]
+        recipe = self.context.recipe.deduplicate
         leaves = [bytes(item) for item in ids(rows["b"])]
         if len(set(leaves)) != len(leaves):
-            raise AssertionError(f"part {part}: a document has two roots, or two have one id")
-        levels = ["exact" if leaf in exactly else "near" for leaf in leaves]
-        attempt.writer("drops", DROP, dictionary=("level",)).write(drop_table(rows, levels))
-        records = self.context.receipts("judge")[part].kept
-        rejected = {level: levels.count(level) for level in ("exact", "near")}
-        attempt.commit(records, records - len(leaves), rejected)
+            raise AssertionError(f"part {number}: a document has two roots, or two have one id")
+        level_of = dict.fromkeys(leaves, "near")
+        drops = keyed_drops(self.context, number, keyed_levels(recipe))
+        for level, dropped in drops.items():
+            level_of.update(dict.fromkeys(dropped.to_pylist(), level))
+        levels = [
+            "against" if by_another else level_of[leaf]
+            for leaf, by_another in zip(
+                leaves, (rows["a"]["part"] >= len(self.numbers)).tolist(), strict=True
+            )
+        ]
+        table = drop_table(rows, levels)
+        attempt.writer("drops", DROP, dictionary=("level",)).write(table)
+        whole = part.read()
+        index = attempt.writer("index", schema(recipe), dictionary=("scope",))
+        index.write(whole.filter(undropped(whole["id"], [table["id"]])))
+        counts = Counter(levels)
+        attempt.commit(part.rows, part.rows - len(leaves), counts)

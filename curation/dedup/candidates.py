@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,8 @@ from curation.dedup.minhash import similarity
 from curation.dedup.nodes import EDGE, Array, factorize
 
 Index = npt.NDArray[np.int64]
+
+Compare = Callable[[Index, Index], npt.NDArray[np.float64]]
 
 # Pairs of signatures compared at once, to bound memory.
 _PAIRS = 1 << 13
@@ -24,26 +27,74 @@ class Counts(NamedTuple):
     given_up: int  # rows without an edge that some member of their bucket was not compared with
 
 
-def buckets(keys: Array, next_keys: Array, max_bucket: int) -> tuple[Index, int]:
-    """Bucket of every row, int64 [n], and how many buckets were divided.
+def by_signatures(signatures: Array) -> Compare:
+    """Compare rows by their signatures or sketches [n, values]."""
+
+    def compare(a: Index, b: Index) -> npt.NDArray[np.float64]:
+        result = np.empty(len(a))
+        for start in range(0, len(a), _PAIRS):
+            part = slice(start, start + _PAIRS)
+            result[part] = similarity(signatures[a[part]], signatures[b[part]])
+        return result
+
+    return compare
+
+
+def buckets(
+    keys: Array, following: Array, ties: Array, max_bucket: int
+) -> tuple[Index, Index, int]:
+    """Rows that share a bucket with others, int64 [m], the bucket of each, and how many buckets
+    were divided.
 
     Rows with an equal key (uint64 [n]) share a bucket. One with more than `max_bucket` members
-    is divided once by `next_keys`, the rows' keys in the following band. Buckets are numbered in
-    the order of their keys, from 0; a row that is alone has -1.
+    is divided by the rows' keys in the following band (uint [n]); the first of all that this
+    gives, those with the smallest of `ties` (uint64 [n], distinct), make a bucket of their own,
+    so that none is cut off. What is still larger is cut into buckets of `max_bucket` that have
+    their first member in common: who is like it is connected through it. Buckets are numbered
+    from 0. The answer does not depend on the order of the rows, but for their order.
     """
     order = np.argsort(keys)
     group = _numbered(_changes(keys[order]))
-    hot = np.bincount(group, minlength=0)[group] > max_bucket
-    divided = len(np.unique(group[hot]))
-    if divided:
-        within = np.where(hot, next_keys[order], np.uint64(0))
-        again = np.lexsort((within, group))
-        order, within = order[again], within[again]
-        group = _numbered(_changes(group[again]) | _changes(within))
-    shared = np.bincount(group)[group] > 1 if len(group) else np.zeros(0, np.bool_)
-    result = np.full(len(keys), -1, np.int64)
-    result[order[shared]] = _numbered(_changes(group[shared]))
-    return result, divided
+    sizes = np.bincount(group)
+    hot = sizes[group] > max_bucket
+    cool = (sizes[group] > 1) & ~hot
+    rows, bucket = order[cool], _numbered(_changes(group[cool]))
+    if not hot.any():
+        return rows, bucket, 0
+    divided = int(np.count_nonzero(sizes > max_bucket))
+    hot_rows, hot_bucket = _divide(order[hot], keys, following, ties, max_bucket)
+    first = int(bucket[-1]) + 1 if len(bucket) else 0
+    return np.concatenate((rows, hot_rows)), np.concatenate((bucket, hot_bucket + first)), divided
+
+
+def _divide(
+    rows: Index, keys: Array, following: Array, ties: Array, max_bucket: int
+) -> tuple[Index, Index]:
+    """The rows of hot buckets in smaller ones."""
+    rows = rows[np.lexsort((ties[rows], following[rows], keys[rows]))]
+    first = _changes(keys[rows]) | _changes(following[rows])
+    heads = rows[first]
+    heads = heads[np.lexsort((ties[heads], keys[heads]))]
+    inner, inner_bucket = _cut(rows, first, max_bucket)
+    outer, outer_bucket = _cut(heads, _changes(keys[heads]), max_bucket)
+    above = int(inner_bucket.max(initial=-1)) + 1
+    return np.concatenate((inner, outer)), np.concatenate((inner_bucket, outer_bucket + above))
+
+
+def _cut(rows: Index, first: npt.NDArray[np.bool_], max_bucket: int) -> tuple[Index, Index]:
+    """Runs of rows, by the flags of their first, in pieces that all have that first row."""
+    shared = np.bincount(_numbered(first))[_numbered(first)] > 1
+    rows, first = rows[shared], first[shared]
+    starts = np.flatnonzero(first)
+    sizes = np.diff(starts, append=len(rows))
+    run = _numbered(first)
+    place = np.arange(len(rows)) - starts[run]
+    pieces = -(-(sizes - 1) // (max_bucket - 1))
+    first_piece = np.cumsum(pieces) - pieces
+    bucket = first_piece[run] + np.maximum(place - 1, 0) // (max_bucket - 1)
+    again = np.repeat(starts, pieces - 1)
+    others = np.delete(np.arange(pieces.sum()), first_piece)
+    return np.concatenate((rows, rows[again])), np.concatenate((bucket, others))
 
 
 def _changes(values: Array) -> npt.NDArray[np.bool_]:
@@ -59,24 +110,23 @@ def _numbered(first: npt.NDArray[np.bool_]) -> Index:
 
 
 def stars(
-    bucket_ids: Index, nodes: Array, signatures: Array, threshold: float, rounds: int
+    bucket_ids: Index, nodes: Array, compare: Compare, threshold: float, rounds: int
 ) -> tuple[Array, Counts]:
     """Verified edges within buckets: EDGE [m] in order, and what was compared.
 
-    `bucket_ids`: int64 [n], negative for rows that are in none; `nodes`: NODE [n];
-    `signatures`: [n, permutations]. In each of `rounds` rounds every bucket has a hub, which is
-    compared with all members that are not yet connected with it; a pair with an estimated
+    `bucket_ids`: int64 [n]; `nodes`: NODE [n], in a bucket each once; `compare`: similarity,
+    float64 [m], of the rows that two int64 [m] name. In each of `rounds` rounds every bucket has
+    a hub, which is compared with all members that are not yet connected with it; a pair with a
     similarity of `threshold` or more is an edge. The first hub is the smallest node. The next is
     the smallest that has no edge yet, else the smallest that was no hub; so after as many
     rounds as a bucket has members but one, every pair in it is connected or was compared. A
     bucket takes no part any more when that holds. The answer does not depend on the order of
     the rows.
     """
-    rows = np.flatnonzero(bucket_ids >= 0)
-    distinct, rank = factorize(nodes[rows])
-    order = np.argsort(rank)
-    order = order[np.argsort(bucket_ids[rows[order]], kind="stable")]
-    rows, rank = rows[order], rank[order]
+    distinct, rank = factorize(nodes)
+    rows = np.argsort(rank)
+    rows = rows[np.argsort(bucket_ids[rows], kind="stable")]
+    rank = rank[rows]
     bucket = _numbered(_changes(bucket_ids[rows]))
     # Members of one bucket stand together, smallest first. A component is named by a position.
     component = np.arange(len(rows))
@@ -93,7 +143,7 @@ def stars(
         leaves = open_rows[~was_hub[open_rows]]
         leaves = leaves[component[leaves] != component[hub[bucket[leaves]]]]
         hubs = hub[bucket[leaves]]
-        estimate = _compare(signatures, rows[hubs], rows[leaves])
+        estimate = compare(rows[hubs], rows[leaves])
         passed = estimate >= threshold
         compared += len(leaves)
         hubs, leaves = hubs[passed], leaves[passed]
@@ -125,14 +175,6 @@ def _hubs(bucket: Index, open_rows: Index, alone: npt.NDArray[np.bool_]) -> Inde
         first = choice[_changes(bucket[choice])]
         hub[bucket[first]] = first
     return hub
-
-
-def _compare(signatures: Array, a: Index, b: Index) -> npt.NDArray[np.float64]:
-    result = np.empty(len(a))
-    for start in range(0, len(a), _PAIRS):
-        part = slice(start, start + _PAIRS)
-        result[part] = similarity(signatures[a[part]], signatures[b[part]])
-    return result
 
 
 def _edges(

@@ -5,15 +5,19 @@ from __future__ import annotations
 from hashlib import blake2b
 
 import numpy as np
+import numpy.typing as npt
 
-from curation.dedup.nodes import EDGE, Array, factorize
+from curation.dedup.nodes import Array, factorize
 from curation.dedup.words import normalise
 
+Index = npt.NDArray[np.int64]
 
-def digest(text: str, scope: str = "") -> bytes:
+
+def digest(text: str | bytes, scope: str = "") -> bytes:
     """blake2b-128 of a text as UTF-8, keyed by the scope within which duplicates are looked for."""
     key = blake2b(scope.encode(), digest_size=16).digest() if scope else b""
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16, key=key).digest()
+    data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    return blake2b(data, digest_size=16, key=key).digest()
 
 
 def normalised_digest(text: str, scope: str = "") -> bytes:
@@ -24,26 +28,23 @@ def normalised_digest(text: str, scope: str = "") -> bytes:
     return digest(normalise(text) or text, scope)
 
 
-def groups(digests: bytes | Array, nodes: Array) -> Array:
-    """EDGE array of stars between documents with equal digests, in order.
+def groups(digests: bytes | Array, nodes: Array) -> tuple[Index, Index]:
+    """Stars between documents with equal digests: rows of the hubs and of their leaves, int64 [m].
 
-    `digests`: 16 n bytes in any shape; `nodes`: NODE [n]. The hub of a star is its smallest node,
-    the similarity is 1. The answer does not depend on the order of the rows.
+    `digests`: 16 n bytes in any shape; `nodes`: NODE [n]. The hub of a star is its smallest node.
+    In the order of hubs, then leaves; the documents do not depend on the order of the rows.
     """
     raw = digests if isinstance(digests, bytes) else np.ascontiguousarray(digests).tobytes()
     halves = np.frombuffer(raw, "<u8").reshape(len(nodes), 2)
-    distinct, rank = factorize(nodes)
+    _, rank = factorize(nodes)
     order = np.lexsort((rank, halves[:, 1], halves[:, 0]))
-    halves, rank = halves[order], rank[order]
+    halves = halves[order]
     same = np.flatnonzero((halves[1:] == halves[:-1]).all(axis=1)) + 1
     first = np.ones(len(rank), np.bool_)
     first[same] = False
-    hubs = rank[first][np.cumsum(first) - 1]
+    hubs = order[first][np.cumsum(first) - 1]
     # A document that is there twice is no duplicate of itself.
-    rows = same[rank[same] != rank[same - 1]]
-    rows = rows[np.lexsort((rank[rows], hubs[rows]))]
-    edges = np.empty(len(rows), EDGE)
-    edges["a"] = distinct[hubs[rows]]
-    edges["b"] = distinct[rank[rows]]
-    edges["similarity"] = 1
-    return edges
+    rows = same[rank[order[same]] != rank[order[same - 1]]]
+    hubs, leaves = hubs[rows], order[rows]
+    sorted_ = np.lexsort((rank[leaves], rank[hubs]))
+    return hubs[sorted_], leaves[sorted_]

@@ -1,11 +1,13 @@
-"""MinHash signatures of word shingles, and the keys of their bands.
+"""MinHash signatures of shingles, and the keys of their bands.
 
-A shingle is `shingle_words` consecutive words (see `curation.dedup.words`); its 64-bit hash is a
-polynomial of the words' hashes. The permutations are datasketch's scheme `affine64`: a fixed
-mixing, then h -> a h + b mod 2^64 with odd a, a bijection of 64-bit values. So a signature is
-what `datasketch.MinHash(bands * rows, seed=seed, scheme="affine64")` gives for the hashes.
+A shingle is a run of words, or of characters, of the normalised text (see
+`curation.dedup.words`); its 64-bit hash is a polynomial of the hashes of these. A text shorter
+than a shingle is one shingle as a whole. The permutations are datasketch's scheme `affine64`: a
+fixed mixing, then h -> a h + b mod 2^64 with odd a, a bijection of 64-bit values. So a signature
+is what `datasketch.MinHash(bands * rows, seed=seed, scheme="affine64")` gives for the hashes.
 
-Reference: A. Z. Broder, "On the resemblance and containment of documents" (1997).
+References: A. Z. Broder, "On the resemblance and containment of documents" (1997); P. Li and
+A. C. König, "b-Bit Minwise Hashing" (2010).
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ _FACTOR = np.uint64(0xDA942042E4DD58B5)
 _EMPTY = np.uint64((1 << 64) - 1)
 # Shingles permuted at once: with the buffer they stay in a processor's second-level cache.
 _SLICE = 1 << 15
+# Values of a signature that its sketch has at most: a standard error below .016.
+SKETCH_VALUES = 1024
 
 
 class Signer:
@@ -35,6 +39,8 @@ class Signer:
     def __init__(self, near: Near) -> None:
         """`near`: bands, rows, shingles and seed."""
         self.near = near
+        self.size = near.shingle_characters or near.shingle_words
+        self._hashes = words.characters if near.shingle_characters else words.hashes
         self._factors, self._shifts = self.datasketch().permutations
 
     @property
@@ -42,29 +48,30 @@ class Signer:
         """Values of a signature."""
         return self.near.bands * self.near.rows
 
-    def sign(self, texts: Sequence[str]) -> tuple[Words, npt.NDArray[np.bool_]]:
-        """Signatures uint64 [n, permutations], and which texts are signed, bool [n].
+    def sign(self, texts: Sequence[str]) -> Words:
+        """Signatures of texts, uint64 [n, permutations].
 
-        A text with fewer words than a shingle is not signed; its row is all 2^64 - 1, the
-        signature of the empty set. Memory beyond the result: some 10 MB, and 8 bytes a word of
-        the longest text.
+        Memory for the work is bounded, but for the hashes of the longest text.
         """
         signatures = np.full((len(texts), self.permutations), _EMPTY)
-        signed = np.zeros(len(texts), np.bool_)
         first = 0
         for batch in words.batches(texts):
-            hashes, counts = words.hashes(batch)
-            counts = counts - (self.near.shingle_words - 1)
-            long_enough = np.flatnonzero(counts > 0)
-            signed[first + long_enough] = True
-            self._permute(hashes, counts, signatures[first : first + len(batch)].T)
+            hashes, counts = self._hashes(batch)
+            own = signatures[first : first + len(batch)]
+            self._permute(hashes, counts - (self.size - 1), own.T)
+            short = np.flatnonzero(counts < self.size)
+            if len(short):
+                own[short] = self._whole(batch, hashes, counts, short)
             first += len(batch)
-        return signatures, signed
+        return signatures
 
     def shingles(self, text: str) -> Words:
-        """Hashes of the shingles of a text, uint64 [words - shingle_words + 1], with repeats."""
+        """Hashes of the shingles of a text, uint64 [shingles], with repeats; at least one."""
         (batch,) = words.batches([text])
-        return self._shingles(words.hashes(batch)[0])
+        hashes, counts = self._hashes(batch)
+        if counts[0] < self.size:
+            return np.array([_whole(text, hashes)], np.uint64)
+        return self._shingles(hashes)
 
     def datasketch(self, signature: Words | None = None) -> Any:
         """A `datasketch.MinHash` with this signer's permutations: empty, or with a signature.
@@ -84,8 +91,8 @@ class Signer:
         )
 
     def _shingles(self, hashes: Words) -> Words:
-        """Hashes of every run of `shingle_words` words, the borders of texts not minded."""
-        size = self.near.shingle_words
+        """Hashes of every run of words or characters, the borders of texts not minded."""
+        size = self.size
         count = max(len(hashes) - size + 1, 0)
         result = hashes[:count].copy()
         for word in range(1, size):
@@ -96,9 +103,10 @@ class Signer:
     def _permute(self, hashes: Words, counts: npt.NDArray[np.int64], minima: Words) -> None:
         """Lower `minima` [permutations, n] to those of the shingles of n consecutive texts.
 
-        `hashes` are of their words, `counts` their shingles, which may be less than none.
+        `hashes` are of their words or characters, `counts` their shingles, which may be less
+        than none.
         """
-        overlap = self.near.shingle_words - 1
+        overlap = self.size - 1
         starts = np.cumsum(counts + overlap) - (counts + overlap)
         for offset in range(0, len(hashes) - overlap, _SLICE):
             shingles = words.mix(self._shingles(hashes[offset : offset + _SLICE + overlap]))
@@ -119,13 +127,39 @@ class Signer:
                 np.minimum.reduceat(values, borders, out=row)
             minima[:, inside] = np.minimum(minima[:, inside], lowest)
 
+    def _whole(
+        self, batch: Sequence[str], hashes: Words, counts: npt.NDArray[np.int64], short: Array
+    ) -> Words:
+        """Signatures of the texts of a batch that are one shingle: [short, permutations]."""
+        ends = np.cumsum(counts)
+        wholes = [
+            _whole(batch[at], hashes[ends[at] - counts[at] : ends[at]]) for at in short.tolist()
+        ]
+        mixed = words.mix(np.array(wholes, np.uint64))
+        return mixed[:, None] * self._factors + self._shifts
+
+
+def _whole(text: str, hashes: Words) -> int:
+    """Hash of a text by all its words or characters; by its own if it has none."""
+    data = hashes.tobytes() or text.encode("utf-8", "surrogatepass")
+    return int.from_bytes(blake2b(data, digest_size=8).digest(), "little")
+
+
+def sketch(signatures: Words) -> npt.NDArray[np.uint16]:
+    """What `similarity` needs of signatures [n, p]: 16 bits of at most SKETCH_VALUES of them.
+
+    Values that differ are taken for equal once in 65,536; that adds (1 - s) / 65,536 to an
+    estimate of s, far less than its standard error.
+    """
+    return signatures[:, :SKETCH_VALUES].astype(np.uint16)
+
 
 def band_keys(signatures: Words, bands: int, rows: int, scope: str | Iterable[str] = "") -> Words:
     """Keys of the bands of signatures [n, bands * rows], uint64 [n, bands].
 
     Two documents that agree in a band have its key in common when they have one scope, a label
     (for all of them, or one each); other keys agree by chance only, once in 2^64 pairs, which
-    verification finds out. Rows of unsigned documents have no meaning.
+    verification finds out.
     """
     labels = [scope] if isinstance(scope, str) else list(scope)
     by_label = {label: _label_hash(label) for label in labels}
@@ -144,8 +178,21 @@ def _label_hash(label: str) -> int:
 def similarity(a: Array, b: Array) -> npt.NDArray[np.float64]:
     """Estimated Jaccard similarity of signatures: the share of equal values, float64 [n].
 
-    `a` and `b` are [n, permutations]; one of them may be a single signature [permutations].
-    The standard error for a similarity s is sqrt(s (1 - s) / permutations).
+    `a` and `b` are signatures or sketches [n, values]; one of them may be a single one [values].
+    The standard error for a similarity s is sqrt(s (1 - s) / values).
     """
     equal = a == b
     return np.asarray(np.count_nonzero(equal, axis=-1) / equal.shape[-1])
+
+
+def jaccard(shingles: Sequence[Words], a: Array, b: Array) -> npt.NDArray[np.float64]:
+    """Jaccard similarity of pairs of sets, float64 [n].
+
+    `shingles`: sets as sorted distinct hashes; `a` and `b`: int64 [n], which of them.
+    """
+    result = np.empty(len(a))
+    for at, (left, right) in enumerate(zip(a.tolist(), b.tolist(), strict=True)):
+        one, other = shingles[left], shingles[right]
+        common = len(np.intersect1d(one, other, assume_unique=True))
+        result[at] = common / (len(one) + len(other) - common)
+    return result

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 Words = npt.NDArray[np.uint64]
-Keep = Literal["longest", "oldest", "smallest_id"]
 
 # A document. Nodes are ordered by (preference, id_high, id_low), which is the order of
 # (preference, bytes of the id); the smallest node of a cluster is the one that is kept. `part`
@@ -20,7 +20,9 @@ EDGE = np.dtype([("a", NODE), ("b", NODE), ("similarity", "<f4")])
 # A pair of one component.
 LINK = np.dtype([("a", NODE), ("b", NODE)])
 
-_LARGEST = np.uint64((1 << 64) - 1)
+# Of documents that are kept for no other. Those below 2^56 are of documents that stay whatever
+# they are alike to. What `preference` gives is between these.
+LAST = np.uint64((1 << 64) - 1)
 
 
 def pack(array: Array) -> bytes:
@@ -68,17 +70,49 @@ def _halves(data: bytes | Array) -> Array:
     return unpack(raw, np.dtype((">u8", 2)))
 
 
-def preference(kind: Keep, text_bytes: Array, crawled: Array) -> Words:
+def preference(
+    keep: str,
+    text_bytes: Array,
+    crawled: Array,
+    signal: Array,
+    digests: Sequence[bytes],
+    rank: Array,
+) -> Words:
     """Preferences uint64 [n] for a recipe's `deduplicate.keep`; the smallest is kept.
 
+    From the highest bits on: 8 of `rank`, 32 of what `keep` names, 24 of the digest, so that ties
+    between different texts do not depend on where these stand. Only `smallest_id` leaves the
+    last two out.
+
     `text_bytes`: UTF-8 bytes of each text, int64 [n]. `crawled`: seconds since 1970, int64 [n];
-    negative where unknown, which is preferred last.
+    negative where unknown, which is preferred last, as is a `signal` (float64 [n], compared as
+    float32) that is not a number. `digests`: of the texts. `rank`: of the sources, uint8 [n],
+    from 1, best, to 254: so preferences are from 2^56 to below LAST.
     """
-    if kind == "longest":
-        return _LARGEST - text_bytes.astype(np.uint64)
-    if kind == "oldest":
-        return np.where(crawled < 0, _LARGEST, crawled.astype(np.uint64))
-    return np.zeros(len(text_bytes), np.uint64)
+    high = rank.astype(np.uint64) << np.uint64(56)
+    if keep == "smallest_id":
+        return high
+    most = np.int64((1 << 32) - 1)
+    if keep == "longest":
+        value = most - np.minimum(text_bytes, most)
+    elif keep == "oldest":
+        value = np.where(crawled < 0, most, np.minimum(crawled, most - 1))
+    elif keep == "newest":
+        value = np.where(crawled < 0, most, most - 1 - np.minimum(crawled, most - 1))
+    else:
+        value = np.where(np.isnan(signal), most, most - 1 - _ordered(signal))
+    low = np.frombuffer(b"".join(digest[:3] + b"\0" for digest in digests), "<u4")
+    return np.asarray(
+        high | (value.astype(np.uint64) << np.uint64(24)) | low.astype(np.uint64), np.uint64
+    )
+
+
+def _ordered(values: Array) -> npt.NDArray[np.int64]:
+    """Integers from 0 to 2^32 - 2 in the order of numbers, as float32."""
+    with np.errstate(over="ignore"):  # what is beyond float32 is infinite
+        bits = (values.astype(np.float32) + np.float32(0)).view(np.int32).astype(np.int64)
+    order = np.where(bits < 0, -(bits & 0x7FFFFFFF) - 1, bits) + (1 << 31)
+    return np.asarray(np.minimum(order, (1 << 32) - 2))
 
 
 def factorize(array: Array) -> tuple[Array, npt.NDArray[np.int64]]:
@@ -87,9 +121,10 @@ def factorize(array: Array) -> tuple[Array, npt.NDArray[np.int64]]:
     So comparing two indices is comparing the nodes.
     """
     order = _order(array)
-    high, low = array["id_high"][order], array["id_low"][order]
+    first, high, low = (array[name][order] for name in ("preference", "id_high", "id_low"))
     new = np.ones(len(array), np.bool_)
-    new[1:] = (high[1:] != high[:-1]) | (low[1:] != low[:-1])
+    # documents of two runs may have one id: their preferences differ
+    new[1:] = (high[1:] != high[:-1]) | (low[1:] != low[:-1]) | (first[1:] != first[:-1])
     index = np.empty(len(array), np.int64)
     index[order] = np.cumsum(new) - 1
     return array[order[new]], index

@@ -154,6 +154,17 @@ def hashes(batch: Sequence[str]) -> tuple[Words, npt.NDArray[np.int64]]:
     return _hash(batch)
 
 
+def characters(batch: Sequence[str]) -> tuple[Words, npt.NDArray[np.int64]]:
+    """Hashes of the characters of the normalised texts of a batch, uint64 [characters], and how
+    many each text has, int64 [n]."""
+    if len(batch) == 1 and len(batch[0]) >= BATCH:
+        pieces = [_characters([piece])[0] for piece in _pieces(batch[0])]
+        blank = mix(np.array([_SEPARATOR], np.uint64))
+        whole = np.concatenate([part for piece in pieces if len(piece) for part in (blank, piece)])
+        return whole[1:], np.array([len(whole) - 1])
+    return _characters(batch)
+
+
 def _pieces(text: str) -> Iterator[str]:
     """A long text cut at blanks; a longer run without one is cut where the piece is full."""
     start = 0
@@ -172,13 +183,7 @@ def _hash(texts: Sequence[str]) -> tuple[Words, npt.NDArray[np.int64]]:
     The hash of a word of code points c is mix(sum c[i] x p^i mod 2^64): sums over all
     characters, differences at the borders of words, divided by the power at the word's start.
     """
-    codes = _codes("\n".join(texts) + "\n")
-    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
-    ends_of_texts = np.cumsum(lengths + 1)
-    kept = codes != _REMOVED
-    if not kept.all():
-        ends_of_texts = np.cumsum(kept)[ends_of_texts - 1]
-        codes = codes[kept]
+    codes, ends_of_texts = _joined(texts)
     starts, ends = _borders(codes)
     powers, inverse = _powers()
     sums = np.empty(len(codes) + 1, np.uint64)
@@ -187,6 +192,33 @@ def _hash(texts: Sequence[str]) -> tuple[Words, npt.NDArray[np.int64]]:
     np.cumsum(sums[1:], out=sums[1:])
     result = mix((sums[ends] - sums[starts]) * inverse[starts])
     return result, np.diff(np.searchsorted(starts, ends_of_texts), prepend=0)
+
+
+def _characters(texts: Sequence[str]) -> tuple[Words, npt.NDArray[np.int64]]:
+    """`characters` of texts that have at most BATCH characters together."""
+    codes, ends_of_texts = _joined(texts)
+    word = codes != _SEPARATOR
+    kept = word.copy()
+    kept[1:] |= word[:-1]
+    ends = np.cumsum(kept)[ends_of_texts - 1]
+    codes = codes[kept]
+    counts = np.diff(ends, prepend=0)
+    # the last character that is kept of a text is the blank after its last word
+    codes = np.delete(codes, ends[counts > 0] - 1)
+    points = codes.astype(np.uint64) & np.uint64(_ALONE - 1)
+    return mix(points), np.maximum(counts - 1, 0)
+
+
+def _joined(texts: Sequence[str]) -> tuple[Array, npt.NDArray[np.int64]]:
+    """Folded code points of texts, each closed by a separator, and where each text ends."""
+    codes = _codes("\n".join(texts) + "\n")
+    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+    ends = np.cumsum(lengths + 1)
+    kept = codes != _REMOVED
+    if not kept.all():
+        ends = np.cumsum(kept)[ends - 1]
+        codes = codes[kept]
+    return codes, ends
 
 
 def _borders(codes: Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

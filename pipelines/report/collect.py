@@ -11,7 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Any
+from typing import Any, get_args
 
 import pyarrow.compute as pc
 
@@ -26,11 +26,12 @@ from pipelines.run import STAGES, context_of, manifests
 from pipelines.steps import Context, Manifest
 from pipelines.store import Folder
 from schemas.errors import UserError
-from schemas.recipe import Mix
+from schemas.recipe import Mix, OptOut
 from schemas.shard import ShardManifest
 from schemas.shard import Split as ShardSplit
 
 TOP_LANGUAGES = 20
+TOP_LICENCES = 20
 
 
 def collect(run: Folder) -> shape.Report:
@@ -75,6 +76,7 @@ def collect(run: Folder) -> shape.Report:
         ),
         shards=_shards(run) if "mix" in done else None,
         languages=_languages(RowSample(context, "extract", "documents"), curated),
+        declared=_declared(context, done["extract"]),
         judgement=judgement(context, judged, verdicts.coverage) if verdicts else None,
         duplicates=duplicates(context) if "deduplicate" in done else None,
         personal_data=_personal_data(context) if "curate" in done else None,
@@ -98,7 +100,7 @@ def _stage(name: str, manifest: Manifest) -> shape.Stage:
         tasks=manifest.tasks,
         records=manifest.records,
         kept=manifest.kept,
-        rejected=dict(sorted(manifest.rejected.items(), key=lambda item: (-item[1], item[0]))),
+        rejected=dict(_by_count(manifest.rejected)),
         digest=manifest.digest,
         from_parent=bool(manifest.home),
     )
@@ -135,7 +137,7 @@ def _sources(context: Context, done: Mapping[str, Manifest]) -> list[shape.Sourc
     files: dict[str, set[str]] = {}
     for task in context.tasks("extract"):
         source = task.spec["source"]
-        files.setdefault(source, set()).add(task.spec["file"])
+        files.setdefault(source, set()).update(each["file"] for each in task.spec["ranges"])
         sizes[source] += task.size
         records[source] += receipts[task.key].records
         extracted[source] += receipts[task.key].kept
@@ -144,7 +146,7 @@ def _sources(context: Context, done: Mapping[str, Manifest]) -> list[shape.Sourc
         shape.Source(
             source=item.source,
             snapshot=item.snapshot,
-            format=item.format,
+            format=item.format or "by name",
             files=len(files.get(item.source, ())),
             file_bytes=sizes[item.source],
             records=records[item.source],
@@ -246,6 +248,30 @@ def _by_language(sample: RowSample) -> Counter[str]:
     return Counter({language: sample.scaled(count) for language, count in counts.items()})
 
 
+def _declared(context: Context, extract: Manifest) -> shape.Declared:
+    noted: dict[str, Counter[str]] = {name: Counter() for name in ("flaws", "opt_outs", "licences")}
+    for receipt in context.receipts("extract"):
+        for name, counted in noted.items():
+            counted.update(receipt.counts[name])
+    honoured = {
+        reason.removeprefix("opt_out_"): count
+        for reason, count in extract.rejected.items()
+        if reason.startswith("opt_out_")
+    }
+    return shape.Declared(
+        opt_outs=[
+            shape.OptOut(name=name, honoured=honoured.get(name, 0), kept=noted["opt_outs"][name])
+            for name in get_args(OptOut)
+        ],
+        licences=dict(_by_count(noted["licences"])[:TOP_LICENCES]),
+        flaws=dict(_by_count(noted["flaws"])),
+    )
+
+
+def _by_count(counted: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(counted.items(), key=lambda item: (-item[1], item[0]))
+
+
 def _personal_data(context: Context) -> shape.PersonalData:
     replaced: Counter[str] = Counter()
     for receipt in context.receipts("curate"):
@@ -253,5 +279,5 @@ def _personal_data(context: Context) -> shape.PersonalData:
     kinds = {kind: replaced[kind] for kind in context.recipe.curate.pii}
     return shape.PersonalData(
         documents=context.manifest("curate").records,
-        replaced=dict(sorted(kinds.items(), key=lambda item: (-item[1], item[0]))),
+        replaced=dict(_by_count(kinds)),
     )

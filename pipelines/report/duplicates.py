@@ -2,48 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import TypedDict
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation.urls import registered_domain
 from pipelines.parts import read_table
 from pipelines.report import shape
 from pipelines.report.display import line
-from pipelines.report.reading import find_pages
+from pipelines.report.reading import RowSample, find_pages
 from pipelines.steps import Context
 
 # Clusters are counted in memory; of a larger run's, 1 in a power of two.
 MOST_DROPS = 4_000_000
 LARGEST = 10
+DOMAINS = 15
+LEVELS = ("url", "exact", "normalised", "near", "against")
 
 
 def duplicates(context: Context) -> shape.Duplicates:
-    """Sizes of clusters, and the largest ones with one of their dropped documents."""
+    """Sizes of clusters, the largest ones with one of their dropped documents, and rates."""
     manifest = context.manifest("deduplicate")
     one_in = 1
     while sum(manifest.rejected.values()) > one_in * MOST_DROPS:
         one_in *= 2
-    clusters = _clusters(context, one_in)
-    sizes = clusters["near"].to_numpy() + clusters["exact"].to_numpy() + 1
+    dropped = _dropped(context, one_in)
+    clusters = dropped.group_by("kept_id", use_threads=False).aggregate([("count", "sum")])
+    sizes = clusters["count_sum"].to_numpy() + 1
+    rates = _rates(context)
     return shape.Duplicates(
         documents=manifest.records,
-        dropped={level: manifest.rejected.get(level, 0) for level in ("exact", "near")},
+        dropped={level: manifest.rejected[level] for level in LEVELS if level in manifest.rejected},
         one_in=one_in,
         clusters=len(sizes),
         sizes=_histogram(sizes),
-        largest=_largest(context, clusters.append_column("documents", pa.array(sizes))),
+        largest=_largest(context, dropped, clusters),
+        **rates,
     )
 
 
-def _clusters(context: Context, one_in: int) -> pa.Table:
-    """A row a cluster: kept_id, and how many documents each level dropped for it."""
+def _dropped(context: Context, one_in: int) -> pa.Table:
+    """How many documents each level dropped for each kept one: kept_id, level, count."""
     total = pa.table(
         {
             "kept_id": pa.array([], pa.binary(16)),
-            "exact": pa.array([], pa.int64()),
-            "near": pa.array([], pa.int64()),
+            "level": pa.array([], pa.string()),
+            "count": pa.array([], pa.int64()),
         }
     )
     names = total.column_names
@@ -51,15 +59,55 @@ def _clusters(context: Context, one_in: int) -> pa.Table:
         # ids are digests, so their last bits choose clusters as a hash would
         last = np.frombuffer(b"".join(drops["kept_id"].to_pylist()), ">u8")[1::2]
         drops = drops.filter(pa.array(last % np.uint64(one_in) == 0))
-        exact = pc.equal(drops["level"], "exact").cast(pa.int64())
-        own = pa.table({"kept_id": drops["kept_id"], "exact": exact, "near": pc.subtract(1, exact)})
+        own = drops.append_column("count", pa.array(np.ones(drops.num_rows, np.int64)))
         sums = (
-            pa.concat_tables([total, own.cast(total.schema)])
-            .group_by("kept_id", use_threads=False)
-            .aggregate([("exact", "sum"), ("near", "sum")])
+            pa.concat_tables([total, own.select(names).cast(total.schema)])
+            .group_by(["kept_id", "level"], use_threads=False)
+            .aggregate([("count", "sum")])
         )
-        total = pa.table([sums["kept_id"], sums["exact_sum"], sums["near_sum"]], names)
+        total = pa.table([sums["kept_id"], sums["level"], sums["count_sum"]], names)
     return total
+
+
+class _Rates(TypedDict):
+    coverage: shape.Coverage
+    sources: list[shape.DuplicateRate]
+    domains: list[shape.DuplicateRate]
+
+
+def _rates(context: Context) -> _Rates:
+    """What was dropped of each source, and of the domains of which most was dropped."""
+    sample = RowSample(context, "judge", "signals")
+    drops = {r.task: r.file("drops") for r in context.receipts("deduplicate")}
+    home = context.home("deduplicate")
+    counts: dict[str, Counter[tuple[str, bool]]] = {"source": Counter(), "domain": Counter()}
+    for part, table in sample.tables(["id", "source", "url", "kept"]):
+        own = table.filter(table["kept"])
+        gone = read_table(home, drops[part.task].path, ["id"])["id"]
+        flags = pc.is_in(own["id"], pa.concat_arrays(gone.chunks)) if len(gone) else None
+        is_gone = flags.to_pylist() if flags is not None else [False] * own.num_rows
+        domains = [registered_domain(url) if url else "" for url in own["url"].to_pylist()]
+        counts["source"].update(zip(own["source"].to_pylist(), is_gone, strict=True))
+        counts["domain"].update(zip(domains, is_gone, strict=True))
+    return _Rates(
+        coverage=sample.coverage,
+        sources=_by_name(sample, counts["source"]),
+        domains=[rate for rate in _by_name(sample, counts["domain"]) if rate["name"]][:DOMAINS],
+    )
+
+
+def _by_name(
+    sample: RowSample, counts: Mapping[tuple[str, bool], int]
+) -> list[shape.DuplicateRate]:
+    rates = [
+        shape.DuplicateRate(
+            name=line(name),
+            documents=sample.scaled(counts.get((name, False), 0) + counts.get((name, True), 0)),
+            dropped=sample.scaled(counts.get((name, True), 0)),
+        )
+        for name in sorted({name for name, _ in counts})
+    ]
+    return sorted(rates, key=lambda rate: (-rate["dropped"], rate["name"]))
 
 
 def _drop_lists(context: Context, columns: tuple[str, ...]) -> Iterator[tuple[str, pa.Table]]:
@@ -82,9 +130,13 @@ def _histogram(sizes: np.ndarray[tuple[int], np.dtype[np.int64]]) -> list[shape.
     return bins
 
 
-def _largest(context: Context, clusters: pa.Table) -> list[shape.Cluster]:
-    order = [("documents", "descending"), ("kept_id", "ascending")]
+def _largest(context: Context, dropped: pa.Table, clusters: pa.Table) -> list[shape.Cluster]:
+    order = [("count_sum", "descending"), ("kept_id", "ascending")]
     rows = clusters.take(pc.sort_indices(clusters, order)[:LARGEST]).to_pylist()
+    ids = pa.array([row["kept_id"] for row in rows], pa.binary(16))
+    levels: dict[bytes, dict[str, int]] = {}
+    for row in dropped.filter(pc.is_in(dropped["kept_id"], ids)).to_pylist():
+        levels.setdefault(row["kept_id"], {})[row["level"]] = row["count"]
     # one dropped document of each: the first in the order of parts and ids
     members: dict[bytes, tuple[str, bytes]] = {}
     missing = {row["kept_id"] for row in rows}
@@ -102,9 +154,8 @@ def _largest(context: Context, clusters: pa.Table) -> list[shape.Cluster]:
     return [
         shape.Cluster(
             kept_id=row["kept_id"].hex(),
-            documents=row["documents"],
-            exact=row["exact"],
-            near=row["near"],
+            documents=row["count_sum"] + 1,
+            dropped=dict(sorted(levels[row["kept_id"]].items())),
             source=page["source"],
             url=line(page["url"]),
             text=line(page["text"]),

@@ -213,6 +213,26 @@ class PersonalData(TypedDict):
     replaced: dict[str, int]
 
 
+class OptOut(TypedDict):
+    """Pages that opt out by `name`: those rejected for it, and those kept all the same."""
+
+    name: str
+    honoured: int
+    kept: int
+
+
+class Declared(TypedDict):
+    """What pages declare of rights, and what was wrong with records that could be read.
+
+    `licences` and `flaws` count kept pages, the most frequent first; `other` licences are those
+    without a known name.
+    """
+
+    opt_outs: list[OptOut]
+    licences: dict[str, int]
+    flaws: dict[str, int]
+
+
 class ClusterSizes(TypedDict):
     """Clusters with `smallest` to `largest` documents, the kept one counted."""
 
@@ -226,18 +246,26 @@ class Cluster(TypedDict):
 
     kept_id: str
     documents: int
-    exact: int
-    near: int
+    dropped: dict[str, int]
     source: str
     url: str
     text: str
+
+
+class DuplicateRate(TypedDict):
+    """Documents of a source or domain that came to deduplication, and how many it dropped."""
+
+    name: str
+    documents: int
+    dropped: int
 
 
 class Duplicates(TypedDict):
     """Documents dropped by level, and the clusters that they make with those that are kept.
 
     Of 1 in `one_in` clusters, chosen by id, the sizes were counted: `clusters`, `sizes` and
-    `largest` are of those.
+    `largest` are of those. `coverage`: of the documents that were judged, whose rates `sources`
+    and `domains` are of, most dropped first.
     """
 
     documents: int
@@ -246,6 +274,9 @@ class Duplicates(TypedDict):
     clusters: int
     sizes: list[ClusterSizes]
     largest: list[Cluster]
+    coverage: Coverage
+    sources: list[DuplicateRate]
+    domains: list[DuplicateRate]
 
 
 class Sample(TypedDict):
@@ -292,6 +323,7 @@ class Report(TypedDict):
     curated_bytes: int | None
     shards: Shards | None
     languages: Languages
+    declared: Declared
     judgement: Judgement | None
     duplicates: Duplicates | None
     personal_data: PersonalData | None

@@ -1,18 +1,22 @@
 """deduplicate: signatures -> which documents are dropped, and for which they are dropped.
 
-Exact duplicates first, then near ones; edges of both go into one graph, and of each component
-the smallest node (see `curation.dedup.nodes`) is kept. Steps, each with receipts of its own:
+Levels that compare one digest come first, in order: pages of one URL, equal texts, equal
+normalised texts. Then near duplicates. The edges of all go into one graph, and of each component
+the smallest node (see `curation.dedup.nodes`) is kept. Documents of the runs in `against` are the
+smallest of all, so that what is like one of them is dropped. Steps, each with receipts:
 
-    exact         stars of equal digests, by ranges of the digest
-    exact-drops   the leaves of these stars, by part: they take no part in what follows
-    near          verified edges, by band and range of the band's key
+    LEVEL         stars of equal digests, by ranges of the digest; LEVEL: url, exact, normalised
+    LEVEL-drops   the leaves of these stars, by part: they take no part in what follows
+    candidates    who shares a band's key, by band and range of the key
+    near          verified edges between these
     round-NN      rounds of large-star and small-star, only while the graph is large
     labels        components of a graph that fits into one task
-    (the stage)   drop lists, by part
+    (the stage)   by part: the drop list, and the signatures of what is kept, which are the index
+                  that later runs can be deduplicated against
 
-Only keys cross a shuffle, in packed chunks, and signatures of those documents that share a
-band's key with another. A pass is as many ranges as fit the memory of the engine; how many
-those are never changes the answer.
+Only keys cross a shuffle, in packed chunks, and sketches of those documents that share a band's
+key with another. A pass is as many ranges as fit the memory of the engine; how many those are
+never changes the answer.
 """
 
 from __future__ import annotations
@@ -30,36 +34,47 @@ from pipelines.jobs import seeded
 from pipelines.keyshuffles import (
     DIGEST,
     KEY,
+    MEMBER,
+    REQUEST,
     BandChunks,
-    Candidates,
+    CommitCandidates,
     CommitDrops,
-    CommitExact,
+    CommitKeyed,
     CommitLeaves,
     CommitNear,
     CommitStars,
     DigestChunks,
-    FetchSignatures,
+    FetchMembers,
     LeafChunks,
     LinkChunks,
+    RequestChunks,
     keys_of,
-    member,
 )
 from pipelines.mill import Mill
 from pipelines.receipts import Attempt, Receipt, Task
+from pipelines.signatures import index_digest, keyed_levels, parts, sketch_values
 from pipelines.steps import Context, Manifest, fingerprint
 from schemas.recipe import Near, Recipe
 
-VERSION = 1
+VERSION = 2
 LIBRARIES = ("numpy", "scipy")
 
-RANGE_BYTES = 32 << 20  # packed keys that one range of a shuffle holds
+RANGE_BYTES = 16 << 20  # packed keys that one range of a shuffle holds
+MEMBERS_BYTES = 64 << 20  # members of buckets that one task compares
 ENGINE_OVERHEAD = 8  # bytes held a byte shuffled: the local runner 4-7, Prism 8 [measured]
 BYTES_PER_LINK = 512  # of memory, to find the components of a graph in one task
+SHINGLES_BYTES = 8000  # of a document's shingles, about
 
 
 def relevant(recipe: Recipe) -> Any:
-    """What of the recipe decides this stage's output."""
-    return recipe.deduplicate.model_dump(mode="json")
+    """What of the recipe decides this stage's output.
+
+    Raises UserError if what `against` names cannot be used.
+    """
+    deduplicate = recipe.deduplicate
+    value = deduplicate.model_dump(mode="json")
+    value["against"] = [index_digest(deduplicate, url) for url in deduplicate.against]
+    return value
 
 
 def plan(context: Context) -> list[Task]:
@@ -73,12 +88,13 @@ def plan(context: Context) -> list[Task]:
 def run(mill: Mill, step: str, mark: str) -> Manifest:
     """All steps, in order."""
     stage = Steps(mill, step, mill.plan(step, mark, lambda: plan(mill.context)))
+    recipe = mill.context.recipe.deduplicate
     edges = []
-    if mill.context.recipe.deduplicate.exact:
-        edges.append(stage.exact())
-        stage.exact_drops(edges[0])
-    if (near := mill.context.recipe.deduplicate.near) is not None:
-        edges.append(stage.near(near))
+    for level in keyed_levels(recipe):
+        edges.append(stage.keyed(level))
+        stage.keyed_drops(level, edges[-1])
+    if recipe.near is not None:
+        edges.append(stage.near(recipe.near, stage.candidates(recipe.near)))
     return stage.drops(stage.labels(edges))
 
 
@@ -89,78 +105,122 @@ class Steps:
         """`tasks` are those of the last step."""
         self.mill, self.step, self.tasks = mill, step, tasks
         self.context = mill.context
-        self.parts = list(range(len(tasks)))
-        self.documents = mill.context.manifest("judge").kept
         self.mark = fingerprint(
             VERSION, relevant(self.context.recipe), self.context.manifest("judge").digest
         )
+        files = parts(self.context)
+        self.parts = list(range(len(files)))
+        self.documents = sum(file.rows for file in files)
 
     def _plan(self, name: str, tasks: list[Task]) -> tuple[str, list[Task]]:
         step = f"{self.step}/{name}"
         return step, self.mill.plan(step, fingerprint(self.mark, name), lambda: tasks)
 
-    def _ranges(self, rows: int, row_bytes: int, bands: int = 1) -> list[Task]:
-        """Tasks for equal ranges of a hash, `bands` times; their number follows from `rows`."""
-        count = max(1, -(-rows * row_bytes // RANGE_BYTES))
+    def _ranges(self, size: int, bands: int = 1) -> list[Task]:
+        """Tasks for equal ranges of a hash, `bands` times; their number follows from bytes."""
+        count = max(1, -(-size // RANGE_BYTES))
         return [
             Task(f"{band:04d}-{index:06d}", {"band": band, "index": index, "of": count})
             for band in range(bands)
             for index in range(count)
         ]
 
-    def _passes(self, tasks: list[Task], task_bytes: int) -> list[list[Task]]:
-        size = max(1, self.mill.engine.memory // (ENGINE_OVERHEAD * max(1, task_bytes)))
-        return [tasks[start : start + size] for start in range(0, len(tasks), size)]
+    def _passes(self, tasks: list[Task], sizes: Sequence[int]) -> list[list[Task]]:
+        """Consecutive tasks whose packed bytes the engine can hold together."""
+        passes: list[list[Task]] = []
+        held = 0
+        for task, size in zip(tasks, sizes, strict=True):
+            held += ENGINE_OVERHEAD * size
+            if not passes or held > self.mill.engine.memory:
+                passes.append([])
+                held = ENGINE_OVERHEAD * size
+            passes[-1].append(task)
+        return passes
 
     def _small(self, rows: int) -> bool:
         """Whether a shuffle of so many rows is not worth starting worker processes."""
         return rows < 20_000
 
-    def exact(self) -> str:
+    def keyed(self, level: str) -> str:
         """Stars of equal digests."""
-        step, tasks = self._plan("exact", self._ranges(self.documents, DIGEST.itemsize))
+        size = self.documents * DIGEST.itemsize
+        step, tasks = self._plan(level, self._ranges(size))
 
         def build(pipeline: beam.Pipeline, waiting: Sequence[Task]) -> None:
-            chunks = self._over_parts(pipeline) | beam.ParDo(DigestChunks(self.context, waiting))
+            chunks = self._over(pipeline, self.parts) | beam.ParDo(
+                DigestChunks(self.context, level, waiting)
+            )
             _ = seeded(pipeline, chunks, keys_of(waiting), "digests") | beam.ParDo(
-                CommitExact(self.context, step)
+                CommitKeyed(self.context, step, level)
             )
 
-        passes = self._passes(tasks, self.documents * DIGEST.itemsize // len(tasks))
+        passes = self._passes(tasks, [size // len(tasks)] * len(tasks))
         self.mill.jobs(step, passes, build, small=self._small(self.documents))
         return step
 
-    def exact_drops(self, edges: str) -> None:
-        """By part, the documents that have an exact duplicate that is kept."""
-        step, tasks = self._plan("exact-drops", self.tasks)
+    def keyed_drops(self, level: str, edges: str) -> None:
+        """By part, the documents that give way to another one of their key."""
+        step, tasks = self._plan(f"{level}-drops", self.tasks)
 
         def build(pipeline: beam.Pipeline, waiting: Sequence[Task]) -> None:
-            _ = self._by_part(pipeline, [edges], waiting, CommitLeaves(self.context, step))
+            commit = CommitLeaves(self.context, step, level)
+            _ = self._by_part(pipeline, [edges], waiting, commit)
 
         rows = self.context.manifest(edges).kept
         self.mill.jobs(step, [tasks], build, small=self._small(rows))
 
-    def near(self, near: Near) -> str:
-        """Verified edges between near duplicates."""
-        step, tasks = self._plan("near", self._ranges(self.documents, KEY.itemsize, near.bands))
+    def candidates(self, near: Near) -> str:
+        """Who shares a key, band by band."""
+        size = self.documents * KEY.itemsize
+        step, tasks = self._plan("candidates", self._ranges(size, bands=near.bands))
+        most = MEMBERS_BYTES // self._member_bytes(near)
 
         def build(pipeline: beam.Pipeline, waiting: Sequence[Task]) -> None:
-            keys = self._over_parts(pipeline) | beam.ParDo(BandChunks(self.context, near, waiting))
+            keys = self._over(pipeline, self.parts) | beam.ParDo(
+                BandChunks(self.context, near, waiting)
+            )
+            _ = seeded(pipeline, keys, keys_of(waiting), "keys") | beam.ParDo(
+                CommitCandidates(self.context, step, near, most)
+            )
+
+        passes = self._passes(tasks, [size * near.bands // len(tasks)] * len(tasks))
+        self.mill.jobs(step, passes, build, small=self._small(self.documents))
+        return step
+
+    def near(self, near: Near, candidates: str) -> str:
+        """Verified edges between near duplicates."""
+        receipts = self.context.receipts(candidates)
+        pieces = [
+            Task(
+                f"{receipt.task}-{number:04d}",
+                {"candidates": receipt.task, "first": first, "end": end},
+                members,
+            )
+            for receipt in receipts
+            for number, (first, end, members) in enumerate(receipt.counts["pieces"])
+        ]
+        step, tasks = self._plan("near", pieces)
+
+        def build(pipeline: beam.Pipeline, waiting: Sequence[Task]) -> None:
             members = (
-                seeded(pipeline, keys, keys_of(waiting), "keys")
-                | beam.ParDo(Candidates(near, waiting))
+                self._over(pipeline, keys_of(waiting))
+                | beam.ParDo(RequestChunks(self.context, candidates, waiting))
                 | "requests by part" >> beam.GroupByKey()
-                | beam.ParDo(FetchSignatures(self.context, near, waiting))
+                | beam.ParDo(FetchMembers(self.context, near, waiting))
             )
             _ = seeded(pipeline, members, keys_of(waiting), "members") | beam.ParDo(
                 CommitNear(self.context, step, near)
             )
 
-        # at worst every document shares its key with another, and its signature crosses too
-        row_bytes = KEY.itemsize + member(near.bands * near.rows).itemsize
-        passes = self._passes(tasks, self.documents * near.bands * row_bytes // len(tasks))
-        self.mill.jobs(step, passes, build, small=self._small(self.documents))
+        row_bytes = REQUEST.itemsize + self._member_bytes(near)
+        passes = self._passes(tasks, [row_bytes * task.size for task in tasks])
+        members = sum(task.size for task in tasks)
+        self.mill.jobs(step, passes, build, small=self._small(members))
         return step
+
+    def _member_bytes(self, near: Near) -> int:
+        by_signatures = near.verify_by == "signatures"
+        return MEMBER.itemsize + (2 * sketch_values(near) if by_signatures else SHINGLES_BYTES)
 
     def labels(self, edges: list[str]) -> list[str]:
         """Steps whose files link every node that is not the root of its component to its root."""
@@ -182,7 +242,7 @@ class Steps:
 
     def _round(self, number: int, edges: list[str], links: int) -> str:
         """One round of large-star (even numbers) or small-star (odd)."""
-        step, tasks = self._plan(f"round-{number:02d}", self._ranges(links, 2 * LINK.itemsize))
+        step, tasks = self._plan(f"round-{number:02d}", self._ranges(2 * links * LINK.itemsize))
         large = number % 2 == 0
 
         def build(pipeline: beam.Pipeline, waiting: Sequence[Task]) -> None:
@@ -193,7 +253,7 @@ class Steps:
                 CommitStars(self.context, step, large=large)
             )
 
-        passes = self._passes(tasks, 2 * links * LINK.itemsize // len(tasks))
+        passes = self._passes(tasks, [2 * links * LINK.itemsize // len(tasks)] * len(tasks))
         self.mill.jobs(step, passes, build)
         return step
 
@@ -201,20 +261,19 @@ class Steps:
         """Drop lists by part: what each document is dropped for."""
 
         def build(pipeline: beam.Pipeline, waiting: Sequence[Task]) -> None:
-            _ = self._by_part(pipeline, labels, waiting, CommitDrops(self.context, self.step))
+            numbers = {task.key: int(task.spec["part"]) for task in self.tasks}
+            commit = CommitDrops(self.context, self.step, numbers)
+            _ = self._by_part(pipeline, labels, waiting, commit)
 
         rows = sum(self.context.manifest(step).kept for step in labels)
         return self.mill.jobs(self.step, [self.tasks], build, small=self._small(rows))
 
-    def _over_parts(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        return pipeline | beam.Create(self.parts, reshuffle=False) | beam.Reshuffle()
+    def _over(self, pipeline: beam.Pipeline, items: Sequence[Any]) -> beam.PCollection:
+        return pipeline | beam.Create(items, reshuffle=False) | beam.Reshuffle()
 
     def _over_files(self, pipeline: beam.Pipeline, steps: list[str]) -> beam.PCollection:
-        paths = [file.path for step in steps for file in edge_files(self.context, step)]
-        return (
-            pipeline
-            | "edge files" >> beam.Create(paths, reshuffle=False)
-            | "edge files apart" >> beam.Reshuffle()
+        return self._over(
+            pipeline, [file.path for step in steps for file in edge_files(self.context, step)]
         )
 
     def _by_part(

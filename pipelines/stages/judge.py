@@ -7,46 +7,49 @@ from collections import Counter
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 
-from curation.dedup.exact import digest
-from curation.dedup.nodes import preference
 from pipelines.mill import Mill
 from pipelines.parts import read_part
 from pipelines.receipts import Attempt, Receipt, Task, bin_pack
+from pipelines.signatures import schema as signature_schema
+from pipelines.signatures import signature_table, signing
 from pipelines.steps import Context, Manifest
-from schemas.recipe import Judge, Near, Recipe
-from schemas.tables import EDIT, VERDICT, signature_schema
+from schemas.errors import UserError
+from schemas.recipe import Judge, Recipe
+from schemas.tables import EDIT, VERDICT
 
 if TYPE_CHECKING:
-    from curation.dedup.minhash import Signer
     from curation.judgement import Chain
 
-VERSION = 1
+VERSION = 2
 LIBRARIES = ("datasketch", "numpy", "spacy")
 
 MICRO_BATCH = 256
 
 
 def relevant(recipe: Recipe) -> Any:
-    """What of the recipe decides this stage's output."""
+    """What of the recipe decides this stage's output.
+
+    Raises UserError if `deduplicate.keep` names a signal that the chain does not measure.
+    """
+    keep = recipe.deduplicate.keep
+    if "." in keep and keep not in _chain(recipe).signals:
+        raise UserError(
+            f"deduplicate.keep: `{keep}` is no signal of this recipe's chain: it has "
+            f"{', '.join(_chain(recipe).signals) or 'none'}"
+        )
     return [
         recipe.judge.model_dump(mode="json"),
         recipe.splits.part_bytes,
         recipe.deduplicate.keep,
-        recipe.deduplicate.scope,
-        _signing(recipe),
+        recipe.deduplicate.prefer,
+        recipe.deduplicate.url,
+        recipe.deduplicate.normalised,
+        signing(recipe.deduplicate),
         _chain(recipe).versions,
         unicodedata.unidata_version,
     ]
-
-
-def _signing(recipe: Recipe) -> Any:
-    near = recipe.deduplicate.near
-    if near is None:
-        return None
-    return near.model_dump(include={"bands", "rows", "shingle_words", "seed"})
 
 
 def plan(context: Context) -> list[Task]:
@@ -78,18 +81,10 @@ def _chain(recipe: Recipe) -> Chain:
     return _compiled(recipe.judge.model_dump_json())
 
 
-@cache
-def _signer(near: Near) -> Signer:
-    from curation.dedup.minhash import Signer
-
-    return Signer(near)
-
-
 def judge_parts(context: Context, step: str, task: Task) -> Receipt:
     """Judge the documents of some parts, in their order."""
     recipe = context.recipe
     chain = _chain(recipe)
-    near = recipe.deduplicate.near
     schema = pa.schema(
         [*VERDICT, *(pa.field(name, pa.float64()) for name in chain.signals)],
         metadata=VERDICT.metadata,
@@ -102,11 +97,7 @@ def judge_parts(context: Context, step: str, task: Task) -> Receipt:
         signals = attempt.writer("signals", schema, dictionary=("source", "reasons.list.element"))
         edits = attempt.writer("edits", EDIT)
         signatures = attempt.writer(
-            "signatures",
-            signature_schema(near.bands * near.rows, near.bands)
-            if near
-            else signature_schema(0, 0),
-            dictionary=("scope",),
+            "signatures", signature_schema(recipe.deduplicate), dictionary=("scope",)
         )
         for key in task.spec["parts"]:
             part = context.receipt("extract", key).file("documents")
@@ -131,11 +122,12 @@ def judge_parts(context: Context, step: str, task: Task) -> Receipt:
                         continue
                     if judgement.text != row["text"]:
                         changed.append({"id": row["id"], "text": judgement.text})
-                    kept.append({**row, "text": judgement.text})
+                    signal = judgement.signals.get(recipe.deduplicate.keep)
+                    kept.append({**row, "text": judgement.text, "signal": signal})
                 signals.write(pa.Table.from_pylist(verdicts, schema))
                 edits.write(changed)
                 if kept:
-                    signatures.write(_signatures(recipe, kept, signatures.schema))
+                    signatures.write(signature_table(recipe.deduplicate, kept))
                 records += len(rows)
                 edited += len(changed)
         counts = {"edited": edited, "failing": dict(sorted(reasons.items()))}
@@ -143,34 +135,3 @@ def judge_parts(context: Context, step: str, task: Task) -> Receipt:
 
 
 _COLUMNS = ("id", "source", "snapshot", "url", "text", "crawled", "language", "language_score")
-
-
-def _signatures(recipe: Recipe, rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
-    """The rows of the signature file for kept documents."""
-    from curation.dedup.minhash import band_keys
-
-    near, scope = recipe.deduplicate.near, recipe.deduplicate.scope
-    scopes = ["" if scope == "global" else row[scope] for row in rows]
-    sizes = np.array([len(row["text"].encode()) for row in rows], np.uint64)
-    seconds = np.array(
-        [-1 if row["crawled"] is None else int(row["crawled"].timestamp()) for row in rows],
-        np.int64,
-    )
-    columns: dict[str, Any] = {
-        "id": pa.array([row["id"] for row in rows], pa.binary(16)),
-        "scope": pa.array(scopes, pa.string()),
-        "preference": pa.array(preference(recipe.deduplicate.keep, sizes, seconds)),
-        "digest": pa.array(
-            [digest(row["text"], scope) for row, scope in zip(rows, scopes, strict=True)],
-            pa.binary(16),
-        ),
-    }
-    if near is not None:
-        signed, mask = _signer(near).sign([row["text"] for row in rows])
-        keys = band_keys(signed, near.bands, near.rows, scopes)
-        columns["signature"] = pa.FixedSizeListArray.from_arrays(
-            pa.array(signed.reshape(-1)), type=schema.field("signature").type, mask=pa.array(~mask)
-        )
-        for band in range(near.bands):
-            columns[f"band_{band:04d}"] = pa.array(keys[:, band], mask=~mask)
-    return pa.table(columns, schema)

@@ -1,11 +1,15 @@
-"""Documents signed a second, on one core, beside datasketch in the same run.
+"""Documents signed a second, on one core, beside other libraries in the same run.
 
-    python -m tests.benchmarks.minhash [documents]
+    taskset -c 1 python -m tests.benchmarks.minhash [documents]
 
 The texts are Python's language reference cut at 926 words (white-space), once as it is and once
 with its quotation marks made typographic, as they are on most web pages: a text outside ASCII
-takes the longer way. Signatures are 14 x 8 of word 5-grams. The signer starts from the text;
-datasketch is given the shingles as bytes, which favours it, and hashes with its own SHA-1.
+takes the longer way. Signatures are 14 x 8 of word 5-grams, times are CPU seconds, the best of
+some runs. The signer starts from the text, as does datatrove. datasketch is given the shingles,
+which favours it; rensa (R-MinHash, one bulk call) once so, and once lower case words that Python
+splits and joins. rensa's values have 32 bits, ours and datatrove's 64. rensa and datatrove are no
+part of gristmill: what is not installed is left out (an environment of its own with rensa,
+datatrove, tokenizers, spacy, datasketch, numpy, pydantic and pyyaml runs this file).
 """
 
 from __future__ import annotations
@@ -56,6 +60,42 @@ def processor() -> str:
     return next((n.split(": ")[1] for n in names if n.startswith("model name")), platform.machine())
 
 
+def ngrams(text: str, size: int) -> list[str]:
+    """What a caller of a library that takes tokens writes, without our normalisation."""
+    words = text.lower().split()
+    return [" ".join(words[i : i + size]) for i in range(len(words) - size + 1)]
+
+
+def peers(texts: list[str], shingles: list[list[bytes]], signer: Signer) -> dict[str, float]:
+    """Seconds that other libraries take, those that are there."""
+    near = signer.near
+    found: dict[str, float] = {}
+    try:
+        from rensa import RMinHash
+    except ImportError:
+        pass
+    else:
+        sign, values, seed = RMinHash.digest_matrix_from_token_sets, signer.permutations, near.seed
+        strings = [[shingle.decode() for shingle in own] for own in shingles]
+        found["rensa, shingles given"] = best(lambda: sign(strings, values, seed))
+        found["rensa, lower case and str.split"] = best(
+            lambda: sign([ngrams(text, signer.size) for text in texts], values, seed)
+        )
+    try:
+        from datatrove.pipeline.dedup.minhash import MinhashConfig, MinhashDedupSignature
+        from datatrove.utils.hashing import HashConfig
+    except ImportError:
+        pass
+    else:
+        config = MinhashConfig(signer.size, near.bands, near.rows, near.seed)
+        config.hash_config = HashConfig(precision=64, hash_fc="sha1")
+        step = MinhashDedupSignature("unused", config)
+        few = texts[:50]
+        taken = best(lambda: [step.get_signature(step.get_shingles(text)) for text in few])
+        found["datatrove"] = taken * len(texts) / len(few)
+    return found
+
+
 def main() -> None:
     """Print the machine and the figures."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
@@ -64,7 +104,7 @@ def main() -> None:
     plain = [text.encode("ascii", "ignore").decode() for text in texts(count)]
     typographic = [text.replace("'", "’").replace('"', "”") for text in plain]
     split = [normalise(text).split() for text in plain]
-    size = near.shingle_words
+    size = signer.size
     shingles = [
         [" ".join(words[i : i + size]).encode() for i in range(len(words) - size + 1)]
         for words in split
@@ -74,6 +114,7 @@ def main() -> None:
         "sign, typographic quotes": best(lambda: signer.sign(typographic)),
         "  of which words, ASCII text": best(lambda: [hashes(b) for b in batches(plain)]),
     }
+    seconds |= peers(plain, shingles, signer)
     for scheme in ("affine64", "affine32"):
         seconds[f"datasketch {scheme}, shingles given"] = best(
             lambda scheme=scheme: MinHash.bulk(

@@ -1,14 +1,14 @@
 """Pages made to break clustering: one hot cluster, and boilerplate on pages that differ."""
 
 import random
-import time
 
 import numpy as np
+import pytest
 
-from curation.dedup.candidates import buckets, stars
+from curation.dedup.candidates import buckets, by_signatures, stars
 from curation.dedup.components import connected, contract
 from curation.dedup.minhash import Signer, band_keys
-from curation.dedup.nodes import nodes, preference
+from curation.dedup.nodes import nodes
 from schemas.recipe import Near
 
 NEAR = Near()
@@ -16,76 +16,82 @@ NEAR = Near()
 
 def cluster(texts):
     """Documents, links contracted band by band, and by band: buckets, divided, edges, counts."""
-    signatures, signed = Signer(NEAR).sign(texts)
-    assert signed.all()
+    signatures = Signer(NEAR).sign(texts)
     ids = np.random.default_rng(0).integers(0, 256, (len(texts), 16), np.uint8)
     sizes = np.array([len(text.encode()) for text in texts])
-    documents = nodes(preference("longest", sizes, np.full(len(texts), -1)), ids, 0)
+    documents = nodes(np.uint64(1 << 40) - sizes.astype(np.uint64), ids, 0)
     keys = band_keys(signatures, NEAR.bands, NEAR.rows)
     links, bands = [], []
     for band in range(NEAR.bands):
         following = keys[:, (band + 1) % NEAR.bands]
-        found, divided = buckets(keys[:, band], following, NEAR.max_bucket)
-        edges, counts = stars(found, documents, signatures, NEAR.verify, NEAR.rounds)
+        rows, found, divided = buckets(
+            keys[:, band], following, documents["id_high"], NEAR.max_bucket
+        )
+        compare = by_signatures(signatures[rows])
+        edges, counts = stars(found, documents[rows], compare, NEAR.verify, NEAR.rounds)
         links.append(contract(edges))
         bands.append((found, divided, edges, counts))
     return documents, np.concatenate(links), bands
 
 
-def test_5000_copies_with_one_other_word(manual):
-    page = manual[:926]
+@pytest.mark.slow
+def test_100_000_copies_with_one_other_word(manual):
+    page = manual[:150]
     vocabulary = sorted({word for word in manual if word.isalpha()})
     rng = random.Random(0)
     texts = []
-    for _ in range(5000):
+    for _ in range(100_000):
         words = list(page)
-        words[rng.randrange(926)] = rng.choice(vocabulary)
+        words[rng.randrange(150)] = rng.choice(vocabulary)
         texts.append(" ".join(words))
-    start = time.process_time()
     documents, links, bands = cluster(texts)
     labels = connected(links)
-    assert time.process_time() - start < 30
-    assert len(labels) == 5000
+    assert len(labels) > 99_990
     smallest = documents[
         np.lexsort((documents["id_low"], documents["id_high"], documents["preference"]))
     ][0]
     assert (labels["a"] == smallest).all()
     # the longest text, as asked
-    assert smallest["preference"] == 2**64 - 1 - max(len(text.encode()) for text in texts)
-    for _, _, edges, counts in bands:
-        assert len(edges) < 5000
-        assert counts.compared < 5000 * NEAR.rounds
+    assert smallest["preference"] == 2**40 - max(len(text.encode()) for text in texts)
+    assert sum(divided for _, divided, *_ in bands) >= NEAR.bands
+    for found, _, edges, counts in bands:
+        assert np.bincount(found).max() <= NEAR.max_bucket
+        assert len(edges) < 100_000
+        assert counts.compared <= NEAR.rounds * len(found)
 
 
-def test_20000_pages_that_share_boilerplate(manual):
+@pytest.mark.slow
+def test_50_000_pages_that_share_boilerplate(manual):
     # 100 words of template and 62 of their own: a true similarity of .43 for every pair, and
     # buckets of hundreds of pages that agree in the template's hashes only.
     rng = random.Random(1)
     vocabulary = sorted({word for word in manual if word.isalpha()})
     boilerplate = " ".join(rng.choices(vocabulary, k=100))
-    texts = [f"{boilerplate} {' '.join(rng.choices(vocabulary, k=62))}" for _ in range(20_000)]
-    start = time.process_time()
+    texts = [f"{boilerplate} {' '.join(rng.choices(vocabulary, k=62))}" for _ in range(50_000)]
     _, links, bands = cluster(texts)
-    assert time.process_time() - start < 60
-    hot = max(np.bincount(found[found >= 0]).max(initial=0) for found, *_ in bands)
-    assert hot > 200
+    hot = max(np.bincount(found).max(initial=0) for found, *_ in bands)
+    assert hot > 500
     assert len(links) == 0
     assert sum(counts.given_up for *_, counts in bands) > hot - 2 * NEAR.rounds
     for found, _, edges, counts in bands:
         assert len(edges) == 0
-        assert counts.compared <= NEAR.rounds * np.count_nonzero(found >= 0)
+        assert counts.compared <= NEAR.rounds * len(found)
 
 
 def test_a_hot_bucket_is_divided_and_counted(manual):
     rng = random.Random(2)
     page = " ".join(manual[:400])
     texts = [f"{page} {rng.random()} {rng.random()} {rng.random()}" for _ in range(300)]
-    signatures, _ = Signer(NEAR).sign(texts)
+    signatures = Signer(NEAR).sign(texts)
     keys = band_keys(signatures, NEAR.bands, NEAR.rows)
-    whole, none = buckets(keys[:, 0], keys[:, 1], 300)
-    parts, divided = buckets(keys[:, 0], keys[:, 1], 100)
-    assert np.bincount(whole[whole >= 0]).max() > 100
+    whole, bucket, none = buckets(keys[:, 0], keys[:, 1], keys[:, 2], 300)
+    rows, parts, divided = buckets(keys[:, 0], keys[:, 1], np.arange(300, dtype=np.uint64), 100)
+    sizes = np.bincount(bucket)
+    assert sizes.max() > 100
     assert none == 0
-    assert divided == sum(np.bincount(whole[whole >= 0]) > 100)
+    assert divided == sum(sizes > 100)
+    assert np.bincount(parts).max() <= 100
+    of = dict(zip(whole.tolist(), bucket.tolist(), strict=True))
     for part in range(parts.max() + 1):
-        assert len(set(whole[parts == part].tolist())) == 1
+        assert len({of[row] for row in rows[parts == part].tolist()}) == 1
+    assert set(rows.tolist()) == set(whole.tolist())

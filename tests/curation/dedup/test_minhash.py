@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from curation.dedup.minhash import Signer, band_keys, similarity
-from curation.dedup.words import BATCH
-from schemas.recipe import Near
+from curation.dedup.minhash import Signer, band_keys, jaccard, similarity, sketch
+from curation.dedup.words import BATCH, normalise
+from schemas.recipe import NEAR, Near
 
 datasketch = pytest.importorskip("datasketch")
 
@@ -20,7 +20,7 @@ def signer():
     return Signer(Near())
 
 
-def jaccard(a, b):
+def true_jaccard(a, b):
     a, b = set(a.tolist()), set(b.tolist())
     return len(a & b) / len(a | b)
 
@@ -28,10 +28,9 @@ def jaccard(a, b):
 def test_signatures_are_those_of_datasketch(manual, signer):
     texts = [*documents(manual, 300, 20), "one two three four five", "字" * 40, " ".join(manual)]
     assert len(texts[-1]) > 3 * BATCH
-    signatures, signed = signer.sign(texts)
+    signatures = signer.sign(texts)
     assert signatures.shape == (len(texts), 112)
     assert signatures.dtype == np.uint64
-    assert signed.all()
     for text, signature in zip(texts, signatures, strict=True):
         own = datasketch.MinHash(112, seed=1, scheme="affine64", hashfunc=int)
         own.update_batch(signer.shingles(text).tolist())
@@ -40,7 +39,7 @@ def test_signatures_are_those_of_datasketch(manual, signer):
 
 
 def test_signatures_do_not_change_with_versions(signer):
-    signatures, _ = signer.sign(["The quick brown fox jumps over the lazy dog."])
+    signatures = signer.sign(["The quick brown fox jumps over the lazy dog."])
     expected = [3509715125546849727, 5089613653576260333, 818062285913874936]
     assert signatures[0, :3].tolist() == expected
     keys = band_keys(signatures, 14, 8, "web")
@@ -49,24 +48,66 @@ def test_signatures_do_not_change_with_versions(signer):
 
 def test_a_signature_depends_on_its_text_alone(manual, signer):
     texts = ["", "short", *documents(manual, 700, 60), " ".join(manual[:50_000]), "five " * 5]
-    together, signed = signer.sign(texts)
-    for text, row, is_signed in zip(texts, together, signed, strict=True):
-        alone, alone_signed = signer.sign([text])
-        assert (alone[0] == row).all()
-        assert alone_signed[0] == is_signed
-    assert signed.tolist() == [False, False] + [True] * (len(texts) - 2)
-    assert signer.sign([])[0].shape == (0, 112)
+    together = signer.sign(texts)
+    for text, row in zip(texts, together, strict=True):
+        assert (signer.sign([text])[0] == row).all()
+    assert signer.sign([]).shape == (0, 112)
 
 
-def test_texts_with_fewer_words_than_a_shingle_are_not_signed(signer):
-    signatures, signed = signer.sign(
-        ["a b c d", "a b c d e", "你好吗", "你好吗朋友", "", "🙂" * 50]
-    )
-    assert signed.tolist() == [False, True, False, True, False, False]
-    empty = signer.datasketch().hashvalues
-    assert (signatures[~signed] == empty).all()
-    # Shingles do not cross from one text to the next.
-    assert (signatures[1] == signer.sign(["a b c d e"])[0]).all()
+def test_a_text_shorter_than_a_shingle_is_one_shingle(signer):
+    texts = ["a b c d", "A, B: c… D!", "a b c", "a b c d e", "你好吗", "", "🙂", "🙁", "🙂"]
+    signatures = signer.sign(texts)
+    equal = [[bool((a == b).any()) for b in signatures] for a in signatures]
+    alike = {0: 0, 1: 0, 8: 6}
+    for i, row in enumerate(equal):
+        for j, same in enumerate(row):
+            assert same == (alike.get(i, i) == alike.get(j, j)), (texts[i], texts[j])
+    own = signer.datasketch()
+    own.update_batch(signer.shingles("a b c").tolist())
+    assert (own.hashvalues == signatures[2]).all()
+
+
+def test_shingles_of_characters(manual):
+    signer = Signer(NEAR["nemo"])
+    text = "On 12 May, the café “Zürich” opened its doors."
+    plain = "on 00 may the cafe zurich opened its doors"
+    shingles = signer.shingles(text)
+    assert len(shingles) == len(plain) - 24 + 1
+    assert (shingles == signer.shingles(plain)).all()
+    # a shingle in the middle is the text of its characters
+    assert shingles[7] == signer.shingles(plain[7 : 7 + 24])[0]
+    texts = [text, "", "too short", *documents(manual, 300, 12), " ".join(manual[:60_000])]
+    assert len(texts[-1]) > 2 * BATCH
+    signatures = signer.sign(texts)
+    for row, other in zip(signatures, texts, strict=True):
+        own = signer.datasketch()
+        own.update_batch(signer.shingles(other).tolist())
+        assert (own.hashvalues == row).all()
+    long = signer.shingles(texts[-1])
+    assert len(long) == len(normalise(texts[-1])) - 24 + 1
+
+
+def test_a_sketch_estimates_as_its_signature(manual, signer):
+    texts = [" ".join(manual[start : start + 400]) for start in range(0, 2000, 20)]
+    signatures = signer.sign(texts)
+    sketches = sketch(signatures)
+    assert sketches.dtype == np.uint16
+    for row in range(1, len(texts)):
+        assert similarity(sketches[0], sketches[row]) == similarity(signatures[0], signatures[row])
+    wide = Signer(NEAR["refinedweb"])
+    assert sketch(wide.sign(texts[:2])).shape == (2, 1024)
+
+
+def test_true_jaccard(manual, signer):
+    texts = [" ".join(manual[start : start + 300]) for start in range(0, 600, 60)]
+    sets = [np.unique(signer.shingles(text)) for text in texts]
+    a, b = np.array([0, 0, 3]), np.array([1, 0, 9])
+    expected = [
+        len(set(x) & set(y)) / len(set(x) | set(y))
+        for x, y in ((sets[i].tolist(), sets[j].tolist()) for i, j in zip(a, b, strict=True))
+    ]
+    assert jaccard(sets, a, b).tolist() == expected
+    assert expected[1] == 1
 
 
 def test_normalised_texts_have_equal_signatures(signer):
@@ -75,7 +116,7 @@ def test_normalised_texts_have_equal_signatures(signer):
         "on 34 may, the CAFÉ 'Zurich' opened its doors - a success",
         "on 34 may the cafe\u0301 zu\u0308rich opened\n\nits doors a\u200b success…",
     ]
-    signatures, _ = signer.sign(texts)
+    signatures = signer.sign(texts)
     assert (signatures == signatures[0]).all()
 
 
@@ -84,12 +125,12 @@ def test_estimates_are_those_of_jaccard(manual):
     signer = Signer(Near(bands=500, rows=8, seed=3))
     texts = [" ".join(manual[start : start + 400]) for start in range(0, 40_000, 100)]
     texts += [" ".join(manual[: 200 + step]) for step in range(0, 4000, 100)]
-    signatures, _ = signer.sign(texts)
+    signatures = signer.sign(texts)
     shingles = [signer.shingles(text) for text in texts]
     errors = []
     for distance in (1, 2, 3):
         for i in range(len(texts) - distance):
-            true = jaccard(shingles[i], shingles[i + distance])
+            true = true_jaccard(shingles[i], shingles[i + distance])
             found = float(similarity(signatures[i], signatures[i + distance]))
             errors.append(found - true)
             # five standard errors of 4,000 permutations
@@ -99,7 +140,7 @@ def test_estimates_are_those_of_jaccard(manual):
 
 def test_similarity_is_that_of_datasketch(manual, signer):
     texts = [" ".join(manual[start : start + 200]) for start in range(0, 400, 40)]
-    signatures, _ = signer.sign(texts)
+    signatures = signer.sign(texts)
     sketches = [signer.datasketch(signature) for signature in signatures]
     expected = [sketches[0].jaccard(sketch) for sketch in sketches]
     assert similarity(signatures[0], signatures).tolist() == expected
@@ -113,8 +154,7 @@ def test_near_duplicates_in_chinese_are_found(signer):
         "人人有资格享有本宣言所载的一切权利和自由,不分种族、肤色、性别、语言、宗教、政治或其他见解。"
         "任何人不得使为奴隶或奴役;一切形式的奴隶制度和奴隶买卖,均应予以禁止。"
     )
-    signatures, signed = signer.sign([text, text.replace("奴隶买卖", "人口买卖"), text[::-1]])
-    assert signed.all()
+    signatures = signer.sign([text, text.replace("奴隶买卖", "人口买卖"), text[::-1]])
     assert similarity(signatures[0], signatures[1]) > 0.7
     assert similarity(signatures[0], signatures[2]) < 0.1
 
@@ -123,18 +163,18 @@ def test_other_parameters(manual):
     texts = documents(manual, 200, 5)
     for near in (Near(bands=9, rows=13, shingle_words=13), Near(bands=1, rows=1, shingle_words=1)):
         signer = Signer(near)
-        signatures, _ = signer.sign(texts)
+        signatures = signer.sign(texts)
         assert signatures.shape == (5, near.bands * near.rows)
         own = signer.datasketch()
         own.update_batch(signer.shingles(texts[2]).tolist())
         assert (own.hashvalues == signatures[2]).all()
-    assert (Signer(Near(seed=2)).sign(texts)[0] != Signer(Near(seed=1)).sign(texts)[0]).all()
+    assert (Signer(Near(seed=2)).sign(texts) != Signer(Near(seed=1)).sign(texts)).all()
 
 
 def test_a_seed_that_is_too_large_is_refused():
     with pytest.raises(ValidationError, match="less than 4294967296"):
         Near(seed=1 << 32)
-    assert Signer(Near(seed=(1 << 32) - 1)).sign(["one two three four five six"])[1].all()
+    assert len(Signer(Near(seed=(1 << 32) - 1)).sign(["one two three four five six"])) == 1
 
 
 def test_band_keys_agree_where_bands_do():
@@ -167,11 +207,10 @@ def test_a_text_of_50_mb_takes_bounded_memory(manual, signer):
     text = " ".join(manual)
     text = (text * (50_000_000 // len(text) + 1))[:50_000_000]
     tracemalloc.start()
-    signatures, signed = signer.sign([text, "a b c d e"])
+    signatures = signer.sign([text, "a b c d e"])
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert signed.all()
     # 8 bytes a word, twice while they are put together, and the buffers
     assert peak < 16 * len(text.split()) + 60_000_000
-    once, _ = signer.sign([" ".join([*manual, *manual])])
+    once = signer.sign([" ".join([*manual, *manual])])
     assert similarity(signatures[0], once[0]) > 0.99

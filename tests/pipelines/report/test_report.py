@@ -76,7 +76,10 @@ def test_numbers_are_those_of_the_ledger(
     }
     assert ledger["deduplicate"]["rejected"] == {"exact": 2, "near": 1}
     assert value["duplicates"]["sizes"][-1] == {"smallest": 4, "largest": 4, "clusters": 1}
-    assert value["duplicates"]["largest"][0]["near"] == 1
+    assert value["duplicates"]["largest"][0]["dropped"]["near"] == 1
+    for rates in (value["duplicates"]["sources"], value["duplicates"]["domains"]):
+        assert sum(item["dropped"] for item in rates) == 3
+        assert sum(item["documents"] for item in rates) == ledger["judge"]["kept"]
 
 
 def test_sources_add_up(report: tuple[dict[str, Any], str], finished: str) -> None:

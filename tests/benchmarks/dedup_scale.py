@@ -1,0 +1,179 @@
+"""Clustering of synthetic signatures: python -m tests.benchmarks.dedup_scale [DOCUMENTS] [WORKERS]
+
+Three documents in ten are copies of one of a tenth as many pages, with a similarity of .93 to it;
+the others are like nothing. Signatures are made first, in the layout of a run (14 x 8), and not
+timed. Prints the time of each step, the peak of memory of all processes together, and the share
+of the planted pairs that was found. Files take 0.9 KB a document below TMPDIR.
+"""
+
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import psutil
+import pyarrow as pa
+
+from curation.dedup.minhash import band_keys, sketch
+from curation.dedup.words import mix
+from pipelines.mill import Mill, Progress
+from pipelines.parts import read_table
+from pipelines.receipts import Attempt, Receipt, Task
+from pipelines.recipe import to_yaml
+from pipelines.runners import Engine
+from pipelines.signatures import schema
+from pipelines.stages import deduplicate
+from pipelines.steps import Context
+from pipelines.store import Folder
+from schemas.recipe import Recipe
+
+PART = 50_000
+SIMILARITY = 0.93
+_ODD = np.uint64(0x9E3779B97F4A7C15)
+
+
+def pages(first: int, count: int, total: int) -> np.ndarray:
+    """Which page each document is a copy of; numbers from `total` on are of documents alone."""
+    number = np.arange(first, first + count, dtype=np.uint64)
+    chance = mix(number + _ODD)
+    copied = chance % np.uint64(10) < 3
+    of = (chance >> np.uint64(8)) % np.uint64(max(1, total // 10))
+    return np.where(copied, of, number + np.uint64(total))
+
+
+def make(context: Context, step: str, task: Task) -> Receipt:
+    """Signatures of consecutive documents."""
+    near = context.recipe.deduplicate.near
+    assert near is not None
+    first, count, total = (task.spec[name] for name in ("first", "count", "total"))
+    values = np.arange(near.bands * near.rows, dtype=np.uint64)
+    with Attempt(context.run, step, task.key) as attempt:
+        writer = attempt.writer("signatures", schema(context.recipe.deduplicate))
+        for start in range(first, first + count, 4096):
+            rows = min(4096, first + count - start)
+            page = pages(start, rows, total)
+            number = np.arange(start, start + rows, dtype=np.uint64)
+            signatures = mix(mix(page)[:, None] + values * _ODD)
+            noise = mix(mix(number ^ _ODD)[:, None] + values * _ODD)
+            # two copies agree where neither was changed
+            changed = noise / 2**64 > SIMILARITY**0.5
+            signatures[changed] = mix(noise[changed])
+            ids = np.stack([mix(number), number], axis=1)
+            short = np.ascontiguousarray(sketch(signatures))
+            keys = band_keys(signatures, near.bands, near.rows)
+            columns = {
+                "id": binary(ids),
+                "scope": pa.array([""] * rows),
+                "preference": pa.array(mix(number + np.uint64(5)) >> np.uint64(1)),
+                "digest": binary(ids),
+                "sketch": binary(short),
+                **{f"band_{band:04d}": pa.array(keys[:, band]) for band in range(near.bands)},
+            }
+            writer.write(pa.table(columns, schema(context.recipe.deduplicate)))
+        return attempt.commit(count, count)
+
+
+def binary(array: np.ndarray) -> pa.Array:
+    """The rows of an array as bytes."""
+    width = array.itemsize * array.shape[1]
+    return pa.FixedSizeBinaryArray.from_buffers(
+        pa.binary(width), len(array), [None, pa.py_buffer(np.ascontiguousarray(array))]
+    )
+
+
+@contextmanager
+def peak_memory() -> Iterator[list[int]]:
+    """Peak of the resident bytes of this process and its children together, sampled.
+
+    Libraries that they share are counted once for each.
+    """
+    peak = [0]
+    over = threading.Event()
+
+    def watch() -> None:
+        own = psutil.Process()
+        while not over.wait(0.5):
+            total = 0
+            for process in [own, *own.children(recursive=True)]:
+                try:
+                    total += process.memory_info().rss
+                except psutil.Error:
+                    continue
+            peak[0] = max(peak[0], total)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        over.set()
+        thread.join()
+
+
+class Timed(Progress):
+    """Prints the seconds of each step."""
+
+    def start(self, step: str, total: int, done: int) -> None:
+        self.step, self.total, self.begun = step, total, time.monotonic()
+
+    def update(self, done: int) -> None:
+        pass
+
+    def end(self) -> None:
+        print(f"{self.step:<28} {self.total:>6} tasks {time.monotonic() - self.begun:8.1f} s")
+
+
+def recall(context: Context, total: int) -> tuple[float, int]:
+    """Share of documents with copies that are with their page, and clusters of two pages."""
+    dropped = []
+    for receipt in context.receipts("deduplicate"):
+        table = read_table(context.run, receipt.file("drops").path)
+        both = [b"".join(table[name].to_pylist()) for name in ("id", "kept_id")]
+        dropped.append(np.stack([np.frombuffer(data, "<u8")[1::2] for data in both], axis=1))
+    pairs = np.concatenate(dropped)
+    page = pages(0, total, total)
+    wrong = int(np.count_nonzero(page[pairs[:, 0]] != page[pairs[:, 1]]))
+    copies = page[page < total]
+    return len(pairs) / max(1, len(copies) - len(np.unique(copies))), wrong
+
+
+def main() -> None:
+    """Make, cluster, print."""
+    total = int(float(sys.argv[1])) if len(sys.argv) > 1 else 1_000_000
+    workers = int(sys.argv[2]) if len(sys.argv) > 2 else 2
+    recipe = Recipe.model_validate({"name": "scale", "deduplicate": {"exact": False}})
+    with tempfile.TemporaryDirectory(prefix="gristmill-") as scratch:
+        run = Folder(f"{scratch}/run")
+        run.create("recipe.yaml", to_yaml(recipe).encode())
+        engine = Engine("direct", workers, int(os.environ.get("MEMORY", 1 << 30)))
+        mill = Mill(Context(run, recipe), engine, [], Timed())
+        tasks = [
+            Task(
+                f"{first:012d}", {"first": first, "count": min(PART, total - first), "total": total}
+            )
+            for first in range(0, total, PART)
+        ]
+        tasks = mill.plan("judge", "made", lambda: tasks)
+        mill.do("judge", make, tasks)
+        begun, before = time.monotonic(), os.times()
+        with peak_memory() as peak:
+            done = deduplicate.run(mill, "deduplicate", "made")
+        taken, after = time.monotonic() - begun, os.times()
+        share, wrong = recall(mill.context, total)
+        own = after.user + after.system - before.user - before.system
+        children = sum(after[2:4]) - sum(before[2:4])
+        print(
+            f"{total:,} documents, {workers} workers, {os.cpu_count()} processors: {taken:.0f} s, "
+            f"{taken / total * 1e6:.1f} us a document\n"
+            f"processor time: {own:.0f} s in the driver, {children:.0f} s in its workers\n"
+            f"{peak[0] / 2**30:.2f} GiB in all processes\n"
+            f"{done.kept:,} kept, {done.rejected}; {share:.4f} of the copies found, {wrong} wrong"
+        )
+
+
+if __name__ == "__main__":
+    main()
