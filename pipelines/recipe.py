@@ -6,7 +6,8 @@ import hashlib
 import importlib.resources
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import yaml
 from pipelines.mistakes import Mistake, did_you_mean, shown, validate
 from pipelines.store import Folder, is_remote
 from schemas.errors import UserError
-from schemas.recipe import EditStep, Judge, ModelFile, Recipe, RulesStep
+from schemas.recipe import LISTS, EditStep, Extract, Judge, ModelFile, Recipe, RulesStep
 
 SHOWN = 20  # differences that a message tells
 BUNDLED = importlib.resources.files("pipelines") / "recipes"
@@ -58,19 +59,26 @@ def resolve(name: str, value: Mapping[str, Any], base: Path) -> Recipe:
     judge, wrong = _with_tables(recipe.judge, base)
     mistakes += wrong
     mistakes += _check_names(recipe)
-    extract = recipe.extract.model_copy(
-        update={"language_model": _absolute(recipe.extract.language_model, base)}
-    )
+    extract = _with_files(recipe.extract, lambda _, file: _absolute(file, base))
     tokenizer = recipe.tokenizer
     if tokenizer.load is not None:
         tokenizer = tokenizer.model_copy(update={"load": _absolute(tokenizer.load, base)})
+    deduplicate = recipe.deduplicate.model_copy(
+        update={"against": tuple(_absolute_path(run, base) for run in recipe.deduplicate.against)}
+    )
     inputs = tuple(
         item.model_copy(update={"root": _absolute_path(item.root, base)}) for item in recipe.inputs
     )
     if mistakes:
         raise RecipeError(name, mistakes)
     return recipe.model_copy(
-        update={"judge": judge, "extract": extract, "tokenizer": tokenizer, "inputs": inputs}
+        update={
+            "judge": judge,
+            "extract": extract,
+            "deduplicate": deduplicate,
+            "tokenizer": tokenizer,
+            "inputs": inputs,
+        }
     )
 
 
@@ -196,9 +204,28 @@ def _absolute(model: ModelFile, base: Path) -> ModelFile:
     return model.model_copy(update={"file": _absolute_path(model.file, base)})
 
 
+def _with_files(extract: Extract, change: Callable[[str, ModelFile], ModelFile]) -> Extract:
+    """The section with each of its files changed; `change` is given its YAML path too."""
+    lists = {
+        kind: tuple(
+            change(f"extract.block.{kind}[{index}]", file)
+            for index, file in enumerate(getattr(extract.block, kind))
+        )
+        for kind in LISTS
+    }
+    return extract.model_copy(
+        update={
+            "language_model": change("extract.language_model", extract.language_model),
+            "block": extract.block.model_copy(update=lists),
+        }
+    )
+
+
+@cache
 def _bundled_models() -> dict[str, Any]:
-    folder = importlib.resources.files("curation") / "models"
-    return {item.name: item for item in folder.iterdir()}
+    """Models and lists that come with gristmill, by name."""
+    folders = [importlib.resources.files("curation") / name for name in ("models", "lists")]
+    return {item.name: item for folder in folders for item in folder.iterdir()}
 
 
 def with_models(recipe: Recipe, run: Folder) -> Recipe:
@@ -206,11 +233,7 @@ def with_models(recipe: Recipe, run: Folder) -> Recipe:
 
     Raises UserError if one is missing or has another checksum than the recipe says.
     """
-    extract = recipe.extract.model_copy(
-        update={
-            "language_model": _freeze("extract.language_model", recipe.extract.language_model, run)
-        }
-    )
+    extract = _with_files(recipe.extract, lambda path, file: _freeze(path, file, run))
     tokenizer = recipe.tokenizer
     if tokenizer.load is not None:
         tokenizer = tokenizer.model_copy(

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+import posixpath
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from pipelines.receipts import Task
 from pipelines.store import Folder, etag
 from schemas.errors import UserError
-from schemas.recipe import Input, Recipe
+from schemas.recipe import LAYOUTS, Columns, Input, Recipe
+
+if TYPE_CHECKING:
+    from curation.readers import Damage, Record
+
+# Formats whose files are one document each.
+WHOLE = frozenset({"html", "text", "code"})
 
 
 def plan_splits(recipe: Recipe) -> list[Task]:
-    """A task a split of every input file.
+    """The tasks over every input file.
 
-    A file is cut where its format can be entered in the middle; ranges depend on its size alone.
-    Raises UserError for a root or glob that brings nothing and for a file of another format.
+    A file is cut where its format can be entered in the middle; files that are one document each
+    are put together. Ranges depend on names and sizes alone. Raises UserError for a root or glob
+    that brings nothing and for a file of another format.
     """
-    from curation.readers.warc import check_warc, is_splittable
-
     if not recipe.inputs:
         raise UserError(
             f"inputs: the recipe `{recipe.name}` names no input: add some to it, or give "
@@ -26,37 +33,97 @@ def plan_splits(recipe: Recipe) -> list[Task]:
         )
     tasks = []
     for index, item in enumerate(recipe.inputs):
-        root = Folder(item.root)
-        for name, info in _files(index, item, root):
-            size = int(info["size"])
-            with root.open(name) as stream:
-                check_warc(stream, f"{item.root}/{name}")
-                stream.seek(0)
-                splittable = is_splittable(stream)
-            pieces = -(-size // recipe.splits.bytes) if splittable else 1
-            tag = etag(root, name, info)
-            for piece in range(pieces):
-                start, end = size * piece // pieces, size * (piece + 1) // pieces
-                tasks.append(
-                    Task(
-                        split_id(item.source, name, start, end),
-                        {
-                            "source": item.source,
-                            "file": name,
-                            "start": start,
-                            "end": end,
-                            "etag": tag,
-                        },
-                        end - start,
-                    )
-                )
+        documents: list[dict[str, Any]] = []
+        for piece in _ranges(index, item, recipe):
+            if piece["format"] not in WHOLE:
+                tasks.append(_task(item, [piece]))
+                continue
+            if documents and sum(map(_size, [*documents, piece])) > recipe.splits.bytes:
+                tasks.append(_task(item, documents))
+                documents = []
+            documents.append(piece)
+        if documents:
+            tasks.append(_task(item, documents))
     return tasks
 
 
-def split_id(source: str, name: str, start: int, end: int) -> str:
-    """Key of the task that reads [start, end) of a file, named relative to its input's root."""
-    data = "\0".join([source, name, str(start), str(end)]).encode()
-    return hashlib.blake2b(data, digest_size=8).hexdigest()
+def _task(item: Input, ranges: Sequence[dict[str, Any]]) -> Task:
+    key = split_id(item.source, [(each["file"], each["start"], each["end"]) for each in ranges])
+    return Task(key, {"source": item.source, "ranges": ranges}, sum(map(_size, ranges)))
+
+
+def _size(piece: Mapping[str, Any]) -> int:
+    return int(piece["end"]) - int(piece["start"])
+
+
+def _ranges(index: int, item: Input, recipe: Recipe) -> Iterator[dict[str, Any]]:
+    """What tasks read: ranges of the input's files, in the order of their names."""
+    from curation.readers import formats
+
+    root = Folder(item.root)
+    most = record_limit(recipe)
+    licences = FolderLicences(root)
+    for name, info in _files(index, item, root):
+        size = int(info["size"])
+        place = f"{item.root}/{name}"
+        with root.open(name) as stream:
+            format_ = item.format or formats.detect(place, stream.read(formats.HEAD_BYTES))
+            stream.seek(0)
+            if size:
+                formats.check(format_, place, stream, columns(item), most)
+                stream.seek(0)
+            splittable = size > recipe.splits.bytes and formats.is_splittable(format_, stream)
+        pieces = -(-size // recipe.splits.bytes) if splittable else 1
+        shared = {"file": name, "etag": etag(root, name, info), "format": format_}
+        if format_ == "code" and (licence := licences.of(name)):
+            shared["licence"] = licence
+        for piece in range(pieces):
+            # an empty file has a record too, or is a loss: it starts below 1
+            start, end = size * piece // pieces, max(1, size * (piece + 1) // pieces)
+            yield {**shared, "start": start, "end": end}
+
+
+def columns(item: Input) -> Columns:
+    """The columns of an input's rows."""
+    return LAYOUTS[item.columns] if isinstance(item.columns, str) else item.columns
+
+
+def record_limit(recipe: Recipe) -> int:
+    """Bytes of a record that are read at all: a page and its headers, before decoding."""
+    return 2 * recipe.extract.max_page_bytes + (1 << 20)
+
+
+class FolderLicences:
+    """The licences of folders of code: of the nearest LICENSE file above a file."""
+
+    def __init__(self, root: Folder) -> None:
+        """Files above `root` are not looked at."""
+        self._root = root
+        self._known: dict[str, str | None] = {}
+
+    def of(self, name: str) -> str | None:
+        """The SPDX identifier for the file `name`, or None if there is none that is known."""
+        folder = posixpath.dirname(name)
+        if folder not in self._known:
+            above = self.of(folder) if folder else None
+            self._known[folder] = self._in(folder) or above
+        return self._known[folder]
+
+    def _in(self, folder: str) -> str | None:
+        from curation.readers.code import LICENCE_BYTES, is_licence, licence_of
+
+        for name in (self._root / folder).names():
+            if is_licence(name):
+                with self._root.open(posixpath.join(folder, name)) as stream:
+                    if found := licence_of(stream.read(LICENCE_BYTES)):
+                        return found
+        return None
+
+
+def split_id(source: str, ranges: Sequence[tuple[str, int, int]]) -> str:
+    """Key of the task that reads these (file, start, end), named relative to the input's root."""
+    data = "\0".join([source, *(f"{name}\0{start}\0{end}" for name, start, end in ranges)])
+    return hashlib.blake2b(data.encode(), digest_size=8).hexdigest()
 
 
 def _files(index: int, item: Input, root: Folder) -> list[tuple[str, dict[str, Any]]]:
@@ -79,14 +146,43 @@ def _files(index: int, item: Input, root: Folder) -> list[tuple[str, dict[str, A
     return sorted(found.items())
 
 
-def open_split(recipe: Recipe, task: Task) -> tuple[Input, Folder]:
-    """The input and root of a split; UserError if its file changed since it was planned."""
+def input_of(recipe: Recipe, task: Task) -> Input:
+    """The input that a split belongs to."""
     (item,) = [item for item in recipe.inputs if item.source == task.spec["source"]]
-    root, name = Folder(item.root), task.spec["file"]
+    return item
+
+
+def read_split(recipe: Recipe, task: Task) -> Iterator[tuple[str, Record | Damage]]:
+    """The records and damage of a split, with the names of their files.
+
+    Raises UserError if a file changed since it was planned.
+    """
+    from curation.readers import formats
+
+    item = input_of(recipe, task)
+    root = Folder(item.root)
+    for piece in task.spec["ranges"]:
+        name = piece["file"]
+        _check_unchanged(item, root, piece)
+        with root.open(name) as stream:
+            for record in formats.read(
+                piece["format"],
+                name,
+                stream,
+                piece["start"],
+                piece["end"],
+                max_record_bytes=record_limit(recipe),
+                columns=columns(item),
+                licence=piece.get("licence"),
+            ):
+                yield name, record
+
+
+def _check_unchanged(item: Input, root: Folder, piece: Mapping[str, Any]) -> None:
+    name = piece["file"]
     try:
         info = root.info(name)
     except FileNotFoundError:
         raise UserError(f"{item.root}/{name}: is gone since the run was planned") from None
-    if etag(root, name, info) != task.spec["etag"]:
+    if etag(root, name, info) != piece["etag"]:
         raise UserError(f"{item.root}/{name}: has changed since the run was planned: start anew")
-    return item, root

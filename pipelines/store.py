@@ -78,8 +78,13 @@ class Folder:
         )
 
     def glob(self, pattern: str) -> list[tuple[str, dict[str, Any]]]:
-        """Files below this folder that match, as (relative name, fsspec info), sorted."""
+        """Files below this folder that match, as (relative name, fsspec info), sorted.
+
+        A file whose name is the pattern itself is that file, whatever characters are in it.
+        """
         fs, path = self._fs
+        if fs.isfile(posixpath.join(path, pattern)):
+            return [(pattern, fs.info(posixpath.join(path, pattern)))]
         found = fs.glob(posixpath.join(path, pattern), detail=True)
         prefix = path.rstrip("/") + "/"
         return sorted(

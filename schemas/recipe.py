@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from schemas.rules import Contract, Name, RuleTable
 
@@ -17,6 +17,49 @@ MEBIBYTE = 1 << 20
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+Format = Literal["warc", "jsonl", "parquet", "csv", "tsv", "tar", "zip", "html", "text", "code"]
+
+
+class Columns(Contract):
+    """Names of the columns that hold a row's fields. `meta.url` is `url` inside `meta`, be it a
+    struct or JSON."""
+
+    text: str = Field("text", description="The text; all other fields are optional.")
+    url: str | None = Field(None, description="Address of the page.")
+    crawled: str | None = Field(None, description="Time of the crawl, ISO 8601 or a timestamp.")
+    title: str | None = Field(None, description="Its title.")
+    language: str | None = Field(None, description="Its language, as declared.")
+    licence: str | None = Field(None, description="Its licence.")
+
+    def named(self) -> dict[str, str]:
+        """The columns there are, by field."""
+        fields = ("text", "url", "crawled", "title", "language", "licence")
+        return {name: column for name in fields if (column := getattr(self, name)) is not None}
+
+    def top(self) -> list[str]:
+        """The columns to read, each once."""
+        return sorted({column.partition(".")[0] for column in self.named().values()})
+
+
+# Column names as the data sets' cards give them.
+LAYOUTS = {
+    "text": Columns(),
+    "fineweb": Columns(url="url", crawled="date", language="language"),
+    # RedPajama-1T: `meta` of its JSON lines, or the JSON in it on the Hugging Face hub
+    "redpajama_v1": Columns(
+        url="meta.url", crawled="meta.timestamp", title="meta.title", language="meta.language"
+    ),
+    # RedPajama-V2: its JSON lines, and its rows as the Hugging Face hub serves them
+    "redpajama_v2": Columns(
+        text="raw_content", url="url", crawled="date_download", title="title", language="language"
+    ),
+    "redpajama_v2_hub": Columns(
+        text="raw_content", url="meta.url", crawled="meta.date_download", language="meta.language"
+    ),
+}
+Layout = Literal["text", "fineweb", "redpajama_v1", "redpajama_v2", "redpajama_v2_hub"]
 
 
 class Input(Contract):
@@ -31,7 +74,17 @@ class Input(Contract):
     files: tuple[str, ...] = Field(
         min_length=1, description="Globs below the root, such as `**/*.warc.gz`."
     )
-    format: Literal["warc"] = Field("warc", description="How the files are read.")
+    format: Format | None = Field(
+        None,
+        description="How the files are read; null tells by what they begin with and their names. "
+        "`warc` are WET and WAT files too; `html`, `text` and `code` are one document a file; "
+        "`tar` and `zip` hold such files.",
+    )
+    columns: Layout | Columns = Field(
+        "text",
+        description="Which columns of rows (JSONL, Parquet, CSV) mean what: the name of a known "
+        "layout, or the names.",
+    )
     snapshot: str = Field("", description="Label of the crawl, for deduplication by snapshot.")
 
 
@@ -53,7 +106,7 @@ class Splits(Contract):
 
 
 class ModelFile(Contract):
-    """A model file: a bundled name, a path, or a URL with its checksum."""
+    """A file of a model or a list: a bundled name, a path, or a URL with its checksum."""
 
     file: str = Field(
         description="`lid.176.ftz` (bundled), a path (relative to the recipe's folder), or a URL."
@@ -69,17 +122,98 @@ class ModelFile(Contract):
         return self
 
 
+class Structure(Contract):
+    """How the structure of a page stands in its text."""
+
+    headings: bool = Field(False, description="Mark headings by a `#` a level.")
+    lists: bool = Field(True, description="Mark the items of lists by `-` or their number.")
+    tables: Literal["text", "markdown", "none"] = Field(
+        "text",
+        description="Tables as lines of cells, with the marks of Markdown, or left out.",
+    )
+    code: bool = Field(True, description="Fence blocks of code by three backticks.")
+    formulas: bool = Field(
+        True, description="Formulas (MathML, MathJax, KaTeX) as LaTeX between dollar signs."
+    )
+
+
+# The lists of `BlockList`.
+LISTS = ("domains", "urls", "words", "soft_words", "substrings")
+
+
+class BlockList(Contract):
+    """Addresses that are not wanted. All lists are files with an entry a line; `#` comments."""
+
+    domains: tuple[ModelFile, ...] = Field(
+        (), description="Hosts; an entry also means the hosts below it."
+    )
+    urls: tuple[ModelFile, ...] = Field((), description="Exact addresses, compared normalised.")
+    words: tuple[ModelFile, ...] = Field(
+        (), description="Words of which one in the address is enough."
+    )
+    soft_words: tuple[ModelFile, ...] = Field(
+        (), description="Words of which `soft_words_allowed` may be in the address, no more."
+    )
+    soft_words_allowed: int = Field(
+        1, ge=0, description="How many words of `soft_words` an address may have."
+    )
+    substrings: tuple[ModelFile, ...] = Field(
+        (),
+        description="Strings of which one among the letters and digits of the address is enough.",
+    )
+
+
+OptOut = Literal["noai", "noimageai", "notrain", "tdm"]
+
+
+class Rights(Contract):
+    """Which declarations of a page are honoured. All of them are recorded."""
+
+    opt_outs: tuple[OptOut, ...] = Field(
+        ("noai", "notrain", "tdm"),
+        description="Pages that opt out by these, in X-Robots-Tag, robots meta or TDMRep, are "
+        "rejected as `opt_out_NAME`. `noimageai` is about pictures. `noindex` is no opt-out.",
+    )
+    licences: tuple[str, ...] = Field(
+        (),
+        description="Keep only pages that declare one of these, such as `cc-by`, `cc0`. Empty "
+        "keeps all.",
+    )
+
+
+# What of `structure` the engines heed that do not heed all of it.
+_HEEDED = {"trafilatura": {"tables"}, "resiliparse": {"tables", "lists"}}
+
+
 class Extract(Contract):
     """Records to main text, metadata and language."""
 
-    engine: Literal["trafilatura"] = Field("trafilatura", description="What finds the main text.")
+    engine: Literal["blocks", "trafilatura", "resiliparse"] = Field(
+        "blocks", description="What finds the main text."
+    )
     favor: Literal["balanced", "precision", "recall"] = Field(
         "balanced", description="Which error of the engine is worse: too much or too little text."
     )
-    comments: bool = Field(False, description="Keep readers' comments below an article.")
-    tables: bool = Field(True, description="Keep the text of tables.")
+    comments: bool = Field(
+        False,
+        description="Keep readers' comments below an article. `blocks` without it keeps those "
+        "that it takes for the page's main text, as in a forum.",
+    )
+    structure: Structure = Field(
+        Structure(),
+        description="How headings, lists, tables, code and formulas are written. The other engines "
+        "have their own ways: `trafilatura` heeds `tables`, `resiliparse` also `lists`.",
+    )
+    languages: tuple[Language, ...] = Field(
+        (),
+        description="Reject, before the main text is looked for, pages that surely are in none of "
+        "these, by a quick look at their bytes. Empty looks at none. `judge.languages` decides "
+        "exactly, later.",
+    )
+    block: BlockList = Field(BlockList(), description="Addresses that are not wanted.")
+    rights: Rights = Field(Rights(), description="Opt-outs and licences.")
     max_page_bytes: int = Field(
-        4 * MEBIBYTE,
+        8 * MEBIBYTE,
         ge=1,
         description="A decoded page larger than this is rejected as `page_too_large`.",
     )
@@ -88,9 +222,25 @@ class Extract(Contract):
         ge=1,
         description="A page with more markup tags than this is rejected as `too_many_nodes`.",
     )
+    max_page_seconds: float = Field(
+        30,
+        gt=0,
+        description="A page that takes longer is rejected as `timeout`: the last resort, and the "
+        "only limit that depends on the machine.",
+    )
     language_model: ModelFile = Field(
         ModelFile(file="lid.176.ftz"), description="fastText model that names the language."
     )
+
+    @model_validator(mode="after")
+    def _engine_can(self) -> Self:
+        for name, default in Structure():
+            heeded = name in _HEEDED.get(self.engine, Structure.model_fields)
+            if not heeded and getattr(self.structure, name) != default:
+                raise ValueError(f"`structure.{name}`: the engine `{self.engine}` cannot do it")
+        if self.engine == "resiliparse" and self.favor == "precision":
+            raise ValueError("`favor: precision`: the engine `resiliparse` cannot do it")
+        return self
 
 
 def _member(value: object) -> str:
@@ -139,14 +289,25 @@ class Judge(Contract):
 
 
 class Near(Contract):
-    """MinHash LSH over word shingles: `bands` x `rows` permutations."""
+    """MinHash LSH over shingles: `bands` x `rows` permutations.
+
+    Shingles are of the normalised text: case folded, diacritics removed, every digit 0, what is
+    no letter or number a blank. A text shorter than a shingle is one shingle as a whole, so it
+    is a duplicate of the texts that are equal to it then.
+    """
 
     bands: int = Field(14, ge=1, le=1000, description="Bands; a pair is a candidate if one agrees.")
     rows: int = Field(8, ge=1, le=1000, description="Hash values a band.")
     shingle_words: int = Field(5, ge=1, le=50, description="Words in a shingle.")
+    shingle_characters: int | None = Field(
+        None, ge=1, le=200, description="Characters in a shingle, instead of words."
+    )
     seed: int = Field(1, ge=0, lt=1 << 32, description="Seed of the permutations.")
-    verify: Fraction = Field(
-        0.7, description="Least Jaccard similarity, estimated by the signatures, of an edge."
+    verify: Fraction = Field(0.7, description="Least Jaccard similarity of an edge.")
+    verify_by: Literal["signatures", "shingles"] = Field(
+        "signatures",
+        description="Estimate the similarity by the signatures, or compute it from the shingles, "
+        "for which the texts of all candidates are read again.",
     )
     rounds: int = Field(
         4, ge=1, description="How often the leaves of a bucket that fail get another hub."
@@ -156,17 +317,82 @@ class Near(Contract):
     )
 
 
+# Parameters as their publications give them.
+NEAR = {
+    "fineweb": Near(),
+    "refinedweb": Near(bands=450, rows=20, verify=0.8),
+    "redpajama": Near(bands=9, rows=13, shingle_words=13, verify=0.8),
+    "nemo": Near(bands=20, rows=13, shingle_characters=24, verify=0.8),
+}
+NearPreset = Literal["fineweb", "refinedweb", "redpajama", "nemo"]
+
+
+def _preset(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    if value not in NEAR:
+        raise ValueError(f"`{value}` is not known; one of {', '.join(NEAR)}, or a mapping")
+    return NEAR[value]
+
+
+def _keep(value: str) -> str:
+    if value in ("newest", "longest", "oldest", "smallest_id") or "." in value:
+        return value
+    raise ValueError(
+        f"`{value}` is none of 'newest', 'longest', 'oldest' or 'smallest_id', nor the name of a "
+        "signal, such as 'fineweb.line_punct_ratio'"
+    )
+
+
 class Deduplicate(Contract):
-    """Exact and near duplicates, one document kept of each cluster."""
+    """Levels of duplicates, one after the other; one document is kept of each cluster."""
 
     scope: Literal["global", "source", "snapshot"] = Field(
         "global", description="Within what duplicates are looked for."
     )
-    exact: bool = Field(True, description="Remove documents whose text has an equal digest.")
-    near: Near | None = Field(Near(), description="Remove near duplicates; null for none.")
-    keep: Literal["longest", "oldest", "smallest_id"] = Field(
-        "longest", description="Which document of a cluster is kept; ties go to the smallest id."
+    url: Literal["newest", "best"] | None = Field(
+        None,
+        description="Keep one page of each normalised URL: the newest capture, or what `keep` "
+        "says; null keeps all.",
     )
+    exact: bool = Field(True, description="Remove documents whose text has an equal digest.")
+    normalised: bool = Field(
+        False, description="Remove documents whose normalised text has an equal digest."
+    )
+    near: Annotated[
+        Near | None,
+        BeforeValidator(_preset, json_schema_input_type=Near | NearPreset | None),
+    ] = Field(
+        Near(), description="Remove near duplicates: parameters by name or number; null for none."
+    )
+    keep: Annotated[str, AfterValidator(_keep)] = Field(
+        "longest",
+        description="Which document of a cluster is kept: `longest`, `oldest`, `newest`, "
+        "`smallest_id`, or by the name of a signal, such as `fineweb.line_punct_ratio`, the one "
+        "that has most of it. Ties go to the smallest digest of the text, then to the smallest id.",
+    )
+    prefer: tuple[Name, ...] = Field(
+        (), max_length=200, description="Sources whose documents are kept before any other's."
+    )
+    against: tuple[str, ...] = Field(
+        (),
+        description="Folders of finished runs: what they hold is removed here. Their "
+        "`deduplicate` must have the same scope and parameters of `near`.",
+    )
+
+    @model_validator(mode="after")
+    def _against_can_be_compared(self) -> Self:
+        if self.against and self.scope == "snapshot":
+            raise ValueError(
+                "with `scope: snapshot` nothing of another run is a duplicate: for `against` give "
+                "`scope: global` or `source`"
+            )
+        if self.against and self.near is not None and self.near.verify_by == "shingles":
+            raise ValueError(
+                "`against` names runs that keep signatures, no texts: give `near.verify_by: "
+                "signatures`"
+            )
+        return self
 
 
 class Curate(Contract):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 
 ID = pa.binary(16)
@@ -20,6 +22,23 @@ def _origin() -> list[pa.Field]:
     ]
 
 
+def declared() -> list[pa.Field]:
+    """What a page says of itself; `language` of its own would clash with the one found."""
+    return [
+        pa.field("title", pa.string()),
+        pa.field("author", pa.string()),
+        pa.field("published", pa.string()),
+        pa.field("canonical", pa.string()),
+        pa.field("declared_language", pa.string()),
+        pa.field("opt_outs", _names(), False),
+        pa.field("licences", _names(), False),
+    ]
+
+
+def _names() -> pa.DataType:
+    return pa.list_(pa.field("item", pa.string(), False))
+
+
 # extract: one row a page whose text was found
 DOCUMENT = _schema(
     "document/1",
@@ -27,15 +46,17 @@ DOCUMENT = _schema(
         pa.field("id", ID, False),
         pa.field("source", pa.string(), False),
         pa.field("snapshot", pa.string(), False),
-        pa.field("url", pa.string(), False),
+        pa.field("url", pa.string()),
         pa.field("crawled", pa.timestamp("s", "UTC")),
         pa.field("text", pa.large_string(), False),
-        pa.field("title", pa.string()),
-        pa.field("author", pa.string()),
-        pa.field("published", pa.string()),
+        *declared(),
         pa.field("language", pa.string(), False),
         pa.field("language_score", pa.float32(), False),
+        # what found the text; null if it came as text
+        pa.field("engine", pa.string()),
         pa.field("charset", pa.string(), False),
+        # what is wrong with the record though it could be read
+        pa.field("flaw", pa.string()),
         pa.field("page_bytes", pa.int64(), False),
         *_origin(),
     ],
@@ -60,7 +81,7 @@ VERDICT = _schema(
     [
         pa.field("id", ID, False),
         pa.field("source", pa.string(), False),
-        pa.field("url", pa.string(), False),
+        pa.field("url", pa.string()),
         pa.field("kept", pa.bool_(), False),
         # all failing reasons, in the order of the chain; the first is the ledger's
         pa.field("reasons", pa.list_(pa.field("item", pa.string(), False)), False),
@@ -71,27 +92,44 @@ VERDICT = _schema(
 EDIT = _schema("edit/1", [pa.field("id", ID, False), pa.field("text", pa.large_string(), False)])
 
 
-def signature_schema(permutations: int, bands: int) -> pa.Schema:
+def signature_schema(levels: Sequence[str], sketch_bytes: int, bands: int) -> pa.Schema:
     """judge: one row a kept document, what deduplication works on.
 
-    `preference`: the smallest of a cluster is kept. `signature` is null for a document with
-    fewer words than a shingle; then its bands are null too.
+    `preference`: the smallest of a cluster is kept; `url_preference`: of the pages of one URL.
+    `digest` is of the text, `normalised` of the normalised one. `sketch`: 16 bits of values of
+    the MinHash signature, little-endian; none if `sketch_bytes` is 0.
     """
+    keyed = []
+    if "url" in levels:
+        keyed += [pa.field("url", ID), pa.field("url_preference", pa.uint64(), False)]
+    if "normalised" in levels:
+        keyed.append(pa.field("normalised", ID, False))
     near = [
-        pa.field("signature", pa.list_(pa.field("item", pa.uint64(), False), permutations)),
-        *(pa.field(f"band_{band:04d}", pa.uint64()) for band in range(bands)),
+        pa.field("sketch", pa.binary(sketch_bytes), False),
+        *(pa.field(f"band_{band:04d}", pa.uint64(), False) for band in range(bands)),
     ]
     return _schema(
-        "signature/1",
+        "signature/2",
         [
             pa.field("id", ID, False),
             pa.field("scope", pa.string(), False),
             pa.field("preference", pa.uint64(), False),
             pa.field("digest", ID, False),
-            *(near if permutations else []),
+            *keyed,
+            *(near if sketch_bytes else []),
         ],
     )
 
+
+# deduplicate: which documents share a band's key, by part and row of the signature file
+CANDIDATE = _schema(
+    "candidate/1",
+    [
+        pa.field("part", pa.uint32(), False),
+        pa.field("row", pa.uint32(), False),
+        pa.field("bucket", pa.uint32(), False),
+    ],
+)
 
 # deduplicate: verified edges between documents (a is preferred to b)
 EDGE = _schema(
@@ -119,7 +157,7 @@ CURATED = _schema(
     [
         pa.field("id", ID, False),
         pa.field("source", pa.string(), False),
-        pa.field("url", pa.string(), False),
+        pa.field("url", pa.string()),
         pa.field("text", pa.large_string(), False),
         pa.field("language", pa.string(), False),
         pa.field("bytes", pa.int64(), False),
@@ -157,5 +195,62 @@ RESERVE = _schema(
         pa.field("key", pa.uint64(), False),
         pa.field("holdout", pa.uint64(), False),
         pa.field("tokens", pa.int64(), False),
+    ],
+)
+
+
+# what a step on its own writes of a page, or why it did not
+_PLACE = pa.struct(
+    [
+        pa.field("file", pa.string(), False),
+        pa.field("offset", pa.int64(), False),
+        pa.field("offset_kind", pa.string(), False),
+        pa.field("length", pa.int64(), False),
+        # blake2b-128 of what was read there, in hexadecimal; null for damage
+        pa.field("digest", pa.string()),
+    ]
+)
+EXTRACTED = _schema(
+    "extracted/1",
+    [
+        pa.field("url", pa.string()),
+        pa.field("text", pa.large_string(), False),
+        pa.field(
+            "metadata",
+            pa.struct(
+                [
+                    *declared(),
+                    pa.field("crawled", pa.timestamp("s", "UTC")),
+                    pa.field("charset", pa.string(), False),
+                    pa.field("flaw", pa.string()),
+                    pa.field("page_bytes", pa.int64(), False),
+                ]
+            ),
+            False,
+        ),
+        pa.field("engine", pa.string()),
+        pa.field("origin", _PLACE, False),
+    ],
+)
+NOT_EXTRACTED = _schema(
+    "not_extracted/1",
+    [
+        pa.field("url", pa.string()),
+        pa.field("reason", pa.string(), False),
+        pa.field("value", pa.string()),
+        pa.field("origin", _PLACE, False),
+    ],
+)
+
+# what deduplication on its own writes of a document; `representative` is null if it stands in an
+# index, `level` if the document is kept
+DEDUPLICATED = _schema(
+    "deduplicated/1",
+    [
+        pa.field("id", pa.string(), False),
+        pa.field("cluster", pa.string(), False),
+        pa.field("representative", pa.string()),
+        pa.field("kept", pa.bool_(), False),
+        pa.field("level", pa.string()),
     ],
 )

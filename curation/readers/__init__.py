@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
@@ -67,6 +68,9 @@ class Record(Place):
     text: the text of a row. If a record of kind `text` has none, its payload is to be decoded.
     title, language, licence: as a row gives them; of source code the language's name, and the
     licence's SPDX identifier.
+    headers: of an HTTP response the fields that declare rights, language and age (`x-robots-tag`,
+    `tdm-reservation`, `tdm-policy`, `content-usage`, `content-signal`, `link`,
+    `content-language`, `last-modified`), by names in lower case.
     """
 
     kind: str
@@ -81,6 +85,7 @@ class Record(Place):
     title: str | None = None
     language: str | None = None
     licence: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def digest(self) -> bytes:

@@ -81,7 +81,7 @@ NAMES = {"makefile": "Makefile", "dockerfile": "Dockerfile", "cmakelists.txt": "
 _LICENCE_NAME = re.compile(r"(?:un)?licen[cs]e|copying", re.IGNORECASE)
 _SPDX = re.compile(rb"SPDX-License-Identifier:[ \t]*([^\r\n]{1,200})")
 _SPDX_BYTES = 1 << 12  # where a header is looked for
-_LICENCE_BYTES = 1 << 16
+LICENCE_BYTES = 1 << 16  # of a licence file that are read
 _ID = r"(?:LicenseRef-)?[A-Za-z0-9][A-Za-z0-9.-]*\+?"
 _EXPRESSION = re.compile(rf"\(*{_ID}\)*(?:\s+(?:AND|OR|WITH)\s+\(*{_ID}\)*)*")
 # A phrase of each licence's text that no other has, the longer licences first.
@@ -128,7 +128,7 @@ def licence_of(payload: bytes) -> str | None:
 
     A text cannot say "or later", so of the GNU licences it is the `only` form.
     """
-    head = payload[:_LICENCE_BYTES].decode("utf-8", "replace").lower()
+    head = payload[:LICENCE_BYTES].decode("utf-8", "replace").lower()
     words = " ".join(head.replace(",", " ,").split()).replace(" ,", ",")
     for identifier, phrase in _PHRASES:
         if phrase in words.replace("license, version", "license version"):

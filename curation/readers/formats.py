@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import zlib
 from collections.abc import Iterator
@@ -13,16 +14,17 @@ from curation.readers.compressed import GZIP, LZ4, ZSTD, codec_of
 from curation.readers.documents import read_document
 from curation.readers.jsonl import check_jsonl, read_jsonl
 from curation.readers.parquet import check_parquet, read_parquet
-from curation.readers.rows import Columns
 from curation.readers.source import Window
-from curation.readers.suffixes import Format, format_of
+from curation.readers.suffixes import format_of
 from curation.readers.tables import check_table, read_table
 from curation.readers.warc import check_warc, read_warc
 from curation.readers.warc import is_splittable as is_splittable_warc
 from schemas.errors import UserError
+from schemas.recipe import Columns, Format
 
 HEAD_BYTES = 1 << 16  # of a file that `detect` looks at
 
+_MAY_BE_EMPTY = frozenset({"jsonl", "html", "text", "code"})
 _WARC = re.compile(rb"[\r\n]*WARC/\d")
 _HTML = re.compile(rb"\s*(?:<!doctype html|<html|<head|<\?xml)", re.IGNORECASE)
 _JSON = re.compile(rb"\s*\{\s*\"")
@@ -107,9 +109,13 @@ def read(
 ) -> Iterator[Record | Damage]:
     """Yield what starts in [start, end) of a seekable file: each record and gap exactly once.
 
-    `columns`: of rows. `licence`: of the folder that a file of code is in.
+    `columns`: of rows. `licence`: of the folder that a file of code is in. A file of nothing is
+    `truncated`, unless its format allows for it.
     """
     most = max_record_bytes
+    if format not in _MAY_BE_EMPTY and stream.seek(0, io.SEEK_END) == 0:
+        return iter([Damage(0, 0, 0, "truncated", "an empty file")] if start <= 0 else [])
+    stream.seek(0)
     match format:
         case "warc":
             return read_warc(stream, start, end, max_record_bytes=most)

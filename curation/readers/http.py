@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import zlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,20 @@ _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 _PLAIN_BYTES = 256  # text this long has no control character, and coded data has one
 _PIECE = 1 << 16  # decoded bytes at once
 _MOST_CODINGS = 4  # a body coded more often than this is not one that a browser would show
+# Fields that say something about the page: its rights, language and age.
+_DECLARATIONS = frozenset(
+    {
+        "x-robots-tag",
+        "tdm-reservation",
+        "tdm-policy",
+        "content-usage",
+        "content-signal",
+        "link",
+        "content-language",
+        "last-modified",
+    }
+)
+_VALUE_CHARACTERS = 4096  # of such a field, all its lines together; what is longer is cut off
 
 
 class TooLargeError(Exception):
@@ -35,6 +49,8 @@ class Response:
     """status: None if the status line has none. charset: as the Content-Type names it.
 
     sound: whether the body was coded as its header says, and whole.
+    headers: of the fields that declare rights, language and age those that it has, by names in
+    lower case; repeated fields joined by ", ", each cut off after 4,096 characters.
     """
 
     status: int | None
@@ -42,18 +58,26 @@ class Response:
     charset: str | None
     body: bytes
     sound: bool
+    headers: dict[str, str]
 
 
-def parse_fields(head: bytes) -> dict[str, str]:
+def parse_fields(head: bytes, joined: Collection[str] = ()) -> dict[str, str]:
     """Header fields by name in lower case, the first of equal names, folded lines joined.
 
+    Values of fields named in `joined` are joined by ", ", and cut off after 4,096 characters.
     Lines that are no fields are passed over, the first line too.
     """
     fields: dict[str, str] = {}
     for line in _FOLD.sub(b" ", head).splitlines():
-        name, colon, value = _text(line).partition(":")
-        if colon:
-            fields.setdefault(name.strip().lower(), value.strip())
+        text, colon, value = _text(line).partition(":")
+        if not colon:
+            continue
+        name = text.strip().lower()
+        if name not in joined:
+            fields.setdefault(name, value.strip())
+        elif len(before := fields.get(name, "")) < _VALUE_CHARACTERS:
+            value = f"{before}, {value.strip()}" if before else value.strip()
+            fields[name] = value[:_VALUE_CHARACTERS]
     return fields
 
 
@@ -80,7 +104,7 @@ def parse_response(block: bytes, most: int) -> Response:
     end = _HEAD_END.search(block)
     head, body = (block[: end.start()], block[end.end() :]) if end else (block, b"")
     status = _STATUS.match(head)
-    fields = parse_fields(head[:_HEAD_BYTES])
+    fields = parse_fields(head[:_HEAD_BYTES], _DECLARATIONS)
     media_type, charset = parse_content_type(fields.get("content-type", ""))
     sound = True
     if "chunked" in fields.get("transfer-encoding", "").lower() and body:
@@ -93,7 +117,8 @@ def parse_response(block: bytes, most: int) -> Response:
     if body.startswith(_GZIP) and media_type in _PAGES:
         body, _ = _decode(body, "gzip", most)
         sound = False
-    return Response(int(status[1]) if status else None, media_type, charset, body, sound)
+    headers = {name: fields[name] for name in fields if name in _DECLARATIONS}
+    return Response(int(status[1]) if status else None, media_type, charset, body, sound, headers)
 
 
 def _unchunk(body: bytes) -> tuple[bytes, bool]:

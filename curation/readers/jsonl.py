@@ -9,9 +9,10 @@ from typing import Any, BinaryIO
 from curation.readers import Damage, Record
 from curation.readers.compressed import codec_of, open_file
 from curation.readers.lines import Line, read_lines
-from curation.readers.rows import Columns, row_record
+from curation.readers.rows import row_record
 from curation.readers.source import Window
 from schemas.errors import UserError
+from schemas.recipe import Columns
 
 _WRAPPING = 16  # JSON's longest writing of a byte of text (`\\u0000` is 6), and the other columns
 _CHECKED_LINES = 100

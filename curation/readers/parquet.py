@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curation.readers import Damage, Record
-from curation.readers.rows import Columns, row_record
+from curation.readers.rows import row_record
 from schemas.errors import UserError
+from schemas.recipe import Columns
 
 _BATCH = 64  # rows decoded at once
 _MOST_GROUP = 1 << 32  # bytes of the columns read of one row group, inflated

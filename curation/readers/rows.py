@@ -4,49 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from curation.readers import Damage, DamageKind, Place, Record
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """Names of the columns that hold a record's fields; None where there is no such column.
-
-    `meta.url` is the key `url` in the column `meta`, be it a struct or JSON.
-    """
-
-    text: str = "text"
-    url: str | None = None
-    crawled: str | None = None
-    title: str | None = None
-    language: str | None = None
-    licence: str | None = None
-
-    def named(self) -> dict[str, str]:
-        """The columns there are, by field."""
-        fields = ("text", "url", "crawled", "title", "language", "licence")
-        return {name: column for name in fields if (column := getattr(self, name)) is not None}
-
-    def top(self) -> list[str]:
-        """The columns to read, each once."""
-        return sorted({column.partition(".")[0] for column in self.named().values()})
-
-
-# Column names as the data sets' cards give them.
-LAYOUTS = {
-    "text": Columns(),
-    "fineweb": Columns(url="url", crawled="date", language="language"),
-    # RedPajama-V2: its JSON lines, and its rows as the Hugging Face hub serves them
-    "redpajama_v2": Columns(
-        "raw_content", "url", "date_download", title="title", language="language"
-    ),
-    "redpajama_v2_hub": Columns(
-        "raw_content", "meta.url", "meta.date_download", language="meta.language"
-    ),
-}
+from schemas.recipe import Columns
 
 
 class RowError(ValueError):

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import Literal
 
-from curation.readers.code import NAMES, language_of
+from curation.readers.code import NAMES, is_licence, language_of
 from curation.readers.documents import DocumentFormat
-
-Format = Literal["warc", "jsonl", "parquet", "csv", "tsv", "tar", "zip", "html", "text", "code"]
+from schemas.recipe import Format
 
 COMPRESSED = frozenset({".gz", ".zst", ".lz4"})
 _SUFFIXES: tuple[tuple[Format, str], ...] = (
@@ -32,7 +30,9 @@ def format_of(name: str) -> Format | None:
         path = path.with_suffix("")
     if path.name in NAMES:
         return "code"
-    return _FORMATS.get(path.suffix) or ("code" if language_of(path.name) else None)
+    if found := _FORMATS.get(path.suffix):
+        return found
+    return "code" if language_of(path.name) else "text" if is_licence(path.name) else None
 
 
 def document_format(name: str) -> DocumentFormat | None:

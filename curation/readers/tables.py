@@ -9,9 +9,10 @@ from typing import BinaryIO, Literal
 from curation.readers import Damage, Record
 from curation.readers.compressed import codec_of, open_file
 from curation.readers.lines import Line, read_lines
-from curation.readers.rows import Columns, row_record
+from curation.readers.rows import row_record
 from curation.readers.source import Window
 from schemas.errors import UserError
+from schemas.recipe import Columns
 
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
 

@@ -321,6 +321,7 @@ def _place(item: _Raw | _Flaw, offset: int, length: int, inner: int, most: int) 
         response.charset,
         response.body,
         item.flaw or (None if response.sound else "wrong_coding"),
+        headers=response.headers,
     )
 
 

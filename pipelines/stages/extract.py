@@ -6,26 +6,37 @@ A task reads the records that start in its split; each becomes a document or a r
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from curation.extraction import Rejected, extract
+from curation.extraction import Extractor, Page, Rejected
+from curation.extraction.sandbox import Sandbox
 from curation.keys import document_id
-from curation.readers import Record
-from curation.readers.warc import read_warc
+from curation.readers import Damage, Record
+from curation.urls import Blocked, Kind, read_list
 from pipelines.mill import Mill
 from pipelines.receipts import Attempt, Receipt, Task
-from pipelines.splits import open_split
+from pipelines.splits import input_of, read_split
 from pipelines.steps import Context, Manifest
-from schemas.recipe import Recipe
+from schemas.recipe import Input, Recipe
 from schemas.tables import DOCUMENT, REJECTION
 
 if TYPE_CHECKING:
     from curation.language import Languages
 
-VERSION = 1
-LIBRARIES = ("fastwarc", "fasttext", "lxml", "trafilatura")
+VERSION = 2
+LIBRARIES = ("fastwarc", "fasttext", "lightgbm", "lxml", "resiliparse", "selectolax", "trafilatura")
 
+# The lists of addresses that a recipe can name, and what their entries are.
+LISTS: dict[str, Kind] = {
+    "domains": "domains",
+    "urls": "urls",
+    "words": "words",
+    "soft_words": "words",
+    "substrings": "substrings",
+}
 # Pages whose languages are named by one call.
 MICRO_BATCH = 64
 
@@ -33,9 +44,21 @@ MICRO_BATCH = 64
 def relevant(recipe: Recipe) -> Any:
     """What of the recipe decides this stage's output, besides its splits."""
     return [
-        recipe.extract.model_dump(mode="json", exclude={"language_model": {"file"}}),
-        [[item.source, item.snapshot, item.format] for item in recipe.inputs],
+        _by_digest(recipe.extract.model_dump(mode="json")),
+        [
+            item.model_dump(mode="json", include={"source", "snapshot", "format", "columns"})
+            for item in recipe.inputs
+        ],
     ]
+
+
+def _by_digest(value: Any) -> Any:
+    """The value with model files known by checksum alone."""
+    if isinstance(value, dict):
+        return (
+            value["sha256"] if "sha256" in value else {k: _by_digest(v) for k, v in value.items()}
+        )
+    return [_by_digest(item) for item in value] if isinstance(value, list) else value
 
 
 def run(mill: Mill, step: str, mark: str) -> Manifest:
@@ -50,20 +73,54 @@ def _languages(path: str) -> Languages:
     return Languages(path)
 
 
+# Sandboxes that wait for the next task of this process: a child takes a second to start.
+_idle: dict[str, list[Sandbox]] = {}
+
+
+@contextmanager
+def _sandbox(context: Context) -> Iterator[Sandbox]:
+    """A sandbox for the recipe's options, of one child; after an error it is not used again."""
+    key = context.recipe.extract.model_dump_json()
+    waiting = _idle.setdefault(key, [])
+    box = waiting.pop() if waiting else Sandbox(extractor(context))
+    try:
+        yield box
+    except BaseException:
+        box.close()
+        raise
+    waiting.append(box)
+
+
+def extractor(context: Context) -> Extractor:
+    """The cascade for the recipe's options, with the run's copies of its lists and model."""
+    options = context.recipe.extract
+    lists = {name: _entries(context, name, kind) for name, kind in LISTS.items()}
+    blocked = Blocked(**lists, soft_words_allowed=options.block.soft_words_allowed)
+    return Extractor(options, blocked if any(lists.values()) else None, _model(context))
+
+
+def _entries(context: Context, name: str, kind: Kind) -> list[str]:
+    """The entries of all files of one of the recipe's lists."""
+    files = getattr(context.recipe.extract.block, name)
+    paths = [context.model(str(file.sha256)) for file in files]
+    return [entry for path in paths for entry in read_list(path, kind)]
+
+
+def _model(context: Context) -> Languages:
+    return _languages(str(context.model(str(context.recipe.extract.language_model.sha256))))
+
+
 def extract_split(context: Context, step: str, task: Task) -> Receipt:
     """Read the records of a split, find their main text and its language."""
-    recipe = context.recipe
-    item, root = open_split(recipe, task)
-    languages = _languages(str(context.model(str(recipe.extract.language_model.sha256))))
-    name = str(task.spec["file"])
+    item = input_of(context.recipe, task)
+    languages = _model(context)
     rejected: Counter[str] = Counter()
+    noted: dict[str, Counter[str]] = {name: Counter() for name in ("flaws", "opt_outs", "licences")}
     records = text_bytes = 0
     waiting: list[dict[str, Any]] = []
 
-    with Attempt(context.run, step, task.key) as attempt:
-        documents = attempt.writer(
-            "documents", DOCUMENT, dictionary=("source", "snapshot", "language", "charset", "file")
-        )
+    with Attempt(context.run, step, task.key) as attempt, _sandbox(context) as sandbox:
+        documents = attempt.writer("documents", DOCUMENT, dictionary=_REPEATED)
         rejections = attempt.writer(
             "rejections", REJECTION, dictionary=("source", "reason", "value", "file")
         )
@@ -75,51 +132,62 @@ def extract_split(context: Context, step: str, task: Task) -> Receipt:
             documents.write(waiting)
             waiting.clear()
 
-        with root.open(name) as stream:
-            for record in read_warc(
-                stream,
-                task.spec["start"],
-                task.spec["end"],
-                max_record_bytes=_record_limit(recipe),
-            ):
-                records += 1
-                row: dict[str, Any] = {
-                    "id": document_id(item.source, name, record.offset, record.offset_kind),
-                    "source": item.source,
-                    "url": None,
-                    "file": name,
-                    "offset": record.offset,
-                    "length": record.length,
-                }
-                if isinstance(record, Record):
-                    row["url"] = record.url
-                result = extract(record, recipe.extract)
-                if isinstance(result, Rejected):
-                    rejected[result.reason] += 1
-                    rejections.write([{**row, "reason": result.reason, "value": result.value}])
-                    continue
-                text_bytes += len(result.text.encode())
-                waiting.append(
-                    {
-                        **row,
-                        "snapshot": item.snapshot,
-                        "crawled": record.crawled if isinstance(record, Record) else None,
-                        "text": result.text,
-                        "title": result.title,
-                        "author": result.author,
-                        "published": result.published,
-                        "charset": result.charset,
-                        "page_bytes": result.page_bytes,
-                    }
-                )
-                if len(waiting) == MICRO_BATCH:
-                    flush()
+        for name, record, result in sandbox.extract(read_split(context.recipe, task)):
+            records += 1
+            if isinstance(result, Rejected):
+                rejected[result.reason] += 1
+                rejections.write([_rejection(item, name, record, result)])
+                continue
+            text_bytes += len(result.text.encode())
+            _note(noted, result)
+            waiting.append(_document(item, name, record, result))
+            if len(waiting) == MICRO_BATCH:
+                flush()
         if waiting:
             flush()
-        kept = records - rejected.total()
-        return attempt.commit(records, kept, rejected, {"bytes": text_bytes})
+        counts = {
+            "bytes": text_bytes,
+            **{name: dict(sorted(counted.items())) for name, counted in noted.items()},
+        }
+        return attempt.commit(records, records - rejected.total(), rejected, counts)
 
 
-def _record_limit(recipe: Recipe) -> int:
-    """Bytes of a record that are read at all: a page and its headers, before decoding."""
-    return 2 * recipe.extract.max_page_bytes + (1 << 20)
+_REPEATED = ("source", "snapshot", "language", "declared_language", "engine", "charset", "file")
+
+
+def _origin(item: Input, name: str, record: Record | Damage) -> dict[str, Any]:
+    return {
+        "id": document_id(item.source, name, record.offset, record.offset_kind),
+        "source": item.source,
+        "url": record.url if isinstance(record, Record) else None,
+        "file": name,
+        "offset": record.offset,
+        "length": record.length,
+    }
+
+
+def _rejection(item: Input, name: str, record: Record | Damage, result: Rejected) -> dict[str, Any]:
+    return {**_origin(item, name, record), "reason": result.reason, "value": result.value}
+
+
+def _document(item: Input, name: str, record: Record | Damage, page: Page) -> dict[str, Any]:
+    return {
+        **_origin(item, name, record),
+        "snapshot": item.snapshot,
+        "crawled": record.crawled if isinstance(record, Record) else None,
+        "text": page.text,
+        **page.declared(),
+        "engine": page.engine,
+        "charset": page.charset,
+        "flaw": page.flaw,
+        "page_bytes": page.page_bytes,
+    }
+
+
+def _note(noted: dict[str, Counter[str]], page: Page) -> None:
+    """Count what is worth knowing of a page that is kept."""
+    if page.flaw:
+        noted["flaws"][page.flaw] += 1
+    noted["opt_outs"].update(page.opt_outs)
+    # names that are known; of addresses there can be as many as pages
+    noted["licences"].update({"other" if "://" in name else name for name in page.licences})

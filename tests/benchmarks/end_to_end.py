@@ -21,7 +21,7 @@ import psutil
 
 from curation.dedup.exact import digest
 from curation.dedup.minhash import Signer
-from curation.extraction import Page, extract
+from curation.extraction import Extractor, Page
 from curation.judgement import Chain
 from curation.language import Languages
 from curation.pii import replace
@@ -91,7 +91,9 @@ def steps(data: Path, run: Path) -> None:
     seconds, found = timed(read)
     records = [r for r in found if isinstance(r, Record) and r.kind == "response"]
     rows.append(("read WARC", seconds, len(found)))
-    seconds, found = timed(lambda: (extract(r, recipe.extract) for r in records))
+    extractor = Extractor(recipe.extract)
+    extractor.prepare()
+    seconds, found = timed(lambda: map(extractor.extract, records))
     texts = [page.text for page in found if isinstance(page, Page)]
     rows.append(("extract (trafilatura)", seconds, len(records)))
     model = next((run / "models").iterdir())
@@ -143,7 +145,7 @@ def main() -> None:
             import json
 
             entry = json.loads(ledger)["extract"]
-            pages = entry["records"] - entry["rejected"].get("not_a_response", 0)
+            pages = entry["records"] - entry["rejected"].get("not_a_page", 0)
             print(
                 f"{workers} workers: {pages:,} pages in {seconds:.1f} s, {pages / seconds:.1f} a "
                 f"second; peak {peak['driver']:.0f} MB driver, {peak['worker']:.0f} MB a worker"

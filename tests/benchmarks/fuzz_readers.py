@@ -33,15 +33,14 @@ from fastwarc.stream_io import Lz4Writer
 from curation.readers import Damage, Record
 from curation.readers.compressed import codec_of
 from curation.readers.formats import check, is_splittable, read
-from curation.readers.rows import Columns
 from curation.readers.source import Window
-from curation.readers.suffixes import Format
 from curation.readers.warc import read_warc
 from schemas.errors import UserError
+from schemas.recipe import Columns, Format
 
 SAMPLE = Path(__file__).parents[1] / "data" / "sample"
 LIMIT = 1 << 17
-COLUMNS = Columns("text", url="url")
+COLUMNS = Columns(url="url")
 TOKENS = [
     *(b"WARC/1.0\r\n", b"\r\n\r\n", b"\n\n", b"\r\nWARC/1.1\r\nWARC-Type: response\r\n"),
     *(b"Content-Length: 99999999999\r\n", b"Content-Length: 0\r\n", b"Content-Encoding: br\r\n"),

@@ -62,7 +62,7 @@ def read(data, reader=read_tar, start=0, end=None):
 def check_records(found):
     assert [item.payload for item in found] == list(FILES.values())
     assert [item.kind for item in found] == [
-        "page", "page", "page", "text", "page", "text", "text", "text", "text", "page"
+        "page", "page", "page", "text", "text", "text", "text", "text", "text", "page"
     ]  # fmt: skip
     assert [item.content_type for item in found][:4] == [
         "text/html",

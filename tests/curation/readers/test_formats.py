@@ -10,8 +10,8 @@ import pytest
 import zstandard
 
 from curation.readers.formats import HEAD_BYTES, check, detect, is_splittable, read
-from curation.readers.rows import Columns
 from schemas.errors import UserError
+from schemas.recipe import Columns
 
 LIMIT = 1 << 20
 WARC = (

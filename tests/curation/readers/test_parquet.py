@@ -8,8 +8,8 @@ import pytest
 
 from curation.readers import Damage
 from curation.readers.parquet import check_parquet, read_parquet
-from curation.readers.rows import LAYOUTS, Columns
 from schemas.errors import UserError
+from schemas.recipe import LAYOUTS, Columns
 
 LIMIT = 1 << 20
 
@@ -71,7 +71,7 @@ def test_structs_timestamps_and_dictionaries():
             "when": pa.array([datetime(2024, 1, 1)] * 2, pa.timestamp("us")),
         }
     )
-    columns = Columns("body", "meta.url", "when")
+    columns = Columns(text="body", url="meta.url", crawled="when")
     data = write(table)
     check_parquet(io.BytesIO(data), "x", columns)
     first, second = read(data, columns=columns)
@@ -117,4 +117,4 @@ def test_what_cannot_be_read_is_refused():
     with pytest.raises(UserError, match=r"in/a.parquet: no column `u` \(for `url`\); .* text, n"):
         check_parquet(io.BytesIO(data), "in/a.parquet", Columns(url="u"))
     with pytest.raises(UserError, match=r"`n` is a column of int64, not of strings"):
-        check_parquet(io.BytesIO(data), "in/a.parquet", Columns("n"))
+        check_parquet(io.BytesIO(data), "in/a.parquet", Columns(text="n"))

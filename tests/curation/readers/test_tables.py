@@ -5,12 +5,12 @@ import io
 import pytest
 
 from curation.readers import Damage
-from curation.readers.rows import Columns
 from curation.readers.tables import check_table, read_table
 from schemas.errors import UserError
+from schemas.recipe import Columns
 
 LIMIT = 1 << 20
-COLUMNS = Columns("body", "link")
+COLUMNS = Columns(text="body", url="link")
 
 
 def read(data, dialect="csv", most=LIMIT, start=0):

@@ -1,0 +1,72 @@
+"""The main text of a page by a learned choice of its blocks.
+
+A block is a run of text whose nearest element that begins a line is the same: a paragraph, an
+item of a list, a cell. Trees of decisions say how likely each is main text; what is taken
+maximises the expected F1 of the page. `forests/README.md` says what they learned from.
+"""
+
+from __future__ import annotations
+
+import gc
+from typing import NamedTuple
+
+import numpy as np
+from selectolax.lexbor import LexborHTMLParser, LexborNode
+
+from curation.extraction.blocks import declared, dom
+from curation.extraction.blocks.features import table
+from curation.extraction.blocks.model import Favor, chances, cut
+from curation.extraction.structure import render
+from schemas.recipe import Extract
+
+_BARE = 30  # words of a page without text of its own
+
+
+class Block(NamedTuple):
+    """A block: the element it is in, and its text with white space collapsed."""
+
+    node: LexborNode
+    text: str
+
+
+def choose(tree: LexborHTMLParser, favor: Favor, *, comments: bool = False) -> list[Block]:
+    """The blocks of a page's main text, in document order.
+
+    The posts of a forum are its main text. Readers' comments below an article are not, unless
+    `comments` asks for what is clearly one.
+    A page that is put together by scripts may have its text in JSON-LD alone: then that is one
+    block, of the script.
+    """
+    page, head = dom.read(tree), declared.read(tree)
+    found = page and table(page, head)
+    words = int(found.sizes.sum()) if found else 0
+    if head.embedded and words < _BARE:
+        node, markup = head.embedded
+        text = " ".join(LexborHTMLParser(markup).text(separator=" ").split())
+        if text.count(" ") >= max(words, _BARE):
+            return [Block(node, text)]
+    if not page or not found:
+        return []
+    taken = cut(chances(found), found.sizes, favor)
+    if comments:
+        taken |= found.comments
+    return [
+        Block(
+            page.nodes[found.elements[at]],
+            " ".join("".join(page.texts[found.first[at] : found.last[at]]).split()),
+        )
+        for at in np.flatnonzero(taken).tolist()
+    ]
+
+
+def main_text(tree: LexborHTMLParser, options: Extract) -> str:
+    """The main text of a page, "" if it has none."""
+    # A page's many nodes die by their counts; to look for cycles in them is a sixth of the time.
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        chosen = choose(tree, options.favor, comments=options.comments)
+        return render(chosen, options.structure)
+    finally:
+        if collects:
+            gc.enable()

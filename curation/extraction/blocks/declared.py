@@ -1,0 +1,105 @@
+"""What a page declares about itself: its kind, title, description and the body of its article."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from selectolax.lexbor import LexborHTMLParser, LexborNode
+
+_MOST = 1 << 18  # characters of JSON-LD that are read
+_TYPES = (
+    "article blogposting newsarticle techarticle reportage",
+    "product offer productgroup",
+    "itemlist collectionpage searchresultspage offercatalog",
+    "discussionforumposting qapage question",
+    "recipe event jobposting course howto",
+    "faqpage",
+    "webpage website",
+    "organization localbusiness service corporation",
+)
+_BEGINNING, _LEAST = 100, 12  # characters of a block that are looked for, and at least
+_KINDS = {"article": 1, "blog": 1, "product": 2, "product.item": 2, "og:product": 2, "website": 3}
+_TYPE_OF = {name: 1 << at for at, names in enumerate(_TYPES) for name in names.split()}
+_TYPE = re.compile(r'"@type"\s*:\s*(?:\[\s*)?"([^"]{1,40})"')
+_BODY = re.compile(r'"(articleBody|text|description)"\s*:\s*("(?:[^"\\]|\\.)*+")', re.DOTALL)
+
+
+@dataclass(slots=True)
+class Declared:
+    """page: numbers about the page. title: its words. description and body: squeezed texts.
+
+    embedded: the longest text in the page's JSON-LD, and the script that holds it.
+    """
+
+    page: list[int]
+    title: frozenset[str]
+    description: str
+    body: str
+    embedded: tuple[LexborNode, str] | None
+
+    def blocks(
+        self, texts: list[str], headings: NDArray[np.int64]
+    ) -> list[NDArray[np.float64] | NDArray[np.int64]]:
+        """Features of blocks by what the page declares."""
+        many = len(texts)
+        title = np.zeros(many)
+        if self.title:
+            for at, text in enumerate(texts):
+                if headings[at] and len(text) < 300:
+                    words = set(text.lower().split())
+                    joint = len(words & self.title)
+                    title[at] = joint / max(len(words) + len(self.title) - joint, 1)
+        described, bodied = np.zeros(many, np.int64), np.zeros(many, np.int64)
+        if self.description or self.body:
+            for at, text in enumerate(texts):
+                if len(text) >= _LEAST and len(key := _squeeze(text[:_BEGINNING])) >= _LEAST:
+                    described[at] = key in self.description
+                    bodied[at] = key in self.body
+        best = title.argmax() if many else 0
+        away = np.arange(many) - best if title[best] > 0.4 else np.full(many, -1000)
+        return [title, away, described, bodied]
+
+
+def _squeeze(text: str) -> str:
+    return "".join(text.split()).lower()
+
+
+def read(tree: LexborHTMLParser) -> Declared:
+    """Read the head of a page and its JSON-LD."""
+    head = tree.head
+    title, description, kind = "", "", 0
+    if head is not None:
+        found = head.css_first("title")
+        title = found.text()[:500] if found is not None else ""
+        for node in head.css("meta[content]"):
+            attributes = node.attributes
+            name = attributes.get("property") or attributes.get("name")
+            value = attributes.get("content")
+            if not name or not value:
+                continue
+            if name == "og:type":
+                kind = _KINDS.get(value.lower(), 4)
+            elif name in ("og:description", "description") and len(value) > len(description):
+                description = value
+    types, body, holder, size = 0, "", None, 0
+    for node in tree.css('script[type="application/ld+json"]'):
+        text = node.text()
+        size += len(text)
+        if size > _MOST:
+            break
+        for name in _TYPE.findall(text):
+            types |= _TYPE_OF.get(name.lower(), 0)
+        for key, value in _BODY.findall(text):
+            if len(value) > len(body) and (key != "description" or not body):
+                try:
+                    body, holder = json.loads(value, strict=False), node
+                except ValueError:
+                    continue
+    page = [kind, *(types >> at & 1 for at in range(len(_TYPES)))]
+    words = frozenset(title.lower().split())
+    embedded = (holder, body) if holder else None
+    return Declared(page, words, _squeeze(description[:2000]), _squeeze(body), embedded)

@@ -1,0 +1,96 @@
+"""The learned choice: how likely each block is main text, and how many of them to take."""
+
+from __future__ import annotations
+
+import gzip
+import math
+from functools import cache
+from importlib.resources import files
+from typing import Literal
+
+import lightgbm
+import numpy as np
+from numpy.typing import NDArray
+
+from curation.extraction.blocks.context import context
+from curation.extraction.blocks.features import Table
+
+Ints = NDArray[np.int64]
+Favor = Literal["balanced", "precision", "recall"]
+# Weight of recall against precision: beta of van Rijsbergen's F.
+_BETA = {"balanced": 1.0, "precision": 0.5, "recall": 2.0}
+SURE = 20  # thousandths from 0 or 1, at which a block needs no second look
+
+# A block that is sure after some trees needs no others: twice its logit is the margin.
+_EARLY_STOP = {
+    "pred_early_stop": True,
+    "pred_early_stop_freq": 10,
+    "pred_early_stop_margin": 10.0,
+}
+
+# Scores of the trees are rounded, and chances are whole thousandths: the last bits of a sum or an
+# exponential, which differ between machines, decide nothing.
+_STEPS = 16  # a unit of the logit
+_MOST = 8  # logit
+_CHANCES = np.array(
+    [
+        round(1000 / (1 + math.exp(-at / _STEPS)))
+        for at in range(-_MOST * _STEPS, _MOST * _STEPS + 1)
+    ]
+)
+
+
+def rounded(scores: NDArray[np.float64]) -> Ints:
+    """Logits to chances in thousandths."""
+    steps = np.rint(scores * _STEPS).clip(-_MOST * _STEPS, _MOST * _STEPS)
+    return _CHANCES[steps.astype(np.int64) + _MOST * _STEPS]
+
+
+@cache
+def _forest(name: str) -> lightgbm.Booster:
+    """One of the package's models."""
+    data = gzip.decompress((files(__package__) / "forests" / f"{name}.txt.gz").read_bytes())
+    # LightGBM leaves the later trees out only where the objective is its own.
+    return lightgbm.Booster(
+        model_str=data.decode().replace("objective=cross_entropy", "objective=binary sigmoid:1")
+    )
+
+
+def predict(forest: lightgbm.Booster, rows: NDArray[np.floating]) -> Ints:
+    """Chances in thousandths; rows: a row a block."""
+    scores = forest.predict(
+        rows, raw_score=True, num_threads=1, validate_features=False, **_EARLY_STOP
+    )
+    return rounded(np.asarray(scores))
+
+
+def unsure(likely: Ints) -> NDArray[np.bool_]:
+    """Which blocks need a second look."""
+    return (likely > SURE) & (likely < 1000 - SURE)
+
+
+def chances(table: Table) -> Ints:
+    """How likely each block is main text, in thousandths."""
+    likely = predict(_forest("first"), np.ascontiguousarray(table.features.T))
+    again = np.flatnonzero(unsure(likely))
+    if len(again):
+        around = context(table, likely)
+        rows = np.concatenate([around[:, again], table.features[:, again]]).T
+        likely[again] = predict(_forest("second"), np.ascontiguousarray(rows))
+    return likely
+
+
+def cut(likely: Ints, sizes: Ints, favor: Favor) -> NDArray[np.bool_]:
+    """The most likely blocks, as many as maximise the expected F of the words taken.
+
+    likely: thousandths. sizes: words. F's expectation is approximated by that of its parts:
+    (1 + beta^2) E[right] / (taken + beta^2 E[wanted]).
+    """
+    square = _BETA[favor] ** 2
+    order = np.argsort(-likely, kind="stable")
+    right = np.cumsum((likely * sizes)[order])
+    taken = np.cumsum(sizes[order]) * 1000
+    expected = (1 + square) * right / (taken + square * right[-1] + 1)
+    chosen = np.zeros(len(likely), np.bool_)
+    chosen[order[: int(np.argmax(expected)) + 1]] = True
+    return chosen

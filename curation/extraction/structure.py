@@ -1,0 +1,571 @@
+"""Chosen blocks of a page to text, with the structure that their elements give them.
+
+A block is a line; lists, tables, headings and code are marked as in Markdown, as far as the recipe
+wants. What stands between the marks are the words of the blocks, all of them and no others: but
+for tables that are left out, the numbers of ordered lists, line numbers beside code, and the name
+of a code's language behind its fence.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import NamedTuple, Protocol
+
+from selectolax.lexbor import LexborNode
+
+from schemas.recipe import Structure
+
+
+class Block(Protocol):
+    """A run of text that begins a line of its own: the element that it stands in, and its words
+    with single spaces between them."""
+
+    @property
+    def node(self) -> LexborNode:
+        """The nearest element around the text that is no part of a line."""
+
+    @property
+    def text(self) -> str:
+        """Its words."""
+
+
+_DEEPEST = 8  # levels of a list that are indented
+_INDENT = "  "
+# A table with more in a cell than this arranges a page: it has no rows to read.
+_CELL_BLOCKS = 4  # mean number of blocks a cell
+_CELL_CHARACTERS = 1500
+_FARTHEST = 64  # columns that spans can push a cell to the right
+
+
+def _words(names: str) -> frozenset[str]:
+    return frozenset(names.split())
+
+
+_INLINE = _words(
+    """a abbr b bdi bdo big br cite code del dfn em font i img input ins kbd label mark nobr q rp rt
+    ruby s samp small source span strike strong sub sup time tt u var picture data output embed
+    progress math wbr"""
+)
+_NO_TEXT = _words(
+    """script style noscript template svg iframe select textarea video audio canvas object noembed
+    noframes title map -comment"""
+)
+_TABLE = _words("table thead tbody tfoot tr")
+_HEADINGS = {f"h{level}": level for level in range(1, 7)}
+# Elements that say something of what stands in them.
+_TELLING = _words("h1 h2 h3 h4 h5 h6 li dt dd ol table tr td th pre")
+_NUMBERS = re.compile(r"[\d\s]+")
+# Class names, by part, of what holds line numbers, and of the cell beside it.
+_GUTTER = re.compile(
+    r"(?:^|[\s_-])(?:gutter|line-?nos?|linenodiv|line-?numbers?|line-num|blob-num|ln-numbers|lnt?)"
+    r"(?:$|[\s_-])",
+    re.IGNORECASE,
+)
+_CODE = re.compile(r"(?:^|[\s_-])code(?:$|[\s_-])", re.IGNORECASE)
+_LANGUAGE = re.compile(
+    r"(?:^|\s)(?:lang(?:uage)?-|highlight-(?:source-)?|brush:\s*|sourceCode\s+)([a-z][a-z0-9+#-]{0,19})"
+    r"(?=$|[\s;])",
+    re.IGNORECASE,
+)
+_NO_LANGUAGES = frozenset({"none", "text", "plaintext", "plain", "default", "notranslate", "auto"})
+
+
+@dataclass(eq=False, slots=True)
+class _Table:
+    """What decides whether a table has rows to read, or arranges a page."""
+
+    item: _Item | None
+    layout: bool
+    cells: int = 0  # that hold chosen blocks, as are these:
+    blocks: int = 0
+    widest: int = 0  # cells in a row
+    longest: int = 0  # characters in a cell
+    # of the row and the cell that were seen last
+    row: int = 0
+    row_cells: int = 0
+    cell: int = 0
+    cell_characters: int = 0
+    coded: set[int] = field(default_factory=set)  # rows with code in them
+    begun: bool = False  # whether a row was written
+    columns: dict[int, int] | None = None  # column of each cell
+
+    def add(self, place: _Place, text: str) -> None:
+        """Count a block in a cell of it."""
+        if place.code:
+            if not _NUMBERS.fullmatch(text):
+                self.coded.add(place.row)
+            return
+        self.layout |= place.heading > 0
+        if place.row != self.row:
+            self.row, self.row_cells = place.row, 0
+        if place.cell != self.cell:
+            self.cell, self.cell_characters = place.cell, 0
+            self.cells += 1
+            self.row_cells += 1
+            self.widest = max(self.widest, self.row_cells)
+        self.blocks += 1
+        self.cell_characters += len(text)
+        self.longest = max(self.longest, self.cell_characters)
+
+    def has_rows(self) -> bool:
+        return not (
+            self.layout
+            or self.widest < 2
+            or self.blocks > _CELL_BLOCKS * self.cells
+            or self.longest > _CELL_CHARACTERS
+        )
+
+
+@dataclass(eq=False, slots=True)
+class _Item:
+    """An item of a list."""
+
+    marker: str
+    level: int
+    begun: bool = False
+
+
+class _Place(NamedTuple):
+    """What the elements around a text say of it. Numbers are those of nodes, 0 for none."""
+
+    heading: int = 0  # its level
+    item: _Item | None = None
+    table: _Table | None = None
+    table_node: LexborNode | None = None
+    row: int = 0
+    cell: int = 0
+    cell_node: LexborNode | None = None
+    code: LexborNode | None = None  # outermost element of a block of code
+    gutter: bool = False  # beside code, where its lines are numbered
+
+
+class _Places:
+    """The place of each node; all together take linear time in the number of their ancestors."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, _Place] = {}
+        self._numbers: dict[int, int] = {}
+
+    def of(self, node: LexborNode) -> _Place:
+        """The place of what stands in an element."""
+        path = []
+        above: LexborNode | None = node
+        place = _NOWHERE
+        while above is not None:
+            known = self._known.get(above.mem_id)
+            if known is not None:
+                place = known
+                break
+            path.append(above)
+            above = above.parent
+        for inner in reversed(path):
+            place = self._known[inner.mem_id] = self._step(place, inner)
+        return place
+
+    def _step(self, place: _Place, node: LexborNode) -> _Place:
+        tag = node.tag
+        if tag not in _TELLING:
+            return place
+        match tag:
+            case "h1" | "h2" | "h3" | "h4" | "h5" | "h6":
+                return place._replace(heading=_HEADINGS[tag])
+            case "li" | "dt" | "dd":
+                level = place.item.level + 1 if place.item else 1
+                number = self._numbers.get(node.mem_id)
+                marker = f"{number}. " if number is not None else "" if tag == "dd" else "- "
+                return place._replace(item=_Item(marker, level))
+            case "ol" if not _is_styled(node) and node.attrs.get("type") in {None, "1"}:
+                self._numbers.update(_numbers(node))
+            case "table":
+                if place.table:
+                    place.table.layout = True
+                layout = node.attrs.sget("role", "") in {"presentation", "none"}
+                return place._replace(
+                    table=_Table(place.item, layout), table_node=node, row=0, cell=0
+                )
+            case "tr":
+                return place._replace(row=node.mem_id, cell=0)
+            case "td" | "th" if place.row:
+                place = place._replace(cell=node.mem_id, cell_node=node)
+                classes = node.attrs.sget("class", "")
+                if classes and _GUTTER.search(classes):
+                    return place._replace(gutter=True)
+                if (
+                    classes
+                    and place.code is None
+                    and _CODE.search(classes)
+                    and _beside_gutter(node)
+                ):
+                    return place._replace(code=place.table_node)
+                return place
+            case "pre" if place.code is None:
+                return place._replace(code=node)
+        return place
+
+
+_NOWHERE = _Place()
+
+
+def _is_styled(node: LexborNode) -> bool:
+    """Whether a style may well hide the number that an item of a list has by itself."""
+    classes = node.attrs.sget("class", "") or node.attrs.sget("style", "")
+    return bool(classes) and classes != "wp-block-list"
+
+
+def _numbers(ordered: LexborNode) -> dict[int, int]:
+    """The numbers that the items of an ordered list are shown with (HTML standard, 4.4.5)."""
+    if "reversed" in ordered.attrs:
+        return {}
+    numbers: dict[int, int] = {}
+    following = _integer(ordered.attrs.sget("start", "")) or 1
+    for item in ordered.iter():
+        if item.tag == "li":
+            following = _integer(item.attrs.sget("value", "")) or following
+            if not _is_styled(item):
+                numbers[item.mem_id] = following
+            following += 1
+    return numbers
+
+
+def _integer(value: str) -> int | None:
+    """A number of an attribute; None if it is none, or not of one to four digits."""
+    value = value.strip()
+    return int(value) if value.isascii() and value.isdigit() and len(value) < 5 else None
+
+
+def _beside_gutter(cell: LexborNode) -> bool:
+    before = cell.prev
+    for _ in range(4):
+        if before is None:
+            return False
+        if before.is_element_node and _GUTTER.search(before.attrs.sget("class", "")):
+            return True
+        before = before.prev
+    return False
+
+
+@dataclass(eq=False, slots=True)
+class _Part:
+    """Blocks that are written together: one, those of a row of a table, or those of code."""
+
+    place: _Place
+    blocks: list[Block] = field(default_factory=list)
+    cells: list[tuple[_Place, list[str]]] = field(default_factory=list)
+
+
+def render(blocks: Sequence[Block], structure: Structure) -> str:
+    """The text of blocks that are in the order of their page; lines are parted by "\\n".
+
+    Takes linear time in the blocks, what they hold and their ancestors.
+    """
+    if not blocks:
+        return ""
+    places = _Places()
+    known = [(places.of(block.node), block) for block in blocks]
+    for place, block in known:
+        if place.table and place.cell:
+            place.table.add(place, block.text)
+    broken, runs = _broken(blocks[0].node), _Runs()
+    lines: list[str] = []
+    for part in _parts(known, structure):
+        place = part.place
+        if part.cells:
+            assert place.table is not None  # noqa: S101
+            written = _row(part, place.table, structure)
+            item = place.table.item
+        elif place.code:
+            written = _code(part, place.code, runs, structure)
+            item = place.item
+        else:
+            written = _lines(part.blocks[0], place, broken, runs, structure)
+            item = place.item
+        if structure.lists and item:
+            written = _itemised(written, item)
+        lines += written
+    return "\n".join(lines)
+
+
+def _parts(known: list[tuple[_Place, Block]], structure: Structure) -> Iterator[_Part]:
+    part = _Part(_NOWHERE)
+    for place, block in known:
+        if _is_numbering(place, block.text):
+            continue
+        if place.code:
+            if part.place.code is None or part.place.code.mem_id != place.code.mem_id:
+                yield from _some(part)
+                part = _Part(place)
+            part.blocks.append(block)
+            continue
+        table = place.table
+        if table and table.has_rows():
+            if structure.tables == "none":
+                continue
+            if place.cell:
+                if part.place.table is not table or part.place.row != place.row:
+                    yield from _some(part)
+                    part = _Part(place)
+                if not part.cells or part.cells[-1][0].cell != place.cell:
+                    part.cells.append((place, []))
+                part.cells[-1][1].append(block.text)
+                continue
+        yield from _some(part)
+        yield _Part(place, [block])
+        part = _Part(_NOWHERE)
+    yield from _some(part)
+
+
+def _some(part: _Part) -> list[_Part]:
+    return [part] if part.blocks or part.cells else []
+
+
+def _is_numbering(place: _Place, text: str) -> bool:
+    """Whether a block numbers lines of code beside it."""
+    if not (place.table and place.cell and place.table.coded and _NUMBERS.fullmatch(text)):
+        return False
+    if place.gutter or not place.code:
+        return place.gutter
+    numbers = text.split()
+    first = int(numbers[0]) if len(numbers[0]) < 7 else -1
+    counted = [str(number) for number in range(first, first + len(numbers))]
+    return len(numbers) > 1 and numbers == counted and place.row in place.table.coded
+
+
+def _itemised(lines: list[str], item: _Item) -> list[str]:
+    level = min(item.level, _DEEPEST)
+    indent = _INDENT * level
+    first = indent if item.begun or not item.marker else _INDENT * (level - 1) + item.marker
+    item.begun = True
+    return [(indent if at else first) + line for at, line in enumerate(lines)]
+
+
+# --- lines ------------------------------------------------------------------------------------
+
+
+def _broken(node: LexborNode) -> frozenset[int]:
+    """The elements of a page that have a line broken in them."""
+    top = node
+    while (above := top.parent) is not None:
+        top = above
+    found: set[int] = set()
+    seen: set[int] = set()
+    for mark in top.css("br"):
+        holder = mark.parent
+        while holder is not None and holder.mem_id not in seen:
+            seen.add(holder.mem_id)
+            if holder.tag not in _INLINE:
+                found.add(holder.mem_id)
+                break
+            holder = holder.parent
+    return frozenset(found)
+
+
+def _lines(
+    block: Block, place: _Place, broken: frozenset[int], runs: _Runs, structure: Structure
+) -> list[str]:
+    if place.heading:
+        return [f"{'#' * place.heading} {block.text}" if structure.headings else block.text]
+    if block.node.mem_id not in broken:
+        return [block.text]
+    words = block.text.split()
+    ends = list(accumulate(map(len, words)))  # letters up to the end of each word
+    lines, done, begun = [], 0, 0
+    for line in runs.of(block).split("\n"):
+        done += len(_letters(line))
+        end = bisect_right(ends, done)
+        if end > begun:
+            lines.append(" ".join(words[begun:end]))
+            begun = end
+    return lines
+
+
+class _Runs:
+    """The texts of elements as their source has them, found again by their letters."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, dict[str, str]] = {}
+        self._codes: dict[int, tuple[str, frozenset[str], str]] = {}
+
+    def code(self, root: LexborNode) -> tuple[str, frozenset[str], str]:
+        """Source of a whole element of code without line numbers, its letters without and with
+        them, and the name of its language."""
+        at = root.mem_id
+        if at not in self._codes:
+            text = _source(root, numbered=False)
+            letters = {_letters(text), _letters(_source(root, numbered=True))}
+            self._codes[at] = text, frozenset(letters), _language(root)
+        return self._codes[at]
+
+    def of(self, block: Block) -> str:
+        """The source of a block, `br` as line breaks; its words if they are not found."""
+        at = block.node.mem_id
+        if at not in self._known:
+            self._known[at] = {_letters(run): run for run in _runs(block.node)}
+        return self._known[at].get(_letters(block.text), block.text)
+
+
+def _letters(text: str) -> str:
+    return "".join(text.split())
+
+
+def _runs(node: LexborNode) -> Iterator[str]:
+    """The texts in an element, divided by the elements in it that begin lines; `br` is "\\n"."""
+    run: list[str] = []
+    kept = node.tag == "pre"
+    todo = _inside(node)
+    while todo:
+        inner = todo.pop()
+        tag = inner.tag or ""
+        if inner.is_text_node:
+            text = inner.text_content or ""
+            run.append(text if kept else " ".join(text.splitlines()))
+        elif tag == "br":
+            run.append("\n")
+        elif tag in _INLINE:
+            todo += _inside(inner)
+        elif tag and tag not in _NO_TEXT:
+            yield "".join(run)
+            run = []
+    yield "".join(run)
+
+
+def _inside(node: LexborNode) -> list[LexborNode]:
+    """What an element holds, last first."""
+    return list(node.iter(include_text=True))[::-1]
+
+
+# --- tables -----------------------------------------------------------------------------------
+
+
+def _row(part: _Part, table: _Table, structure: Structure) -> list[str]:
+    texts = [" ".join(cell) for _, cell in part.cells]
+    if structure.tables == "text":
+        return [" | ".join(texts)]
+    assert part.place.table_node is not None  # noqa: S101
+    if table.columns is None:
+        table.columns = _columns(part.place.table_node)
+    row: list[str] = []
+    for (place, _), text in zip(part.cells, texts, strict=True):
+        column = min(table.columns.get(place.cell, 0), len(row) + _FARTHEST)
+        row += [""] * (column - len(row))
+        row.append(text.replace("|", "\\|"))
+    lines = ["| " + " | ".join(row) + " |"]
+    if not table.begun:
+        table.begun = True
+        lines.append("|" + " --- |" * len(row))
+    return lines
+
+
+def _columns(table: LexborNode) -> dict[int, int]:
+    """The column of each cell, by the spans of those before and above it.
+
+    As in the HTML standard (4.9.12), but that nothing is pushed farther than `_FARTHEST`.
+    """
+    columns: dict[int, int] = {}
+    taken: dict[int, int] = {}  # column -> first row that no cell from above takes
+    for at, row in enumerate(_rows(table)):
+        column = 0
+        for cell in row.iter():
+            if cell.tag not in {"td", "th"}:
+                continue
+            limit = column + _FARTHEST
+            while column < limit and taken.get(column, 0) > at:
+                column += 1
+            columns[cell.mem_id] = column
+            width = min(_integer(cell.attrs.sget("colspan", "")) or 1, _FARTHEST)
+            height = _integer(cell.attrs.sget("rowspan", "")) or 1
+            if height > 1:
+                taken |= dict.fromkeys(range(column, column + width), at + height)
+            column += width
+    return columns
+
+
+def _rows(table: LexborNode) -> Iterator[LexborNode]:
+    for inner in table.iter():
+        if inner.tag == "tr":
+            yield inner
+        elif inner.tag in {"thead", "tbody", "tfoot"}:
+            yield from (row for row in inner.iter() if row.tag == "tr")
+
+
+# --- code -------------------------------------------------------------------------------------
+
+
+def _code(part: _Part, root: LexborNode, runs: _Runs, structure: Structure) -> list[str]:
+    letters = "".join(_letters(block.text) for block in part.blocks)
+    text, whole, language = runs.code(root)
+    if letters not in whole:
+        # only some of it was chosen
+        text = "\n".join(runs.of(block).strip("\n") for block in part.blocks)
+    lines = [line.rstrip() for line in text.replace("\xa0", " ").splitlines()]
+    filled = [at for at, line in enumerate(lines) if line]
+    lines = lines[filled[0] : filled[-1] + 1] if filled else []
+    if not structure.code or not lines:
+        return lines
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return [fence + language, *lines, fence]
+
+
+def _source(node: LexborNode, *, numbered: bool) -> str:
+    """Text of an element of code with its line breaks; line numbers are left out if not
+    `numbered`."""
+    out: list[str] = []
+    todo: list[LexborNode | None] = [node]
+    while todo:
+        inner = todo.pop()
+        if inner is None:  # the end of an element that stands on lines of its own
+            if out and not out[-1].endswith("\n"):
+                out.append("\n")
+            continue
+        if inner.is_text_node:
+            if text := inner.text_content:
+                out.append(text)
+            continue
+        tag = inner.tag or ""
+        if not tag or tag in _NO_TEXT:
+            continue
+        if tag == "br":
+            out.append("\n")
+            continue
+        if not numbered and tag in {"td", "th", "span", "a", "div", "pre"}:
+            classes = inner.attrs.sget("class", "")
+            if classes and _GUTTER.search(classes) and _is_number(inner):
+                continue
+        if tag not in _INLINE and tag not in {"td", "th"} and inner is not node:
+            if out and not out[-1].endswith("\n"):
+                out.append("\n")
+            todo.append(None)
+        within = _inside(inner)
+        if tag in _TABLE:  # white space between cells is not shown
+            within = [part for part in within if part.is_element_node]
+        todo += within
+    return "".join(out)
+
+
+def _is_number(node: LexborNode) -> bool:
+    """Whether an element holds a number and nothing else; looks a few elements deep."""
+    for _ in range(4):
+        inner = node.first_child
+        if inner is None or inner.next is not None:
+            return False
+        if inner.is_text_node:
+            return _NUMBERS.fullmatch(inner.text_content or "") is not None
+        node = inner
+    return False
+
+
+def _language(root: LexborNode) -> str:
+    """What the classes of a block of code, or of an element next to it, name as its language."""
+    inner = root.css_first("code")
+    for node in (root, inner, root.parent, root.parent.parent if root.parent else None):
+        if node is None:
+            continue
+        found = _LANGUAGE.search(node.attrs.sget("class", ""))
+        name = found[1] if found else node.attrs.sget("data-lang", "")
+        name = name.lower()
+        if re.fullmatch(r"[a-z][a-z0-9+#-]{0,19}", name) and name not in _NO_LANGUAGES:
+            return name
+    return ""

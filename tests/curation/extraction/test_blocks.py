@@ -1,0 +1,173 @@
+import hashlib
+import time
+
+import numpy as np
+import pytest
+from selectolax.lexbor import LexborHTMLParser
+
+from curation.extraction import trafilatura
+from curation.extraction.blocks import choose, dom, main_text
+from curation.extraction.blocks.model import cut
+from curation.extraction.charset import decode
+from curation.readers.warc import read_warc
+from schemas.recipe import Extract
+from tests.benchmarks.web_pages import f1, pages
+
+# What the shipped forests choose of the sample's pages: changes with the forests.
+DIGEST = "e02f3466bbf2bf5e813420df57720579b850ed346dc68ecabfb73ff983ec474d"
+# The gold texts that the gate's figures are of; F1 measured .938, trafilatura's time a page is
+# 4.4 times ours.
+GOLD = "b0cc02b9e1b6471944db86b872baa43a0dedbeb3a7a08969439eb8e5b9a01991"
+F1_FLOOR, RATIO_FLOOR = 0.93, 3.0
+
+ARTICLE = """
+<body><nav class="menu"><ul><li><a href="/">Home</a></li><li><a href="/news">News</a></li>
+<li><a href="/sport">Sport</a></li></ul></nav>
+<main><article><h1>The mill on the river</h1>
+<p>The mill stood on the river for two hundred years, and ground the corn of four villages.
+When the last miller died, in the winter of 1911, nobody wanted to go on with the work.</p>
+<p>The wheel was sold for its iron, the stones lie in the grass behind the house, and the race
+is dry but for some weeks in spring, when the snow melts in the hills and the water rises.</p>
+<p>Now a society wants to build the wheel again. It has the plans, which a teacher drew in 1908,
+and half of the money; the rest, its chairman says, will come from the people of the valley.</p>
+</article></main>
+<footer class="site-footer"><ul><li><a href="/terms">Terms of use</a></li>
+<li><a href="/privacy">Privacy</a></li></ul><p>Copyright 2024</p></footer></body>"""
+
+
+def texts(html):
+    return [block.text for block in choose(LexborHTMLParser(html), "balanced")]
+
+
+def test_an_article_without_its_frame():
+    found = texts(ARTICLE)
+    assert [text.split()[1] for text in found if len(text) > 50] == ["mill", "wheel", "a"]
+    text = main_text(LexborHTMLParser(ARTICLE), Extract())
+    assert "two hundred years" in text
+    assert not any(word in text for word in ("Sport", "Privacy", "Terms"))
+
+
+@pytest.mark.parametrize(
+    ("html", "words"),
+    [
+        ("<p>wo<b>r</b>d, <i>a</i> <b>b</b>", "word, a b"),
+        ("<p>H<sub>2</sub>O and <a>link</a>.", "H2O and link."),
+        ("<p><a>One</a><a>Two</a><span>3</span><span>4</span>", "One Two 3 4"),
+        ("<p>one<br>two<img>three", "one two three"),
+        ("<p>a<script>x</script> b<style>y</style><!-- z --> c", "a b c"),
+        ("<p>  much \n\t space \u00a0 here ", "much space here"),
+    ],
+)
+def test_words_stand_apart_as_they_are_seen(html, words):
+    page = dom.read(LexborHTMLParser(html))
+    assert " ".join("".join(page.texts).split()) == words
+
+
+def test_comments_that_are_wanted():
+    said = "I worked there as a boy, and remember how the whole house trembled with the wheel."
+    page = ARTICLE.replace(
+        "</main>",
+        f"""</main><section id="comments" class="comments-area"><h2>2 comments</h2>
+        <ol class="comment-list"><li class="comment"><p>{said}</p><a href="#">Reply</a></li>
+        <li class="comment"><p>Is there a picture?</p><a href="#">Reply</a></li></ol></section>""",
+    )
+    without = [block.text for block in choose(LexborHTMLParser(page), "precision")]
+    found = choose(LexborHTMLParser(page), "precision", comments=True)
+    assert [block.text for block in found if block.text not in without] in ([], [said])
+    assert said in main_text(LexborHTMLParser(page), Extract(comments=True))
+
+
+def test_what_begins_a_line_makes_a_block():
+    html = "<div>a<p>b</p>c<ul><li>d <b>e</b><li>f</ul></div><table><tr><td>g<td>h</table>"
+    page = dom.read(LexborHTMLParser(html))
+    lines = [page.blocks[owner] for owner in page.owners]
+    tags = [dom.TAGS[page.tags[at]] for at in lines]
+    assert tags == ["div", "p", "div", "li", "li", "li", "td", "td"]
+    assert lines[3] == lines[4] != lines[5]
+
+
+@pytest.mark.parametrize(
+    "html", ["", "<p>", "<script>x()</script>", "<frameset><frame></frameset>"]
+)
+def test_no_text(html):
+    assert texts(html) == []
+    assert main_text(LexborHTMLParser(html), Extract()) == ""
+
+
+def test_text_that_only_a_script_holds():
+    body = "The mill stood on the river for two hundred years. " * 5
+    page = f"""<head><script type="application/ld+json">{{"@type": "Article",
+        "description": "A mill.", "articleBody": "<p>{body}</p>"}}</script></head>
+        <body><div id="app">Loading</div></body>"""
+    assert texts(page) == [body.strip()]
+    assert main_text(LexborHTMLParser(page), Extract()) == body.strip()
+    assert body.strip() not in main_text(LexborHTMLParser(page + ARTICLE), Extract())
+
+
+def test_what_is_favoured_decides_how_much_is_taken():
+    likely, sizes = np.array([950, 100, 700, 450, 300, 200]), np.array([50, 9, 30, 40, 40, 40])
+    taken = [int(cut(likely, sizes, favor).sum()) for favor in ("precision", "balanced", "recall")]
+    assert taken == sorted(taken)
+    assert taken[0] < taken[2]
+    # F1 of the first three: 2 * 86.5 / (120 + 124.4); with the fourth the numerator gains less.
+    assert cut(likely, sizes, "balanced").tolist() == [True, False, True, True, False, False]
+
+
+def test_hostile_pages_in_linear_time():
+    word = "<p>Some words in a line of text.</p>"
+    shapes = [
+        lambda many: "<div>" * min(many, 5000) + word * many,
+        lambda many: "<div class=a><span><b>x" * (many // 4),
+        lambda many: "<ul><li>" * (many // 2) + "x",
+        lambda many: f"<p>{'x ' * many * 20}",
+        lambda many: "".join(f"<p class=c{at} id=i{at}>x" for at in range(many)),
+        lambda many: "<h2>x</h2>" * many,
+    ]
+    for shape in shapes:
+        spent = []
+        for many in (4_000, 24_000):
+            tree = LexborHTMLParser(shape(many))
+            start = time.process_time()
+            choose(tree, "balanced")
+            spent.append(time.process_time() - start)
+        assert spent[1] < 15 * spent[0] + 0.5, shape(4)
+
+
+def test_same_answer_on_every_machine(sample):
+    """Real pages in many languages and charsets; a digest of all that is chosen."""
+    digest = hashlib.sha256()
+    for path in sorted(sample.glob("*.warc.gz")):
+        with path.open("rb") as stream:
+            for record in read_warc(stream, 0, 1 << 40, max_record_bytes=1 << 24):
+                if record.kind == "response":
+                    html = decode(record.payload, record.charset)[0]
+                    digest.update("\n".join([*texts(html), "\f"]).encode())
+    assert digest.hexdigest() == DIGEST
+
+
+@pytest.mark.corpus
+def test_gate(corpus):
+    """The shipped model still finds what it found, and is as much faster than trafilatura.
+
+    Every sixteenth page, on which the model has learned: a gate for changes of the code. What it
+    finds on new sites is in the model's card.
+    """
+    data = hashlib.sha256((corpus / "web" / "wcxb.gold.jsonl.gz").read_bytes()).hexdigest()
+    assert data == GOLD, "other data: measure the gate's figures again"
+    main_text(LexborHTMLParser(ARTICLE), Extract())  # loads the forests
+    scores, ours, theirs = [], 0.0, 0.0
+    for at, page in enumerate(pages(corpus / "web", ("wcxb",))):
+        if at % 16 or not page.gold:
+            continue
+        html = page.html()
+        start = time.process_time()
+        text = main_text(LexborHTMLParser(html), Extract())
+        spent = time.process_time() - start
+        scores.append(f1(text, page.gold))
+        if at % 48 == 0:
+            start = time.process_time()
+            trafilatura.main_text(html, Extract())
+            theirs += time.process_time() - start
+            ours += spent
+    assert np.mean(scores) > F1_FLOOR
+    assert theirs > RATIO_FLOOR * ours
