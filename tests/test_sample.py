@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from curation.extraction import Page, extract
+from curation.extraction import Extractor, Page
 from curation.readers.warc import read_warc
 from schemas.recipe import Extract
 
@@ -51,7 +51,7 @@ def test_copies_are_extracted_alike(sample):
                 if "copy_of" in row or any(
                     one.get("copy_of") == row["id"] for one in gold.values()
                 ):
-                    result = extract(record, Extract())
+                    result = Extractor(Extract()).extract(record)
                     assert isinstance(result, Page)
                     texts[row["id"]] = result.text
     assert len(texts) == 12

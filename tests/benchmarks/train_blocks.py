@@ -130,8 +130,7 @@ class Example:
     features: a row a block. tokens: numbers of the page's words, blocks of them after each other;
     counts: words a block. gold: numbers of the gold text's words. texts: of the blocks. labels:
     the share of each block that is gold. taught: labels that a snippet gives, else -1. weight: of
-    the page. first, last: chances of its blocks after the first look and the second, in
-    thousandths.
+    the page. first, last: logits of its blocks, in steps, after the first look and the second.
     """
 
     page: Labelled
@@ -244,7 +243,7 @@ def first_forest(examples: list[Example]) -> lightgbm.Booster:
 
 def second_inputs(page: Example) -> NDArray[np.float32]:
     """What the second look sees."""
-    around = context(page.table, page.first).T.astype(np.float32)
+    around = context(page.table, model.thousandths(page.first)).T.astype(np.float32)
     return np.concatenate([around, page.features], axis=1)
 
 
@@ -270,9 +269,10 @@ def second_of_fold(held: int | None) -> tuple[str, list[NDArray[np.int64]]]:
     found = []
     for page in EXAMPLES:
         if page.fold == held:
-            likely, again = page.first.copy(), model.unsure(page.first)
+            likely, again = page.first.copy(), model.unsure(model.thousandths(page.first))
             if again.any():
-                likely[again] = model.predict(forest, second_inputs(page)[again])
+                second = model.predict(forest, second_inputs(page)[again])
+                likely[again] = model.second_look(likely[again], second)
             found.append(likely)
     return forest.model_to_string(), found
 
@@ -297,7 +297,8 @@ def figures(look: str = "last") -> dict[str, list[float]]:
     """F1 by set and page type, and whether each snippet was right, by cross-validation."""
     found: dict[str, list[float]] = defaultdict(list)
     for page in EXAMPLES:
-        chosen = model.cut(getattr(page, look), page.table.sizes, "balanced")
+        likely = model.thousandths(getattr(page, look))
+        chosen = model.cut(likely, page.table.sizes, "balanced")
         if len(page.gold):
             score = page.f1(chosen)
             for key in dict.fromkeys((page.page.name, f"{page.page.name} {page.page.kind}")):
