@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["train"]:
         # the trainer has its own options, and needs nothing of the mill
-        os.execv(sys.executable, [sys.executable, "-m", "train", *words[1:]])  # noqa: S606
+        os.execv(sys.executable, [sys.executable, "-P", "-m", "train", *words[1:]])  # noqa: S606
     options = _parser().parse_args(words)
     # libraries warn of what a user of this program cannot act on
     logging.getLogger().setLevel(logging.ERROR)
@@ -31,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except UserError as error:
         _leave(f"gristmill: {error}", 2)
     except KeyboardInterrupt:
-        _leave("gristmill: interrupted; the same command goes on from what is done", 130)
+        again = "; the same command goes on from what is done" if words[:1] == ["run"] else ""
+        _leave(f"gristmill: interrupted{again}", 130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0
@@ -104,8 +105,8 @@ def _parser() -> argparse.ArgumentParser:
         "input",
         nargs="+",
         metavar="IN",
-        help="WARC, WET, HTML, JSONL, Parquet, CSV, text, code, tar or zip: a file, a folder, a "
-        "pattern, or an fsspec URL",
+        help="WARC, WET, HTML, JSONL, Parquet, CSV, text, code, tar or zip: a file, a pattern, an "
+        "fsspec URL, or a folder, which is searched for WARC files, or else for all of these",
     )
     extract.add_argument(
         "--output",
@@ -124,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     extract.add_argument("--comments", action="store_true", help="keep readers' comments")
     extract.add_argument(
         "--languages",
-        type=lambda text: tuple(text.split(",")),
+        type=lambda text: tuple(part.strip() for part in text.split(",")),
         metavar="LIST",
         help="such as en,de: drop, unread, pages that surely are in none of these",
     )

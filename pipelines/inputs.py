@@ -11,6 +11,11 @@ from pipelines.store import Folder, is_remote
 from schemas.errors import UserError
 
 _WILD = "*?["
+_WARCS = [
+    f"**/*.{kind}{packed}"
+    for kind in ("warc", "wet", "wat")
+    for packed in ("", ".gz", ".zst", ".lz4")
+]
 
 
 def input_at(path: str) -> dict[str, Any]:
@@ -20,7 +25,7 @@ def input_at(path: str) -> dict[str, Any]:
     format. A pattern is looked for below its part without wildcards. Raises UserError if there
     is nothing.
     """
-    path = path if is_remote(path) else os.path.abspath(path)
+    path = path if is_remote(path) else os.path.abspath(path.removeprefix("file://"))
     parts = path.split("/")
     wild = next((at for at, part in enumerate(parts) if any(char in part for char in _WILD)), None)
     if wild is not None and not Folder(posixpath.dirname(path)).exists(posixpath.basename(path)):
@@ -32,8 +37,8 @@ def input_at(path: str) -> dict[str, Any]:
     if _is_file(parent, name):
         return {"root": root or "/", "files": [name]}
     folder = Folder(path)
-    if folder.glob("**/*.warc*"):
-        return {"root": path, "files": ["**/*.warc*"]}
+    if warcs := [pattern for pattern in _WARCS if folder.glob(pattern)]:
+        return {"root": path, "files": warcs}
     known = [each for each, _ in folder.glob("**/*") if format_of(each)]
     if not known:
         raise UserError(f"{path}: holds no file whose name tells a format that can be read")

@@ -127,7 +127,7 @@ def _pipeline(
             stderr=output,
         )
         pool = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", pool_command, f"--service_port={pool_port}"],
+            [sys.executable, "-P", "-m", pool_command, f"--service_port={pool_port}"],
             # the pool starts its workers as `python`
             env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
             stdout=output,

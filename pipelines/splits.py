@@ -34,14 +34,16 @@ def plan_splits(recipe: Recipe) -> list[Task]:
     tasks = []
     for index, item in enumerate(recipe.inputs):
         documents: list[dict[str, Any]] = []
+        held = 0
         for piece in _ranges(index, item, recipe):
             if piece["format"] not in WHOLE:
                 tasks.append(_task(item, [piece]))
                 continue
-            if documents and sum(map(_size, [*documents, piece])) > recipe.splits.bytes:
+            if documents and held + _size(piece) > recipe.splits.bytes:
                 tasks.append(_task(item, documents))
-                documents = []
+                documents, held = [], 0
             documents.append(piece)
+            held += _size(piece)
         if documents:
             tasks.append(_task(item, documents))
     return tasks

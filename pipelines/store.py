@@ -5,6 +5,7 @@ A file appears whole or not at all. Two writers of one name: `create` lets exact
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import io
 import os
@@ -85,7 +86,7 @@ class Folder:
         fs, path = self._fs
         if fs.isfile(posixpath.join(path, pattern)):
             return [(pattern, fs.info(posixpath.join(path, pattern)))]
-        found = fs.glob(posixpath.join(path, pattern), detail=True)
+        found = fs.glob(posixpath.join(glob.escape(path), pattern), detail=True)
         prefix = path.rstrip("/") + "/"
         return sorted(
             (name.removeprefix(prefix), info)

@@ -225,6 +225,8 @@ class Extract(Contract):
     max_page_seconds: float = Field(
         30,
         gt=0,
+        le=86_400,
+        allow_inf_nan=False,
         description="A page that takes longer is rejected as `timeout`: the last resort, and the "
         "only limit that depends on the machine.",
     )

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from curation import rights
 from curation.extraction.charset import UndecodableError, decode, is_wrong
 from curation.extraction.engines import Engine, engine
 from curation.extraction.quick import junk, surely_other
 from curation.language import Languages
-from curation.readers import Damage, Record
+from curation.readers import Damage, Record, storable
 from curation.urls import Blocked
 from schemas.recipe import Extract
 
@@ -29,14 +30,13 @@ _MOST_ATTRIBUTES = 1000
 # Levels of elements: parsers take the square of them too, and browsers stop at 512.
 _MOST_DEPTH = 2500
 _MANY_TAGS = 10_000  # with fewer the square is small
-_NESTING = re.compile("<(/?)([a-zA-Z]+)")
-# Elements that have no end, whose end a next one of their kind implies, and drawings' own.
+_NESTING = re.compile("<(/?)([a-zA-Z][^\\s/<>]*)([^<>]*/>)?")
+# Elements that have no end, and whose end a next one of their kind implies.
 _FLAT = frozenset(
     re.findall(
         r"\w+",
         "area base br col embed hr img input link meta param source track wbr p li dt dd option "
-        "optgroup tr td th tbody thead tfoot rp rt colgroup body html head "
-        "path rect circle line polyline polygon ellipse use stop image",
+        "optgroup tr td th tbody thead tfoot rp rt colgroup body html head a nobr button",
     )
 )
 # The HTML standard's tokenizer as far as it finds attributes; possessive, so in linear time.
@@ -168,13 +168,13 @@ class Extractor:
         `no_main_text`, `extractor_error`.
         """
         if record.text is not None:
-            return _of_text(record, record.text, "")
+            return self._of_text(record, record.text, "")
         try:
             content, charset = decode(record.payload, record.charset)
         except UndecodableError as error:
             return Rejected("undecodable", str(error))
         if record.kind in TEXTS:
-            return _of_text(record, content, charset)
+            return self._of_text(record, content, charset)
         if excess := _excess(content, self.options.max_page_nodes):
             return Rejected(*excess)
         try:
@@ -194,27 +194,43 @@ class Extractor:
     def _of_html(self, record: Record, html: str) -> Page | Rejected:
         from selectolax.lexbor import LexborHTMLParser
 
-        from curation import rights
         from curation.extraction import metadata
 
         tree = LexborHTMLParser(html)
         declared = rights.read(record.headers, tree)
         if refused := rights.decide(declared, self.options.rights):
-            return Rejected(*refused)
+            return _refused(refused)
         about = metadata.read(tree, record.url, record.crawled)
-        text = _storable(self._engine(html, tree))
+        text = storable(self._engine(html, tree))
         if not text.strip():
             return Rejected("no_main_text", None)
         return Page(
             text,
-            about.title,
-            about.author,
-            about.published,
-            about.canonical,
-            about.language,
-            declared.opt_outs,
-            declared.licences,
+            title=_maybe(about.title),
+            author=_maybe(about.author),
+            published=about.published,
+            canonical=_maybe(about.canonical),
+            language=_maybe(about.language),
+            opt_outs=declared.opt_outs,
+            licences=tuple(map(storable, declared.licences)),
             engine=self.options.engine,
+        )
+
+    def _of_text(self, record: Record, text: str, charset: str) -> Page | Rejected:
+        licences: tuple[str, ...] = ()
+        if record.licence:
+            licences = (rights.licence_of(record.licence) or record.licence.lower(),)
+        declared = rights.Declared(licences=licences)
+        if refused := rights.decide(declared, self.options.rights):
+            return _refused(refused)
+        return Page(
+            storable(text),
+            title=record.title,
+            language=record.language,
+            licences=licences,
+            flaw=record.flaw,
+            charset=charset,
+            page_bytes=_size(record),
         )
 
     @cached_property
@@ -222,29 +238,17 @@ class Extractor:
         return engine(self.options)
 
 
-def _of_text(record: Record, text: str, charset: str) -> Page:
-    return Page(
-        _storable(text),
-        title=record.title,
-        language=record.language,
-        licences=(record.licence,) if record.licence else (),
-        flaw=record.flaw,
-        charset=charset,
-        page_bytes=_size(record),
-    )
+def _maybe(text: str | None) -> str | None:
+    return None if text is None else storable(text)
+
+
+def _refused(refused: tuple[str, str]) -> Rejected:
+    reason, value = refused
+    return Rejected(reason, storable(value))
 
 
 def _size(record: Record) -> int:
     return len(record.payload) if record.text is None else len(record.text.encode())
-
-
-def _storable(text: str) -> str:
-    """The text with U+FFFD for what UTF-8 cannot hold."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
 
 
 def _is_html(record: Record) -> bool:
@@ -286,8 +290,10 @@ def _is_deep(html: str, nodes: int) -> bool:
         return False
     opened: Counter[str] = Counter()
     depth = 0
-    for close, name in _NESTING.findall(html):
-        if name.lower() in _FLAT:
+    for close, written, alone in _NESTING.findall(html):
+        name = written.lower()
+        # a drawing's elements and the like may end themselves
+        if alone or name in _FLAT:
             continue
         if not close:
             opened[name] += 1

@@ -345,7 +345,7 @@ def _canonical(link: str | None, url: str | None, domain: str) -> str | None:
     except ValueError:
         return None
     host = address.split("/", 3)[2].partition(":")[0] if address else ""
-    if host == domain or host.endswith(f".{domain}"):
+    if host and (not url or host == domain or host.endswith(f".{domain}")):
         return address or None
     return None
 

@@ -49,6 +49,7 @@ _CLOSE = [
 
 # Junk.
 _FEW_RUNS = 400  # bytes in runs of text, with more of which a page is not junk
+_LONGEST_RUN = 1 << 14  # bytes between two tags; more of them are data
 _FEW = 1000  # bytes of visible text that a page of junk may have
 _HEAD = 1 << 16  # bytes in which a page says what it is
 _FILES = re.compile(
@@ -101,9 +102,12 @@ def junk(payload: bytes) -> tuple[str, str] | None:
         seen += len(run)
         if seen > _FEW_RUNS:
             return None
+    if b"articleBody" in payload:  # a text that is there as data
+        return None
     seen = 0
     for match in _RUN.finditer(payload):
-        seen += len(match[1])
+        if len(match[1]) < _LONGEST_RUN:
+            seen += len(match[1])
         if seen > _FEW:
             return None
     text = _UNSEEN.sub(b" ", payload)

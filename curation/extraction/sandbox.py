@@ -134,7 +134,8 @@ class _Child:
     def _start(self) -> None:
         """Begin a process anew, with all that is not answered."""
         self._close()
-        command = [sys.executable, "-m", "curation.extraction.worker"]
+        # -P: nothing is imported from the folder it is started in, whose files may be the crawl's
+        command = [sys.executable, "-P", "-m", "curation.extraction.worker"]
         self._process = subprocess.Popen(  # noqa: S603 - this package
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )

@@ -221,14 +221,19 @@ def _numbers(ordered: LexborNode) -> dict[int, int]:
     if "reversed" in ordered.attrs:
         return {}
     numbers: dict[int, int] = {}
-    following = _integer(ordered.attrs.sget("start", "")) or 1
+    following = _number(ordered.attrs.sget("start", ""), 1)
     for item in ordered.iter():
         if item.tag == "li":
-            following = _integer(item.attrs.sget("value", "")) or following
+            following = _number(item.attrs.sget("value", ""), following)
             if not _is_styled(item):
                 numbers[item.mem_id] = following
             following += 1
     return numbers
+
+
+def _number(value: str, otherwise: int) -> int:
+    found = _integer(value)
+    return otherwise if found is None else found
 
 
 def _integer(value: str) -> int | None:

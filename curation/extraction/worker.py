@@ -41,6 +41,7 @@ def read_frame(stream: IO[bytes]) -> bytes | None:
 
 def main() -> None:
     """Answer the records on standard input until it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # its parent ends it
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     requests = sys.stdin.buffer

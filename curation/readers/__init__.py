@@ -100,3 +100,13 @@ class Damage(Place):
 
     kind: DamageKind
     detail: str
+
+
+def storable(text: str) -> str:
+    """The text with U+FFFD for what UTF-8 cannot hold: half of a surrogate pair, as JSON and
+    HTML can write it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import BinaryIO, Literal
@@ -13,6 +14,8 @@ from curation.readers.source import BrokenError, Window
 
 DocumentFormat = Literal["html", "text", "code"]
 
+_HTML = re.compile(rb"\s*(?:<!doctype html|<html)[\s>]", re.IGNORECASE)
+_TEMPLATE = re.compile(rb"<[?%]|\{[{%]")
 _TYPES = {".md": "text/markdown", ".markdown": "text/markdown", ".xhtml": "application/xhtml+xml"}
 
 
@@ -61,6 +64,8 @@ def document(
 ) -> Record:
     """The record of a file's bytes: of kind `text`, not decoded yet, or `page` for HTML and for
     a format that is not known, then without a content type."""
+    if format == "code" and _HTML.match(payload) and not _TEMPLATE.search(payload):
+        format = "html"  # noqa: A001 - a page saved under the name of the program that made it
     html = format in ("html", None)
     suffix = PurePosixPath(name.lower()).suffix
     content_type = "" if not format else "text/html" if html else "text/plain"

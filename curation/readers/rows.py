@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from curation.readers import Damage, DamageKind, Place, Record
+from curation.readers import Damage, DamageKind, Place, Record, storable
 from schemas.recipe import Columns
 
 
@@ -35,14 +35,15 @@ def row_record(
     if not isinstance(text, str):
         detail = f"`{columns.text}` is {'not there' if text is None else 'not a string'}"
         return Damage(offset, length, inner, "no_text", detail, unit=unit)
-    # Half of a surrogate pair, as JSON can write it, cannot be stored.
-    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    text = storable(text)
     size = len(text.encode())
     if size > most:
         detail = f"{size} bytes of text, more than {most}"
         return Damage(offset, length, inner, "too_large", detail, unit=unit)
     crawled = _time(values.pop("crawled", None))
-    strings = {name: value for name, value in values.items() if isinstance(value, str) and value}
+    strings = {
+        name: storable(value) for name, value in values.items() if isinstance(value, str) and value
+    }
     return text_record(Place(offset, length, inner, unit=unit), text, crawled, **strings)
 
 

@@ -48,6 +48,10 @@ def extract_files(
     over its `extract`, `reading` is `format` and `columns` of the inputs. Returns how many
     records ended how: `written`, or a reason.
     """
+    if workers < 1:
+        raise UserError(f"--workers {workers}: must be 1 or more")
+    if rejected and rejected == output:
+        raise UserError(f"--rejected {rejected}: is --output too: name another file")
     inputs = [
         Input(source=f"in{index}", **input_at(path), **(reading or {}))
         for index, path in enumerate(paths)

@@ -33,14 +33,14 @@ from tests.benchmarks.web_pages import REPOSITORY, Labelled, pages, tokens
 
 FORESTS = REPOSITORY / "curation" / "extraction" / "blocks" / "forests"
 FOLDS = 5
-MOST_BLOCKS = 200  # of a page that are learned from, at random
+MOST_BLOCKS = 300  # of a page that are learned from, at random
 REACH = 40  # tokens between two that are neighbours in the gold text
 # Few trees, as they are much of the time that a page takes.
-FIRST_TREES, SECOND_TREES = 160, 80
+FIRST_TREES, SECOND_TREES = 160, 100
 GROWTH = {
     "objective": "cross_entropy",
-    "learning_rate": 0.1,
-    "num_leaves": 31,
+    "learning_rate": 0.08,
+    "num_leaves": 63,
     "extra_trees": True,
     "min_data_in_leaf": 50,
     "feature_fraction": 0.4,

@@ -123,7 +123,7 @@ def test_a_format_can_be_said(folder):
         ("notes [1].txt", ["notes [1].txt"]),
         ("code/**/*.py", ["**/*.py"]),
         ("code", ["LICENSE", "deep/mill.py", "own.c"]),
-        ("", ["**/*.warc*"]),
+        ("", ["**/*.warc.gz"]),
     ],
 )
 def test_what_a_path_at_the_prompt_means(folder, path, files):
@@ -138,3 +138,22 @@ def test_a_path_that_brings_nothing_is_told(folder):
     (folder / "none").mkdir()
     with pytest.raises(UserError, match="none: holds no file whose name tells a format"):
         input_at(f"{folder}/none")
+
+
+def test_names_with_wildcards_and_file_urls(tmp_path):
+    folder = tmp_path / "b[1]*"
+    folder.mkdir()
+    (folder / "x?.html").write_text("<html><body><p>A page.</p></body></html>")
+    for path in (folder, folder / "x?.html", f"file://{folder}"):
+        found = input_at(str(path))
+        assert [name for name, _ in read_all(recipe(found["root"], *found["files"]))] == ["x?.html"]
+
+
+def test_a_page_under_the_name_of_a_program_is_a_page(tmp_path):
+    (tmp_path / "index.php").write_text("<!DOCTYPE html><html><body><p>A page.</p></body></html>")
+    (tmp_path / "code.php").write_text("<!DOCTYPE html><html><?php echo 1; ?></html>")
+    found = dict(read_all(recipe(tmp_path, "*.php")))
+    assert {name: record.kind for name, record in found.items()} == {
+        "index.php": "page",
+        "code.php": "text",
+    }

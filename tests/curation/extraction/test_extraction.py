@@ -143,6 +143,36 @@ def test_cascade(record, reason, value):
     assert extract(record, OPTIONS) == Rejected(reason, value)
 
 
+@pytest.mark.parametrize(
+    "tag",
+    ["<FONT color=red>a</font><br>", "<a name=x>", "<o:p/>", "<path d='m0'/>", "<p>", "<li><p>"],
+)
+def test_many_tags_are_not_deep(tag):
+    page = extract(response(html(f"<p>{TEXT}</p>" + tag * 12_000)), OPTIONS)
+    assert isinstance(page, Page)
+
+
+def test_half_of_a_surrogate_pair_is_mended_wherever_it_is():
+    declared = {
+        "@type": "Article",
+        "headline": "Flour \ud83d",
+        "author": {"@type": "Person", "name": "Ada \udc00 Miller"},
+        "license": "https://mill.example/\udc00",
+    }
+    script = f'<script type="application/ld+json">{json.dumps(declared)}</script>'
+    page = extract(response(html(ARTICLE, script)), OPTIONS)
+    assert "Flour" in page.title
+    for part in (page.text, page.title, page.author or "", *page.licences):
+        part.encode()
+
+
+def test_text_that_is_there_as_data_only_is_found():
+    declared = {"@type": "Article", "headline": "Flour", "articleBody": TEXT}
+    script = f'<script type="application/ld+json">{json.dumps(declared)}</script>'
+    page = extract(response(html('<div id="root"></div>', script)), OPTIONS)
+    assert page.text.startswith("The mill turns slowly")
+
+
 def test_missing_content_type_is_sniffed():
     page = extract(response(html(ARTICLE), content_type=""), OPTIONS)
     assert isinstance(page, Page)

@@ -104,3 +104,12 @@ def test_what_the_cascade_rejects_starts_no_process():
         found = list(sandbox.extract(numbered([damage, damage])))
         assert process_of(sandbox) is None
     assert [result for *_, result in found] == [Rejected("damaged_truncated", "cut")] * 2
+
+
+def test_nothing_is_imported_from_the_folder_of_the_crawl(tmp_path, monkeypatch):
+    for name in ("lightgbm", "numpy", "selectolax", "curation"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(7)")
+    monkeypatch.chdir(tmp_path)
+    with Sandbox(Extractor(Extract())) as sandbox:
+        ((*_, found),) = sandbox.extract(numbered([page(f"<article><p>{TEXT}</p></article>")]))
+    assert isinstance(found, Page)
