@@ -20,8 +20,9 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from fasttext_pybind import args, fasttext, loss_name, model_name, train
+from fasttext_pybind import fasttext
 
+from curation import fitting
 from curation.language import words_only
 from curation.measures.bad_words import listed, pattern
 from curation.measures.signals import Measure, ratio
@@ -135,9 +136,7 @@ class Settings:
     lists: tuple[str, ...] = ("en",)
 
 
-# fastText with one thread initialises a tenth of its input matrix and leaves the rest to what is
-# in memory; blocks above this size come from the system, which hands them out as zeros (the
-# largest threshold of glibc's `malloc` for that is 32 MiB).
+# The input matrix must be a block of its own in memory, see `curation.fitting`.
 _ZEROED = 33 << 20
 
 
@@ -153,26 +152,17 @@ def fit_lines(lines: Iterable[tuple[str, str]], path: str | Path, settings: Sett
         source = Path(scratch) / "lines.txt"
         with source.open("w", encoding="utf-8") as out:
             out.writelines(f"{_LABEL}{label} {line}\n" for label, line in ordered)
-        asked = args()
-        asked.model, asked.loss = model_name.supervised, loss_name.softmax
-        asked.input, asked.thread, asked.verbose, asked.minCount = str(source), 1, 0, 1
-        asked.dim, asked.epoch, asked.lr = settings.dim, epoch, settings.lr
-        asked.wordNgrams, asked.minn, asked.maxn = (
-            settings.word_ngrams,
-            settings.minn,
-            settings.maxn,
-        )
-        asked.seed = settings.seed
-        asked.bucket = max(settings.bucket, _ZEROED // (4 * settings.dim) + 1)
-        model = fasttext()
-        try:
-            train(model, asked)
-            if settings.kept:
-                again = max(1, epoch // 4), settings.lr / 3
-                model.quantize(str(source), False, settings.kept, True, *again, 1, 0, 2, True)
-        except (RuntimeError, ValueError) as error:
-            raise UserError(f"{path}: fastText: {error} Try a smaller `lr`.") from None
-        model.saveModel(str(path))
+        asked = {
+            "dim": settings.dim,
+            "epoch": epoch,
+            "lr": settings.lr,
+            "wordNgrams": settings.word_ngrams,
+            "minn": settings.minn,
+            "maxn": settings.maxn,
+            "seed": settings.seed,
+            "bucket": max(settings.bucket, _ZEROED // (4 * settings.dim) + 1),
+        }
+        fitting.fit(str(path), str(source), settings.kept, asked)
 
 
 def _key(*parts: str) -> bytes:
