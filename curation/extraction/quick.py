@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from html import unescape
 
 from curation.extraction.charset import codec_of, meta_charset
-from curation.language import Languages
+from curation.language import Languages, canonical
 
 # Text between two tags; scripts, styles and JSON have other marks in between.
 _RUN = re.compile(rb">\s*+([^<>{}=\\\s][^<>{}=\\]{30,}+)<")
@@ -31,7 +31,7 @@ _DOUBT = 0.2  # score of a wanted language in any part with which nothing is sai
 _BROKEN = 2  # bytes that are not UTF-8 in a text that is: where it was cut
 # Languages that the model takes for each other, in texts as short as these.
 _CLOSE = [
-    frozenset(codes.split())
+    frozenset(map(canonical, codes.split()))
     for codes in (
         *("bs hr sh sr sl", "cs sk", "da nb nn no sv", "id jv ms min su", "be bg mk ru uk rue"),
         *("an ast ca es ext gl oc pt mwl", "co it lmo nap pms scn vec", "fr wa oc", "lv ltg lt"),
@@ -139,12 +139,13 @@ def surely_other(
     texts = _sentences(payload, charset)
     if len(texts) < _SURE_PARTS:
         return None
+    wanted = frozenset(map(canonical, wanted))
     near = wanted.union(*(group for group in _CLOSE if not wanted.isdisjoint(group)))
     best = ("", 0.0)
     sure = 0
     for text in texts:
         ((language, score),) = languages.identify([text])
-        if score >= _DOUBT and language in near:
+        if score >= _DOUBT and canonical(language) in near:
             return None
         sure += score >= _SURE
         if score > best[1]:

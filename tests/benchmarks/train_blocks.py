@@ -18,12 +18,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 # The trees' threads wait busily for each other, which costs more than they bring.
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import lightgbm
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 from selectolax.lexbor import LexborHTMLParser
 
@@ -186,7 +188,7 @@ def example(page: Labelled) -> Example | Labelled:
         page,
         fold(page.site),
         table,
-        table.features.T.astype(np.float32),
+        table.features,
         np.array([numbers.setdefault(w, len(numbers)) for block in words for w in block], np.int64),
         np.array([len(block) for block in words]),
         np.array([numbers.setdefault(w, len(numbers)) for w in gold], np.int64),
@@ -204,7 +206,7 @@ def example(page: Labelled) -> Example | Labelled:
             made.weight = 1.0
         case "trafilatura-eval":
             made.weight = 0.2
-    table.features = np.zeros((0, 0))
+    table.features = np.zeros((0, 0), np.float32)
     return made
 
 
@@ -243,7 +245,7 @@ def first_forest(examples: list[Example]) -> lightgbm.Booster:
 
 def second_inputs(page: Example) -> NDArray[np.float32]:
     """What the second look sees."""
-    around = context(page.table, model.thousandths(page.first)).T.astype(np.float32)
+    around = context(page.table, model.thousandths(page.first))
     return np.concatenate([around, page.features], axis=1)
 
 
@@ -256,41 +258,96 @@ EXAMPLES: list[Example] = []  # shared with the processes
 BARE: list[Labelled] = []  # pages without any text
 
 
-def first_of_fold(held: int | None) -> tuple[str, list[NDArray[np.int64]]]:
+def onnx_of(forest: lightgbm.Booster) -> bytes:
+    """The trees as an ONNX file, the sum of their leaves as its output."""
+    nodes: dict[str, list[Any]] = defaultdict(list)
+    leaves: dict[str, list[Any]] = defaultdict(list)
+
+    def add(tree: int, branch: dict[str, Any]) -> int:
+        """Write a node and what is below it; returns its number."""
+        number = len(nodes["treeids"]) - starts[tree]
+        is_leaf = "leaf_value" in branch
+        row: dict[str, Any] = {
+            "treeids": tree,
+            "nodeids": number,
+            "featureids": 0 if is_leaf else branch["split_feature"],
+            "values": 0.0 if is_leaf else branch["threshold"],
+            "modes": "LEAF" if is_leaf else "BRANCH_LEQ",
+            "hitrates": 1.0,
+            "missing_value_tracks_true": 0,
+            "truenodeids": 0,
+            "falsenodeids": 0,
+        }
+        for key, value in row.items():
+            nodes[key].append(value)
+        if is_leaf:
+            leaf = {"treeids": tree, "nodeids": number, "ids": 0, "weights": branch["leaf_value"]}
+            for key, value in leaf.items():
+                leaves[key].append(value)
+        else:
+            nodes["truenodeids"][starts[tree] + number] = add(tree, branch["left_child"])
+            nodes["falsenodeids"][starts[tree] + number] = add(tree, branch["right_child"])
+        return number
+
+    starts: list[int] = []
+    for tree, info in enumerate(forest.dump_model()["tree_info"]):
+        starts.append(len(nodes["treeids"]))
+        add(tree, info["tree_structure"])
+    node = onnx.helper.make_node(
+        "TreeEnsembleRegressor",
+        ["features"],
+        ["logit"],
+        domain="ai.onnx.ml",
+        n_targets=1,
+        **{f"nodes_{key}": values for key, values in nodes.items()},
+        **{f"target_{key}": values for key, values in leaves.items()},
+    )
+    shapes = [("features", forest.num_feature()), ("logit", 1)]
+    inputs, outputs = (
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [None, size])
+        for name, size in shapes
+    )
+    graph = onnx.helper.make_graph([node], "forest", [inputs], [outputs])
+    versions = [onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid("ai.onnx.ml", 3)]
+    return onnx.helper.make_model(graph, opset_imports=versions, ir_version=8).SerializeToString()
+
+
+def first_of_fold(held: int | None) -> tuple[bytes, list[NDArray[np.int64]]]:
     """The first forest without a fold, and its chances for the blocks of the fold's pages."""
-    forest = first_forest([page for page in EXAMPLES if page.fold != held])
-    pages = [page for page in EXAMPLES if page.fold == held]
-    return forest.model_to_string(), [model.predict(forest, page.features) for page in pages]
+    data = onnx_of(first_forest([page for page in EXAMPLES if page.fold != held]))
+    forest = model.Forest(data)
+    return data, [forest.predict(page.features) for page in EXAMPLES if page.fold == held]
 
 
-def second_of_fold(held: int | None) -> tuple[str, list[NDArray[np.int64]]]:
+def second_of_fold(held: int | None) -> tuple[bytes, list[NDArray[np.int64]]]:
     """The second forest without a fold, and the last chances for the blocks of its pages."""
-    forest = second_forest([page for page in EXAMPLES if page.fold != held])
+    data = onnx_of(second_forest([page for page in EXAMPLES if page.fold != held]))
+    forest = model.Forest(data)
     found = []
     for page in EXAMPLES:
         if page.fold == held:
             likely, again = page.first.copy(), model.unsure(model.thousandths(page.first))
             if again.any():
-                second = model.predict(forest, second_inputs(page)[again])
+                second = forest.predict(second_inputs(page)[again])
                 likely[again] = model.second_look(likely[again], second)
             found.append(likely)
-    return forest.model_to_string(), found
+    return data, found
 
 
-def cross_validated(processes: int, keep: bool) -> tuple[str, str]:
+def cross_validated(processes: int, keep: bool) -> list[bytes]:
     """Give each page the chances of forests that did not see its site; the final forests."""
     held: list[int | None] = [*([None] if keep else []), *range(FOLDS)]
     context_ = get_context("fork")
     forests = []
     for name, work in (("first", first_of_fold), ("last", second_of_fold)):
         with context_.Pool(processes) as pool:
-            for out, (text, found) in zip(held, pool.map(work, held, chunksize=1), strict=True):
+            for out, (data, found) in zip(held, pool.map(work, held, chunksize=1), strict=True):
                 if out is None:
-                    forests.append(text)
+                    forests.append(data)
                 pages = [page for page in EXAMPLES if page.fold == out]
                 for page, likely in zip(pages, found, strict=True):
                     setattr(page, name, likely)
-    return (forests[0], forests[1]) if keep else ("", "")
+    return forests
 
 
 def figures(look: str = "last") -> dict[str, list[float]]:
@@ -331,14 +388,14 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     arguments = parser.parse_args()
     load(arguments.data / "web", arguments.processes)
-    texts = cross_validated(arguments.processes, arguments.keep)
+    forests = cross_validated(arguments.processes, arguments.keep)
     before = figures("first")
     for name, scores in figures().items():
         print(f"{name:24} {len(scores):6} {np.mean(before[name]):8.4f} {np.mean(scores):8.4f}")
     if arguments.keep:
-        for name, text in zip(("first", "second"), texts, strict=True):
-            path = FORESTS / f"{name}.txt.gz"
-            path.write_bytes(gzip.compress(text.encode(), 9, mtime=0))
+        for name, data in zip(("first", "second"), forests, strict=True):
+            path = FORESTS / f"{name}.onnx.gz"
+            path.write_bytes(gzip.compress(data, 9, mtime=0))
             print(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}")
 
 

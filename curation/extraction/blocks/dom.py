@@ -6,9 +6,15 @@ document order, so a parent's number is less than its children's and a subtree i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from selectolax.lexbor import LexborHTMLParser, LexborNode
+
+from curation.extraction.blocks.walk import walk
+
+Numbers = NDArray[np.int32]
 
 _HTML = """
 a abbr address article aside b base bdi bdo big blockquote body br button caption center
@@ -42,27 +48,34 @@ def ids(names: str) -> frozenset[int]:
     return frozenset(IDS[name] for name in names.split())
 
 
-_TEXT = IDS["#text"]
-_LINK = IDS["a"]
-_NO_TEXT = ids(
-    "head script style template iframe audio canvas object noembed noframes frameset title map "
-    "optgroup option path"
-)
-_SHUT = ids("svg select textarea video")  # elements that count, but not what is in them
-_NESTED = 8  # elements within a word
-_BREAK = IDS["br"]
-# Elements that do not begin a line of their own.
-_INLINE = ids(
-    "a abbr b bdi bdo big br cite code del dfn em font i img input ins kbd label mark nobr q rp rt "
-    "ruby s samp small source span strike strong sub sup time tt u var picture data output embed "
-    "progress math"
-)
-# Elements inside a word.
-_IN_WORD = ids("b big em font i mark s small strike strong sub sup u nobr abbr")
+# What the walk knows of a tag: bits.
+_TRAITS = {
+    # without text of the page
+    1: "head script style template iframe audio canvas object noembed noframes frameset title map "
+    "optgroup option path",
+    # elements that count, but not what is in them
+    2: "svg select textarea video",
+    # not on a line of its own
+    4: "a abbr b bdi bdo big br cite code del dfn em font i img input ins kbd label mark nobr q rp "
+    "rt ruby s samp small source span strike strong sub sup time tt u var picture data output "
+    "embed progress math",
+    # inside a word
+    8: "b big em font i mark s small strike strong sub sup u nobr abbr",
+    16: "a",
+}
 
 
-@dataclass(slots=True)
-class Dom:
+def _traits() -> NDArray[np.uint8]:
+    found = np.zeros(max(IDS.values()) + 1, np.uint8)
+    for bit, names in _TRAITS.items():
+        found[list(ids(names))] |= bit
+    return found
+
+
+_TRAITS_OF = _traits()
+
+
+class Dom(NamedTuple):
     """The elements and texts of a page.
 
     A value an element: nodes, tags (lexbor's numbers), parents (number of the parent, 0 for the
@@ -74,27 +87,15 @@ class Dom:
     """
 
     nodes: list[LexborNode]
-    tags: list[int]
-    parents: list[int]
-    ends: list[int]
-    blocks: list[int]
-    links: list[bool]
-    first: list[int]
-    last: list[int]
+    tags: Numbers
+    parents: Numbers
+    ends: Numbers
+    blocks: Numbers
+    links: Numbers
+    first: Numbers
+    last: Numbers
     texts: list[str]
-    owners: list[int]
-
-
-def _follows_space(node: LexborNode | None) -> bool:
-    """Whether the text before a node is white space alone, which the walk leaves out."""
-    for _ in range(_NESTED):
-        if node is None:
-            break
-        before = node.prev
-        if before is not None:
-            return before.tag_id == _TEXT and (before.text_content or "").isspace()
-        node = node.parent
-    return False
+    owners: Numbers
 
 
 def read(tree: LexborHTMLParser) -> Dom | None:
@@ -102,60 +103,4 @@ def read(tree: LexborHTMLParser) -> Dom | None:
     body = tree.body
     if body is None:
         return None
-    nodes, tags, parents, blocks, links, first = [body], [IDS["body"]], [0], [0], [False], [0]
-    texts: list[str] = []
-    owners: list[int] = []
-    numbers = {body.mem_id: 0}
-    number = numbers.get
-    gap, apart = "", False
-    walk = body.traverse(include_text=True, skip_empty=True)
-    next(walk)
-    for node in walk:
-        tag = node.tag_id
-        if tag in _NO_TEXT:
-            continue
-        above = node.parent
-        parent = number(above.mem_id)  # type: ignore[union-attr]
-        if parent is None:  # in an element without text
-            continue
-        if tag == _TEXT:
-            text = node.text_content
-            if not text or text.isspace():
-                gap = " "
-                continue
-            if not gap and texts and text[0].isalnum() and texts[-1][-1].isalnum():
-                left, within = owners[-1], parent
-                for _ in range(_NESTED):
-                    if within == left or tags[within] not in _IN_WORD:
-                        break
-                    within = parents[within]
-                ended = within != left and tags[left] not in _IN_WORD
-                gap = " " if apart or ended or _follows_space(node) else ""
-            texts.append(gap + text)
-            owners.append(parent)
-            gap, apart = "", False
-            continue
-        if tag == _BREAK:
-            gap = " "
-            continue
-        if tag not in _IN_WORD:
-            apart = True
-        at = len(tags)
-        if tag not in _SHUT:
-            numbers[node.mem_id] = at
-        nodes.append(node)
-        tags.append(tag)
-        parents.append(parent)
-        blocks.append(blocks[parent] if tag in _INLINE else at)
-        links.append(tag == _LINK or links[parent])
-        first.append(len(texts))
-    last, ends = [0] * len(tags), list(range(1, len(tags) + 1))
-    for at, owner in enumerate(owners, 1):
-        last[owner] = at
-    for at in range(len(tags) - 1, 0, -1):
-        parent = parents[at]
-        if last[at] > last[parent]:
-            last[parent] = last[at]
-        if ends[at] > ends[parent]:
-            ends[parent] = ends[at]
-    return Dom(nodes, tags, parents, ends, blocks, links, first, last, texts, owners)
+    return Dom(*walk(body, _TRAITS_OF, IDS["#text"], IDS["br"]))

@@ -8,8 +8,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Literal
 
-import lightgbm
 import numpy as np
+import onnxruntime
 from numpy.typing import NDArray
 
 from curation.extraction.blocks.context import context
@@ -20,13 +20,6 @@ Favor = Literal["balanced", "precision", "recall"]
 # Weight of recall against precision: beta of van Rijsbergen's F.
 _BETA = {"balanced": 1.0, "precision": 0.5, "recall": 2.0}
 SURE = 20  # thousandths from 0 or 1, at which a block needs no second look
-
-# A block that is sure after some trees needs no others: twice its logit is the margin.
-_EARLY_STOP = {
-    "pred_early_stop": True,
-    "pred_early_stop_freq": 10,
-    "pred_early_stop_margin": 10.0,
-}
 
 # Scores of the trees are rounded, and chances are whole thousandths: the last bits of a sum or an
 # exponential, which differ between machines, decide nothing.
@@ -40,7 +33,7 @@ _CHANCES = np.array(
 )
 
 
-def steps(scores: NDArray[np.float64]) -> Ints:
+def steps(scores: NDArray[np.float32]) -> Ints:
     """Logits in whole steps."""
     return np.rint(scores * _STEPS).clip(-_MOST * _STEPS, _MOST * _STEPS).astype(np.int64)
 
@@ -50,22 +43,29 @@ def thousandths(steps: Ints) -> Ints:
     return _CHANCES[steps + _MOST * _STEPS]
 
 
+class Forest:
+    """Gradient-boosted trees, on one thread: what they say does not depend on the machine."""
+
+    def __init__(self, model: bytes) -> None:
+        """`model`: an ONNX file with one input, of float32 features, and one output."""
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(
+            model, options, providers=["CPUExecutionProvider"]
+        )
+        self._input = self._session.get_inputs()[0].name
+
+    def predict(self, rows: NDArray[np.float32]) -> Ints:
+        """Logits in steps; rows: a row a block."""
+        (scores,) = self._session.run(None, {self._input: rows})
+        return steps(scores[:, 0])
+
+
 @cache
-def _forest(name: str) -> lightgbm.Booster:
+def _forest(name: str) -> Forest:
     """One of the package's models."""
-    data = gzip.decompress((files(__package__) / "forests" / f"{name}.txt.gz").read_bytes())
-    # LightGBM leaves the later trees out only where the objective is its own.
-    return lightgbm.Booster(
-        model_str=data.decode().replace("objective=cross_entropy", "objective=binary sigmoid:1")
-    )
-
-
-def predict(forest: lightgbm.Booster, rows: NDArray[np.floating]) -> Ints:
-    """Logits in steps; rows: a row a block."""
-    scores = forest.predict(
-        rows, raw_score=True, num_threads=1, validate_features=False, **_EARLY_STOP
-    )
-    return steps(np.asarray(scores))
+    path = files(__package__) / "forests" / f"{name}.onnx.gz"
+    return Forest(gzip.decompress(path.read_bytes()))
 
 
 def unsure(likely: Ints) -> NDArray[np.bool_]:
@@ -80,13 +80,12 @@ def second_look(first: Ints, second: Ints) -> Ints:
 
 def chances(table: Table) -> Ints:
     """How likely each block is main text, in thousandths."""
-    first = predict(_forest("first"), np.ascontiguousarray(table.features.T))
+    first = _forest("first").predict(table.features)
     likely = thousandths(first)
     again = np.flatnonzero(unsure(likely))
     if len(again):
-        around = context(table, likely)
-        rows = np.concatenate([around[:, again], table.features[:, again]]).T
-        second = predict(_forest("second"), np.ascontiguousarray(rows))
+        rows = np.concatenate([context(table, likely)[again], table.features[again]], axis=1)
+        second = _forest("second").predict(rows)
         likely[again] = thousandths(second_look(first[again], second))
     return likely
 

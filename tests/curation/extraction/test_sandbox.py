@@ -107,7 +107,7 @@ def test_what_the_cascade_rejects_starts_no_process():
 
 
 def test_nothing_is_imported_from_the_folder_of_the_crawl(tmp_path, monkeypatch):
-    for name in ("lightgbm", "numpy", "selectolax", "curation"):
+    for name in ("onnxruntime", "numpy", "selectolax", "curation"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit(7)")
     monkeypatch.chdir(tmp_path)
     with Sandbox(Extractor(Extract())) as sandbox:
