@@ -7,30 +7,36 @@ join it as words of their own (`features`). What that gains, by data set: curati
 
 from __future__ import annotations
 
+import functools
 import hashlib
-import importlib
+import importlib.util
 import json
 import math
 import re
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from fasttext_pybind import fasttext
 
-from curation import fitting
-from curation.language import words_only
+from curation import fasttext_model, fitting
+from curation.fasttext_model import LABEL
+from curation.language import canonical, words_only
 from curation.measures.bad_words import listed, pattern
+from curation.measures.ccnet import bucket
 from curation.measures.signals import Measure, ratio
+from curation.measures.view import View
 from schemas.errors import UserError
+from schemas.recipe import Classifier as Spec
+from schemas.recipe import ModelFile
 
+FAMILY = "classifier"
+VERSION = 1  # bump when a signal of the family changes
 FEATURES = 1  # bump when `features` changes: a model's card says which it was fitted on
 
-_LABEL = "__label__"
 _DECIMALS = 6  # of a score, as fastText sums in another order on another CPU
 Span = tuple[int, int, float]
 
@@ -151,7 +157,7 @@ def fit_lines(lines: Iterable[tuple[str, str]], path: str | Path, settings: Sett
     with tempfile.TemporaryDirectory(prefix="gristmill-") as scratch:
         source = Path(scratch) / "lines.txt"
         with source.open("w", encoding="utf-8") as out:
-            out.writelines(f"{_LABEL}{label} {line}\n" for label, line in ordered)
+            out.writelines(f"{LABEL}{label} {line}\n" for label, line in ordered)
         asked = {
             "dim": settings.dim,
             "epoch": epoch,
@@ -251,6 +257,28 @@ def card_path(model: str | Path) -> Path:
     return Path(model).with_suffix(".json")
 
 
+def read_card(data: bytes, digest: str, model: str) -> dict[str, Any] | None:
+    """The card beside a model with this SHA-256; None for a file that is no card of ours.
+
+    Raises UserError, naming `model`, if the card is of another file or of other features.
+    """
+    try:
+        told: dict[str, Any] = json.loads(data)
+        version, own = told["features"], told["sha256"]
+        found = told["label"], told["settings"]["lists"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    if not isinstance(found[0], str) or not isinstance(found[1], list):
+        return None
+    if version != FEATURES:
+        raise UserError(f"{model}: fitted on features {version}, these are {FEATURES}: fit anew")
+    if own != digest:
+        raise UserError(
+            f"{model}: not the file that {card_path(model).name} describes: its SHA-256 differs"
+        )
+    return told
+
+
 def _counts(examples: Sequence[Example]) -> dict[str, int]:
     labels = [each.label for each in examples]
     return {label: labels.count(label) for label in dict.fromkeys(labels)}
@@ -331,46 +359,40 @@ def _share(right: Sequence[bool], scores: Sequence[float], threshold: float) -> 
 _SENTENCE = re.compile(r"[^\s.!?。！？][^.!?。！？\n]{0,999}[.!?。！？]*[\"'”’)\]]*")
 
 
+def sentences(text: str) -> list[tuple[int, int]]:
+    """Start and end of each sentence in characters; of a longer one 1,000 at a time."""
+    return [match.span() for match in _SENTENCE.finditer(text)]
+
+
 class Classifier:
     """A fastText model, fitted here or by anyone."""
 
-    def __init__(self, path: str | Path, label: str | None = None) -> None:
+    def __init__(
+        self, path: str | Path, label: str | None = None, lists: tuple[str, ...] | None = None
+    ) -> None:
         """Load a model, with its card if there is one beside it. Raises UserError.
 
-        `label`: whose score to give, without `__label__`; default the card's. A model without a
-        card reads the text as it is, line breaks as spaces, as DCLM gives it to its own.
+        `label`: whose score to give, without `__label__`; default the card's. `lists`: see
+        `features`, default the card's. Without either a model reads the text as it is, line breaks
+        as spaces, as DCLM gives it to its own.
         """
+        path = Path(path)
         self.card: dict[str, Any] = {}
-        self._lists: tuple[str, ...] | None = None
+        self._lists = lists
         card = card_path(path)
-        if card.exists() and card != Path(path):
-            label = self._read(Path(path), card, label)
-        self._model = fasttext()
-        try:
-            self._model.loadModel(str(path))
-        except (ValueError, RuntimeError, MemoryError) as error:
-            raise UserError(f"{path}: not a fastText model: {error}") from None
-        labels = [each.removeprefix(_LABEL) for each in self._model.getLabels("strict")[0]]
+        if card.exists() and card != path:
+            self.card = read_card(card.read_bytes(), _sha256(path), str(path)) or {}
+        if self.card:
+            self._lists = tuple(self.card["settings"]["lists"])
+            label = label or str(self.card["label"])
+        self._model = fasttext_model.load(path)
+        labels = fasttext_model.labels(self._model)
         if label is None or label not in labels:
             what = (
                 f"has no label `{label}`" if label else "has no card that says whose score to give"
             )
             raise UserError(f"{path}: {what}: name one of {', '.join(sorted(labels)[:20])}")
-        self._label, self._count = _LABEL + label, len(labels)
-
-    def _read(self, path: Path, card: Path, label: str | None) -> str | None:
-        try:
-            told = json.loads(card.read_text("utf-8"))
-            version, lists = told["features"], tuple(told["settings"]["lists"])
-            digest, own = told["sha256"], told["label"]
-        except (ValueError, KeyError, TypeError, OSError):
-            return label  # a JSON file that is no card of ours
-        if version != FEATURES:
-            raise UserError(f"{card}: fitted on features {version}, these are {FEATURES}: fit anew")
-        if _sha256(path) != digest:
-            raise UserError(f"{path}: not the file that {card.name} describes: its SHA-256 differs")
-        self.card, self._lists = told, lists
-        return label or str(own)
+        self._label, self._count = LABEL + label, len(labels)
 
     def score(self, texts: list[str]) -> list[float]:
         """The label's share of each text, in [0, 1], rounded; 0 of a text without a word."""
@@ -391,7 +413,7 @@ class Classifier:
 
     def spans(self, text: str, threshold: float) -> list[Span]:
         """The sentences that reach the threshold; of a longer one 1,000 characters at a time."""
-        spans = [match.span() for match in _SENTENCE.finditer(text)]
+        spans = sentences(text)
         scores = self.score([text[start:end] for start, end in spans])
         return [
             (start, end, score)
@@ -423,15 +445,19 @@ class BadWords:
         return found if len(found) >= threshold else []
 
 
+def need_kenlm(name: str) -> None:
+    """Raise UserError if `kenlm`, which is an extra, is not installed."""
+    if importlib.util.find_spec("kenlm") is None:
+        raise UserError(f"{name}: needs kenlm: pip install 'gristmill[kenlm]'")
+
+
 class Perplexity:
     """A KenLM model: the score is the perplexity of a text, low for text like the model's."""
 
     def __init__(self, path: str | Path) -> None:
         """Load an ARPA or binary model. Raises UserError, also if `kenlm` is not installed."""
-        try:
-            kenlm: Any = importlib.import_module("kenlm")  # an extra
-        except ImportError:
-            raise UserError(f"{path}: needs kenlm: pip install 'gristmill[kenlm]'") from None
+        need_kenlm(str(path))
+        kenlm: Any = importlib.import_module("kenlm")
         quiet = kenlm.Config()
         quiet.show_progress, quiet.arpa_complain = False, kenlm.ARPALoadComplain.NONE
         try:
@@ -463,18 +489,101 @@ class Perplexity:
         return round(10.0 ** min(300.0, -likelihood / size), 3) if size else 0.0
 
 
-def scorer(name: str, label: str | None = None) -> Scorer:
-    """`bad_words:LANGUAGE`, a KenLM model (.arpa, .bin.klm, .klm), or a fastText model's path."""
+def is_kenlm(name: str) -> bool:
+    """Whether a file is meant to be a KenLM model: .arpa, .arpa.gz, .arpa.bin, .klm."""
+    return name.endswith((".arpa", ".arpa.gz", ".arpa.bin", ".klm"))
+
+
+def scorer(name: str, label: str | None = None, lists: tuple[str, ...] | None = None) -> Scorer:
+    """`bad_words:LANGUAGE`, a KenLM model (`is_kenlm`), or a fastText model's path."""
     kind, colon, rest = name.partition(":")
     if kind == "bad_words" and colon:
         return BadWords(rest)
-    if name.endswith((".arpa", ".arpa.gz", ".klm")):
-        return Perplexity(name)
-    return Classifier(name, label)
+    if not is_kenlm(name):
+        return Classifier(name, label, lists)
+    if label is not None or lists is not None:
+        raise UserError(f"{name}: a KenLM model has neither a label nor features")
+    return Perplexity(name)
 
 
-def measure(name: str, of: Scorer, version: int = 1) -> Measure:
-    """The family `classifier.NAME` with its one signal, `classifier.NAME.score`."""
-    return Measure(
-        f"classifier.{name}", version, ("score",), lambda view: {"score": of.score([view.text])[0]}
+# Signals.
+
+
+def measures(
+    classifiers: Mapping[str, Spec], find: Callable[[ModelFile], Path]
+) -> dict[str, Measure]:
+    """The measures of a recipe's `judge.classifiers`, by `classifier.NAME`.
+
+    `find`: where the file of a model is. A model is loaded when its first text is scored; what is
+    wrong with it is told then, by UserError. The language of a view is `canonical`.
+    """
+    return {
+        f"{FAMILY}.{name}": _measure(name, classifier, find)
+        for name, classifier in classifiers.items()
+    }
+
+
+def formulas(name: str, classifier: Spec) -> dict[str, str]:
+    """A classifier's signals, without the family, and what each is."""
+    file = classifier.model.file.rpartition("/")[2]
+    what = "Perplexity" if is_kenlm(file) else f"Probability of {classifier.label or 'the label'}"
+    over = {
+        "document": f"{what} of the text, by {file}.",
+        "highest_sentence": f"{what} of the sentence that has most of it, by {file}.",
+        "share_of_sentences": f"Share of sentences whose {what[0].lower()}{what[1:]}, by {file}, "
+        f"is {classifier.threshold} or more.",
+    }
+    found = {name: over[classifier.over]}
+    if classifier.cutoffs:
+        found[f"{name}.bucket"] = "0 head, 1 middle, 2 tail, 3 a language without cut-offs."
+    return found
+
+
+def _measure(name: str, classifier: Spec, find: Callable[[ModelFile], Path]) -> Measure:
+    file = classifier.model.file
+    if is_kenlm(file):
+        need_kenlm(file)
+    of = functools.cache(
+        lambda: scorer(str(find(classifier.model)), classifier.label, classifier.features)
     )
+
+    cutoffs = {canonical(code): each for code, each in classifier.cutoffs.items()}
+
+    def measured(view: View) -> dict[str, float]:
+        score = _score(of(), classifier, view.text)
+        found = {name: score}
+        if cutoffs:
+            found[f"{name}.bucket"] = bucket(score, view.language, cutoffs)
+        return found
+
+    library = "kenlm" if is_kenlm(file) else "fasttext"
+    # both only ever rise, so that the sum is another one whichever does
+    return Measure(
+        FAMILY,
+        VERSION + FEATURES,
+        formulas(name, classifier),
+        measured,
+        (library,),
+        by_language=bool(classifier.cutoffs),
+    )
+
+
+def _score(of: Scorer, classifier: Spec, text: str) -> float:
+    if classifier.over == "document":
+        return of.score([text])[0]
+    scores = of.score([text[start:end] for start, end in sentences(text)])
+    if classifier.threshold is None:
+        return max(scores, default=0.0)
+    return ratio(sum(score >= classifier.threshold for score in scores), len(scores))
+
+
+def local_file(model: ModelFile) -> Path:
+    """A model's file on this machine, checked against its checksum. Raises UserError."""
+    path = Path(model.file)
+    try:
+        digest = _sha256(path) if model.sha256 else None
+    except OSError as error:
+        raise UserError(f"{model.file}: cannot be read: {error}") from None
+    if digest != model.sha256:
+        raise UserError(f"{model.file}: has the checksum {digest}, not {model.sha256}")
+    return path

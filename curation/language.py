@@ -6,20 +6,24 @@ Accuracy, by language and by length, and the second model's data: curation/model
 
 from __future__ import annotations
 
+import copy
+import difflib
 import functools
 import math
 import re
+from collections.abc import Callable, Collection
 from importlib import resources
 from pathlib import Path
 
 from fasttext_pybind import fasttext
 
+from curation.fasttext_model import LABEL, labels, load
 from schemas.errors import UserError
+from schemas.recipe import LANGUAGE_MODEL, Extract, ModelFile
 
-_LABEL = "__label__"
 UNDETERMINED = "und"  # ISO 639-2
 
-FIRST = "lid.176.ftz"
+FIRST = LANGUAGE_MODEL
 SECOND = "lid.75.ftz"
 
 # A language and its score in [0, 1].
@@ -72,29 +76,66 @@ def canonical(code: str) -> str:
     return _short_codes().get(first, first)
 
 
+def is_asked(code: str, score: float) -> bool:
+    """Whether the second model is asked where lid.176 says this."""
+    return code != UNDETERMINED and (score < _SURE or code in _CONFUSED)
+
+
+def closest(code: str, codes: Collection[str]) -> str:
+    """`; did you mean ...?` with what a model that has these codes may call a language."""
+    # `english` begins as its three letters do, which are those of most languages
+    meant = {canonical(code), canonical(code[:3]), *_MEANS.get(code, ())}
+    same = {each for each in codes if canonical(each) in meant}
+    found = sorted(same) or difflib.get_close_matches(code, sorted(codes), 3, 0.4)
+    return f"; did you mean {' or '.join(f'`{each}`' for each in found)}?" if found else ""
+
+
+def languages_of(options: Extract, find: Callable[[ModelFile], Path]) -> Languages:
+    """The models that a recipe's `extract` names; `find` gives the files. Raises UserError."""
+    second = options.second_opinion
+    first = find(options.language_model)
+    return Languages(first, None if second is None else find(second))
+
+
 class Languages:
     """A language model, or two."""
 
     def __init__(self, model_path: str | Path, second: str | Path | None = None) -> None:
-        """Load the model. Raises UserError if the file is not a fastText model.
+        """Load the model. Raises UserError if a file is not a fastText model, or damaged.
 
         `second`: lid.75.ftz, which is asked where lid.176 is unsure; `model_path` is then
-        lid.176.ftz or .bin, for which the combination is made. fastText does not notice a file
-        that is cut short: give its checksum in the recipe.
+        lid.176.ftz or .bin, for which the combination is made.
         """
-        self._model = _load(model_path)
-        self._second = None
+        self._model = load(model_path)
+        self._second: fasttext | None = None
+        self.codes = labels(self._model)
+        """Every code that a best opinion may have, as the models write it."""
         if second is not None:
-            if "sh" not in _labels(self._model):
+            if "sh" not in self.codes:
                 raise UserError(
                     f"{model_path}: a second opinion goes with lid.176 only; leave one out"
                 )
-            self._second = _load(second)
-            known = _labels(self._model)
-            self._known = _labels(self._second)
+            self._second = load(second)
+            self._known = labels(self._second)
             self._blind = tuple(
-                sorted((self._known - known - set(_MEANS["no"])) | _HARDLY_FOUND & self._known)
+                sorted((self._known - self.codes - set(_MEANS["no"])) | _HARDLY_FOUND & self._known)
             )
+            self.codes = (self.codes | self._known) - set(_MEANS)
+
+    @functools.cached_property
+    def first(self) -> Languages:
+        """The first model alone, which is not loaded again."""
+        if self._second is None:
+            return self
+        alone = copy.copy(self)
+        alone._second, alone.codes = None, labels(self._model)
+        return alone
+
+    def finds(self, code: str) -> bool:
+        """Whether a text in this language is named so, or by what the model writes for it."""
+        meant = [each for name in _MEANS if name in self.codes for each in _MEANS[name]]
+        hardly = _HARDLY_FOUND if self._second is None else ()
+        return (code in self.codes or code in meant) and code not in hardly
 
     def identify(self, texts: list[str]) -> list[Opinion]:
         """Name the language of each text: its code, as the model has it, and a score in [0, 1].
@@ -112,11 +153,7 @@ class Languages:
         lines = [text.replace("\n", " ") for text in texts]
         found = _predict(self._model, lines, max(count, _TOP) if self._second else count)
         if self._second:
-            unsure = [
-                at
-                for at, ((code, score), *_) in enumerate(found)
-                if code != UNDETERMINED and (score < _SURE or code in _CONFUSED)
-            ]
+            unsure = [at for at, ((code, score), *_) in enumerate(found) if is_asked(code, score)]
             asked = [words_only(_middle(lines[at])) for at in unsure]
             others = _predict(self._second, asked, max(count, _TOP))
             for at, read, opinions in zip(unsure, asked, others, strict=True):
@@ -149,20 +186,6 @@ class Languages:
         return [(code, round(score / total, 4)) for code, score in best]
 
 
-def _load(path: str | Path) -> fasttext:
-    # The module `fasttext` fails on NumPy 2 and warns on every load; this is what it wraps.
-    model = fasttext()
-    try:
-        model.loadModel(str(path))
-    except (ValueError, RuntimeError, MemoryError) as error:
-        raise UserError(f"{path}: not a fastText model: {error}") from None
-    return model
-
-
-def _labels(model: fasttext) -> frozenset[str]:
-    return frozenset(label.removeprefix(_LABEL) for label in model.getLabels("strict")[0])
-
-
 def _predict(model: fasttext, lines: list[str], count: int) -> list[list[Opinion]]:
     """The likeliest labels of each line; `und` alone of one without a word."""
     known = [at for at, line in enumerate(lines) if line.strip()]
@@ -174,7 +197,7 @@ def _predict(model: fasttext, lines: list[str], count: int) -> list[list[Opinion
         for at, names, values in zip(known, labels, scores, strict=True):
             if names:
                 found[at] = [
-                    (name.removeprefix(_LABEL), min(1.0, float(value)))
+                    (name.removeprefix(LABEL), min(1.0, float(value)))
                     for name, value in zip(names, values, strict=True)
                 ]
     return found

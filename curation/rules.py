@@ -19,8 +19,21 @@ from pydantic import ValidationError
 
 from curation.edits import EDITS
 from schemas.errors import UserError
-from schemas.recipe import EditStep, Judge, RulesStep
-from schemas.rules import Contract, Operator, Rule, RuleTable
+from schemas.recipe import EditStep, ModelFile, NamedChain, RulesStep
+from schemas.rules import (
+    AllOf,
+    AllRule,
+    AnyOf,
+    AnyRule,
+    Condition,
+    Contract,
+    Group,
+    Operator,
+    Row,
+    Rule,
+    RuleTable,
+    conditions,
+)
 
 _HOLDS: Mapping[Operator, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
@@ -38,25 +51,47 @@ class NotMeasuredError(LookupError):
     """A rule asks for a signal that is null or absent: nothing can be decided by it."""
 
 
-def failing(rules: Iterable[Rule], signals: Mapping[str, float | None]) -> list[str]:
+def failing(rules: Iterable[Row], signals: Mapping[str, float | None]) -> list[str]:
     """The reasons of the rules that do not hold, in order.
 
-    Raises NotMeasuredError for a signal that is null or absent: a document is neither kept nor
-    rejected by what was not measured.
+    Raises NotMeasuredError for a signal that is null or absent, also where the other conditions of
+    a group would decide: a document is neither kept nor rejected by what was not measured.
     """
-    reasons = []
-    for rule in rules:
+    return [rule.reason for rule in rules if not _holds(rule, signals)]
+
+
+def _holds(rule: Row | Condition | Group, signals: Mapping[str, float | None]) -> bool:
+    if isinstance(rule, Condition):
         value = signals.get(rule.signal)
         if value is None:
-            raise NotMeasuredError(f"`{rule.signal}`, for the reason `{rule.reason}`: not measured")
-        if not _HOLDS[rule.operator](value, rule.threshold):
-            reasons.append(rule.reason)
-    return reasons
+            raise NotMeasuredError(f"`{rule.signal}`: not measured")
+        return _HOLDS[rule.operator](value, rule.threshold)
+    some = isinstance(rule, AnyRule | AnyOf)
+    parts = rule.any if isinstance(rule, AnyRule | AnyOf) else rule.all
+    held = [_holds(part, signals) for part in parts]  # a list: every signal must be there
+    return any(held) if some else all(held)
+
+
+def said(rule: Row | Condition | Group) -> str:
+    """A rule in a line: `a.b >= 1 or (c.d < 2 and e.f > 3)`."""
+    if isinstance(rule, Condition):
+        return f"{rule.signal} {asked(rule)}"
+    word, parts = ("or", rule.any) if isinstance(rule, AnyRule | AnyOf) else ("and", rule.all)
+    return f" {word} ".join(
+        said(part) if isinstance(part, Condition) else f"({said(part)})" for part in parts
+    )
+
+
+def asked(condition: Condition) -> str:
+    """What a condition asks of its signal: `>= 50`."""
+    number = condition.threshold
+    text = f"{number:.9g}" if isinstance(number, int | float) else str(number)
+    return f"{condition.operator} {text}"
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """`; did you mean ...?` with the closest of the names, or nothing."""
-    close = difflib.get_close_matches(name, list(names), n=3)
+    close = difflib.get_close_matches(name, list(dict.fromkeys(names)), n=3)
     return f"; did you mean {' or '.join(f'`{item}`' for item in close)}?" if close else ""
 
 
@@ -100,9 +135,10 @@ def load_table(name_or_path: str, base: Path) -> RuleTable:
     return _table(read_yaml(_bundled().joinpath(file), file, "rule table"), file)
 
 
-def load_chain(name_or_path: str, base: Path) -> Judge:
+def load_chain(name_or_path: str, base: Path) -> NamedChain:
     """A bundled chain by name, or a YAML file, relative to `base`, that holds what stands under
-    `judge` in a recipe; its tables are loaded, files of them relative to the chain's folder.
+    `judge` in a recipe and a description; its tables are loaded, files of them and of
+    classifiers' models relative to the chain's folder.
 
     The file may also be a rule table, and the name one of a table: it is a chain of its own, behind
     the edits that give its signals. Raises UserError as `load_table` does; `check_chain` tells
@@ -113,12 +149,12 @@ def load_chain(name_or_path: str, base: Path) -> Judge:
         file, folder = str(path), path.parent
         content = read_yaml(path, file, "chain")
         if isinstance(content, dict) and "rules" in content:
-            return _alone(_table(content, file))
+            return alone(_table(content, file))
     elif name_or_path in chain_names():
         file, folder = f"chains/{name_or_path}.yaml", base
         content = read_yaml(_bundled().joinpath(file), file, "chain")
     elif name_or_path in table_names():
-        return _alone(load_table(name_or_path, base))
+        return alone(load_table(name_or_path, base))
     else:
         names = (*chain_names(), *table_names())
         raise UserError(
@@ -128,23 +164,35 @@ def load_chain(name_or_path: str, base: Path) -> Judge:
             "name ends in .yaml"
         )
     try:
-        judge = Judge.model_validate(content)
+        chain = NamedChain.model_validate(content)
     except ValidationError as error:
-        raise UserError(f"{file}: {_mistakes(error, Judge)}") from error
+        raise UserError(f"{file}: {_mistakes(error, NamedChain)}") from error
     steps = (
-        RulesStep(rules=load_table(step.rules, folder))
+        step.model_copy(update={"rules": load_table(step.rules, folder)})
         if isinstance(step, RulesStep) and isinstance(step.rules, str)
         else step
-        for step in judge.chain
+        for step in chain.chain
     )
-    return judge.model_copy(update={"chain": tuple(steps)})
+    own = {
+        name: item.model_copy(update={"model": _beside(item.model, folder)})
+        for name, item in chain.classifiers.items()
+    }
+    return chain.model_copy(update={"chain": tuple(steps), "classifiers": own})
 
 
-def _alone(table: RuleTable) -> Judge:
+def _beside(model: ModelFile, folder: Path) -> ModelFile:
+    """A model whose file's path is taken from `folder`, if it is one."""
+    if "://" in model.file:
+        return model
+    return model.model_copy(update={"file": str(folder / model.file)})
+
+
+def alone(table: RuleTable) -> NamedChain:
     """A chain of one table, behind the edits that give its signals."""
-    families = dict.fromkeys(rule.signal.partition(".")[0] for rule in table.rules)
+    signals = (condition.signal for row in table.rules for _, condition in conditions(row))
+    families = dict.fromkeys(signal.partition(".")[0] for signal in signals)
     edits = (EditStep(edit=name) for name in families if name in EDITS)
-    return Judge(chain=(*edits, RulesStep(rules=table)))
+    return NamedChain(description=table.description, chain=(*edits, RulesStep(rules=table)))
 
 
 def read_yaml(path: Path | Traversable, file: str, kind: str) -> Any:
@@ -188,21 +236,34 @@ def _table(content: Any, file: str) -> RuleTable:
     return table
 
 
-_KINDS: Mapping[type[Contract], str] = {RuleTable: "table", Judge: "chain"}
+_KINDS: Mapping[type[Contract], str] = {RuleTable: "table", NamedChain: "chain"}
+# what pydantic puts into the path of a value that is one of several models
+_MEMBERS: Mapping[str, type[Contract]] = {
+    model.__name__: model
+    for model in (Rule, AnyRule, AllRule, Condition, AnyOf, AllOf, RulesStep, EditStep, RuleTable)
+}
 
 
 def _mistakes(error: ValidationError, model: type[Contract] = RuleTable) -> str:
     """Each mistake once, with its path in the YAML."""
     found: dict[str, str] = {}
-    for item in error.errors():
-        location = list(item["loc"])
-        message = item["msg"]
+    items = error.errors()
+    for item in items:
+        if item["type"] == "too_short" and any(
+            other["loc"][: len(item["loc"])] == item["loc"] != other["loc"] for other in items
+        ):
+            continue  # some of its items are wrong, and told
+        holders = [_MEMBERS[part] for part in map(str, item["loc"]) if part in _MEMBERS]
+        holder = holders[-1] if holders else model
+        if item["loc"][-3:-2] in (("any",), ("all",)) and isinstance(item["loc"][-2], int):
+            holder = Condition
+        location = [part for part in item["loc"] if part not in _MEMBERS and part != "str"]
+        message = item["msg"].removeprefix("Value error, ")
         if "threshold" in location and item["type"] != "missing":
             location = location[: location.index("threshold") + 1]
             message = "give a number, a string or a list of strings"
         if item["type"] == "extra_forbidden":
-            keys = Rule.model_fields if len(location) > 1 else model.model_fields
-            message = f"unknown key{did_you_mean(str(location[-1]), keys)}"
+            message = f"unknown key{did_you_mean(str(location[-1]), holder.model_fields)}"
         path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
         found.setdefault(path.lstrip(".") or f"the {_KINDS[model]}", message)
     return "; ".join(f"{path}: {message}" for path, message in found.items())

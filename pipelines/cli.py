@@ -108,6 +108,16 @@ def _parser() -> argparse.ArgumentParser:
         sub = act(name, help_, f"gristmill recipe {name} fineweb", command)
         sub.add_argument("recipe", help="a bundled recipe's name, or a YAML file")
 
+    diff = act(
+        "diff",
+        "Print two recipes side by side: their rules, and the keys that differ.",
+        "gristmill recipe diff fineweb dclm",
+        _recipe_diff,
+    )
+    for side in ("left", "right"):
+        diff.add_argument(side, help="a bundled recipe's name, a YAML file, or a run's folder")
+    diff.add_argument("--json", action="store_true", help="as JSON")
+
     # `main` has handed it on before anything is parsed: here it is for the list of commands
     add(
         "train",
@@ -189,10 +199,13 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _recipe_list(_: argparse.Namespace) -> int:
+    import textwrap
+
     from pipelines.recipe import describe
 
     for name, description in describe():
-        print(f"{name:<12} {description}")
+        head = f"{name:<12} "
+        print(textwrap.fill(head + description, 100, subsequent_indent=" " * len(head)))
     return 0
 
 
@@ -208,6 +221,17 @@ def _recipe_validate(options: argparse.Namespace) -> int:
 
     load(options.recipe)
     print(f"{options.recipe}: a valid recipe")
+    return 0
+
+
+def _recipe_diff(options: argparse.Namespace) -> int:
+    import json
+
+    from pipelines.comparison import as_json, as_text, compare, recipe_at
+
+    called = (options.left, options.right)
+    found = compare(recipe_at(options.left), recipe_at(options.right), called)
+    print(json.dumps(as_json(found), indent=1) if options.json else as_text(found))
     return 0
 
 

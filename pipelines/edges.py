@@ -1,8 +1,9 @@
-"""Edges and drop lists on disk: what the steps of deduplication hand to each other."""
+"""Edges, drop lists and cut lists on disk: what the steps of deduplication hand to each other."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,7 @@ from curation.dedup.nodes import EDGE, NODE, Array, ids
 from pipelines.parts import read_table
 from pipelines.receipts import Attempt, PartFile, Receipt
 from pipelines.steps import Context
-from schemas.tables import DROP
+from schemas.tables import CUT, DROP
 from schemas.tables import EDGE as EDGE_TABLE
 
 
@@ -95,3 +96,30 @@ def drop_list(context: Context, task: str) -> dict[bytes, tuple[str, bytes]]:
         for batch in table.to_batches()
         for row in batch.to_pylist()
     }
+
+
+class CutList:
+    """What is cut of the documents of a part."""
+
+    def __init__(self, context: Context, task: str) -> None:
+        """`task`: of the stage `deduplicate`, which is finished."""
+        files = [file for file in context.receipt("deduplicate", task).files if file.kind == "cuts"]
+        home = context.home("deduplicate")
+        table = read_table(home, files[0].path) if files else CUT.empty_table()
+        documents = table["id"].to_pylist()
+        # those of a document are together
+        borders = [at for at, own in enumerate(documents) if not at or own != documents[at - 1]]
+        self._places = {
+            documents[at]: slice(at, end) for at, end in pairwise([*borders, len(documents)])
+        }
+        self._columns = [table[name].to_numpy() for name in ("level", "start", "end")]
+
+    def __len__(self) -> int:
+        """How many documents are cut."""
+        return len(self._places)
+
+    def of(self, document: bytes) -> tuple[Array, Array, Array]:
+        """Levels, starts and ends of the spans of a document, in order."""
+        place = self._places.get(document, slice(0))
+        level, start, end = (column[place] for column in self._columns)
+        return level, start, end

@@ -321,6 +321,7 @@ class CommitCandidates(Commit):
         ends = np.append(firsts, len(sizes))[1:]
         members = np.add.reduceat(sizes, firsts) if len(firsts) else firsts
         counts = {
+            "keys": len(keys),
             "divided": divided,
             "largest": int(sizes.max(initial=0)),
             # first bucket, the one after the last, and members
@@ -388,13 +389,20 @@ class CommitLeaves(Commit):
         attempt.commit(len(rows), len(rows))
 
 
+def write_index(attempt: Attempt, context: Context, number: int, dropped: pa.ChunkedArray) -> None:
+    """The signatures of what is left of a part, that later runs can be deduplicated against."""
+    whole = parts(context)[number].read()
+    index = attempt.writer("index", schema(context.recipe.deduplicate), dictionary=("scope",))
+    index.write(whole.filter(undropped(whole["id"], [dropped])))
+
+
 class CommitDrops(Commit):
     """The drop list of one part, its share of the index, and the ledger of its documents."""
 
-    def __init__(self, context: Context, step: str, numbers: dict[str, int]) -> None:
-        """`numbers`: of the parts, by task."""
+    def __init__(self, context: Context, step: str, numbers: dict[str, int], *, last: bool) -> None:
+        """`numbers`: of the parts, by task; `last`: the step is, so that it writes the index."""
         super().__init__(context, step)
-        self.numbers = numbers
+        self.numbers, self.last = numbers, last
 
     def commit(self, attempt: Attempt, chunks: Iterable[bytes]) -> None:
         """`chunks`: LINK from the root of a component to each other node."""
@@ -417,8 +425,7 @@ class CommitDrops(Commit):
         ]
         table = drop_table(rows, levels)
         attempt.writer("drops", DROP, dictionary=("level",)).write(table)
-        whole = part.read()
-        index = attempt.writer("index", schema(recipe), dictionary=("scope",))
-        index.write(whole.filter(undropped(whole["id"], [table["id"]])))
+        if self.last:
+            write_index(attempt, self.context, number, table["id"])
         counts = Counter(levels)
         attempt.commit(part.rows, part.rows - len(leaves), counts)

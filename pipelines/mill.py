@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -144,15 +145,19 @@ class Mill:
         engine = self.engine
         if engine.runner == "direct" and small:
             engine = Engine("direct", 1, engine.memory)
+        scratch = (self.run / step).scratch()
         try:
             run_job(
                 engine,
                 lambda pipeline: build(pipeline, waiting),
                 lambda: self._show(step),
                 self._log(),
+                scratch,
             )
         except JobFailed as error:
             raise self._explain(step, error) from None
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
 
     def _show(self, step: str) -> None:
         if not self.progress.quiet:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -123,6 +123,7 @@ def _locate(location: Path) -> tuple[Path, type[BaseModel] | None]:
     path: list[str | int] = []
     model: type[BaseModel] | None = Recipe
     holder: type[BaseModel] | None = Recipe
+    named = False  # whether the next part is the name of an entry
     for part in location:
         if isinstance(part, int):
             path.append(part)
@@ -135,9 +136,14 @@ def _locate(location: Path) -> tuple[Path, type[BaseModel] | None]:
             continue
         holder = model
         path.append(part)
+        if named:
+            named = False
+            continue
         model = None
         if holder is not None and part in holder.model_fields:
-            inner = list(_inner(holder.model_fields[part].annotation))
+            annotation = holder.model_fields[part].annotation
+            inner = list(_inner(annotation))
+            named = bool(inner) and get_origin(annotation) is dict
             model = inner[0] if len(inner) == 1 else None
     return tuple(path), holder
 

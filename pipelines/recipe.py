@@ -6,7 +6,7 @@ import hashlib
 import importlib.resources
 import posixpath
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,19 @@ from typing import Any
 import yaml
 
 from pipelines.mistakes import Mistake, did_you_mean, shown, validate
+from pipelines.steps import model_path
 from pipelines.store import Folder, is_remote
 from schemas.errors import UserError
-from schemas.recipe import LISTS, EditStep, Extract, Judge, ModelFile, Recipe, RulesStep
+from schemas.recipe import (
+    LISTS,
+    Classifier,
+    EditStep,
+    Extract,
+    Judge,
+    ModelFile,
+    Recipe,
+    RulesStep,
+)
 
 SHOWN = 20  # differences that a message tells
 BUNDLED = importlib.resources.files("pipelines") / "recipes"
@@ -46,20 +56,23 @@ def load(name: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
     The result needs no other file than its models: rule tables are inlined and paths absolute.
     `overrides` replaces top-level keys. Raises RecipeError with every mistake.
     """
-    value, base = _merged(name)
+    value, base, mistakes = _merged(name)
     value.update(overrides or {})
-    return resolve(name, value, base)
+    return resolve(name, value, base, mistakes)
 
 
-def resolve(name: str, value: Mapping[str, Any], base: Path) -> Recipe:
-    """Check the merged mapping; relative paths are taken from `base`."""
+def resolve(
+    name: str, value: Mapping[str, Any], base: Path, known: Sequence[Mistake] = ()
+) -> Recipe:
+    """Check the merged mapping; relative paths are taken from `base`, `known` is told too."""
     recipe, mistakes = validate(value)
+    mistakes = [*known, *mistakes]
     if recipe is None:
         raise RecipeError(name, mistakes)
     judge, wrong = _with_tables(recipe.judge, base)
-    mistakes += wrong
+    mistakes += wrong or _check_keep(recipe.deduplicate.keep, judge)
     mistakes += _check_names(recipe)
-    extract = _with_files(recipe.extract, lambda _, file: _absolute(file, base))
+    extract, judge = _with_files(recipe.extract, judge, lambda _, file: _absolute(file, base))
     tokenizer = recipe.tokenizer
     if tokenizer.load is not None:
         tokenizer = tokenizer.model_copy(update={"load": _absolute(tokenizer.load, base)})
@@ -93,7 +106,7 @@ def _with_tables(judge: Judge, base: Path) -> tuple[Judge, list[Mistake]]:
     for index, step in enumerate(judge.chain):
         if isinstance(step, RulesStep) and isinstance(step.rules, str):
             try:
-                step = RulesStep(rules=load_table(step.rules, base))
+                step = step.model_copy(update={"rules": load_table(step.rules, base)})
             except UserError as error:
                 mistakes.append((f"judge.chain[{index}].rules", str(error)))
                 continue
@@ -109,14 +122,70 @@ def _with_tables(judge: Judge, base: Path) -> tuple[Judge, list[Mistake]]:
     return whole, mistakes
 
 
+def _check_keep(keep: str, judge: Judge) -> list[Mistake]:
+    """What `deduplicate.keep` names must be measured by the chain, which has no mistake."""
+    from curation.judgement import Chain
+
+    signals = Chain(judge).signals if "." in keep else (keep,)
+    if keep in signals:
+        return []
+    there = did_you_mean(keep, signals) if signals else ", which measures none"
+    return [("deduplicate.keep", f"`{keep}` is no signal of this recipe's chain{there}")]
+
+
 def _check_names(recipe: Recipe) -> list[Mistake]:
-    """Names that other modules know: kinds of personal data."""
+    """Names that others know: kinds of personal data, sources of the inputs, languages."""
+    from curation.language import bundled, languages_of
     from curation.pii import KINDS
 
-    return [
+    mistakes = [
         (f"curate.pii[{index}]", f"`{kind}` is not known{did_you_mean(kind, KINDS)}")
         for index, kind in enumerate(recipe.curate.pii)
         if kind not in KINDS
+    ]
+    limited = [
+        (f"judge.chain[{index}]", step)
+        for index, step in enumerate(recipe.judge.chain)
+        if isinstance(step, RulesStep)
+    ]
+    sources = [item.source for item in recipe.inputs]
+    mistakes += [
+        (f"{path}.sources[{at}]", f"no input has the source `{name}`{did_you_mean(name, sources)}")
+        for path, step in limited
+        for at, name in enumerate(step.sources)
+        if sources and name not in sources
+    ]
+    models = (recipe.extract.language_model, recipe.extract.second_opinion)
+    if all(model is None or model.file in _bundled_models() for model in models):
+        languages = languages_of(recipe.extract, lambda model: bundled(model.file))
+        mistakes += _check_languages(recipe, languages.codes)
+    return mistakes
+
+
+def _check_languages(recipe: Recipe, codes: Collection[str]) -> list[Mistake]:
+    """Languages in the recipe that its model, which has these codes, never names."""
+    from curation.language import closest
+
+    asked = [
+        *((f"extract.languages[{at}]", code) for at, code in enumerate(recipe.extract.languages)),
+        *((f"judge.languages.{code}", code) for code in recipe.judge.languages),
+        *(
+            (f"judge.chain[{index}].languages[{at}]", code)
+            for index, step in enumerate(recipe.judge.chain)
+            if isinstance(step, RulesStep)
+            for at, code in enumerate(step.languages)
+        ),
+        *(
+            (f"judge.classifiers.{name}.cutoffs.{code}", code)
+            for name, item in recipe.judge.classifiers.items()
+            for code in item.cutoffs
+        ),
+    ]
+    model = recipe.extract.language_model.file.rpartition("/")[2]
+    return [
+        (path, f"{model} names no language `{code}`{closest(code, codes)}")
+        for path, code in asked
+        if code not in codes
     ]
 
 
@@ -164,19 +233,40 @@ def _read(name: str) -> tuple[dict[str, Any], Path]:
     return value, base
 
 
-def _merged(name: str, seen: tuple[str, ...] = ()) -> tuple[dict[str, Any], Path]:
-    """A recipe laid over the one that it `extends`: mappings are merged, all else replaced."""
+def _merged(name: str, seen: tuple[str, ...] = ()) -> tuple[dict[str, Any], Path, list[Mistake]]:
+    """A recipe laid over the one that it `extends`: mappings are merged, all else replaced.
+
+    A chain that `judge` names is put in its place, and replaces what is below. Returns the folder
+    from which paths go, too, and what is wrong with a chain.
+    """
     value, base = _read(name)
+    mistakes: list[Mistake] = []
+    names_chain = isinstance(value.get("judge"), str)
+    if names_chain:
+        try:
+            value["judge"] = _chain(value["judge"], base)
+        except UserError as error:
+            mistakes.append(("judge", str(error)))
+            del value["judge"]
     parent = value.pop("extends", None)
     if parent is None:
-        return value, base
+        return value, base, mistakes
     if not isinstance(parent, str):
         raise UserError(f"{name}: extends: the name or file of one recipe; this is {parent}")
     other = parent if parent in names() else str(base / parent)
     if other in seen:
         raise UserError(f"{name}: extends: {parent} extends this recipe in turn")
-    below, _ = _merged(other, (*seen, other))
-    return _overlay(below, value), base
+    below, _, wrong = _merged(other, (*seen, other))
+    if names_chain:
+        below.pop("judge", None)
+    return _overlay(below, value), base, [*wrong, *mistakes]
+
+
+def _chain(name: str, base: Path) -> dict[str, Any]:
+    """A chain with its tables in full, as it would stand under `judge`."""
+    from curation.rules import load_chain
+
+    return load_chain(name, base).model_dump(mode="json", exclude={"description"})
 
 
 def _overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -204,8 +294,10 @@ def _absolute(model: ModelFile, base: Path) -> ModelFile:
     return model.model_copy(update={"file": _absolute_path(model.file, base)})
 
 
-def _with_files(extract: Extract, change: Callable[[str, ModelFile], ModelFile]) -> Extract:
-    """The section with each of its files changed; `change` is given its YAML path too."""
+def _with_files(
+    extract: Extract, judge: Judge, change: Callable[[str, ModelFile], ModelFile]
+) -> tuple[Extract, Judge]:
+    """The sections with each of their files changed; `change` is given its YAML path too."""
     lists = {
         kind: tuple(
             change(f"extract.block.{kind}[{index}]", file)
@@ -213,11 +305,21 @@ def _with_files(extract: Extract, change: Callable[[str, ModelFile], ModelFile])
         )
         for kind in LISTS
     }
-    return extract.model_copy(
-        update={
-            "language_model": change("extract.language_model", extract.language_model),
-            "block": extract.block.model_copy(update=lists),
-        }
+    second = extract.second_opinion
+    models = {
+        "language_model": change("extract.language_model", extract.language_model),
+        "second_opinion": second and change("extract.second_opinion", second),
+        "block": extract.block.model_copy(update=lists),
+    }
+    classifiers = {
+        name: item.model_copy(
+            update={"model": change(f"judge.classifiers.{name}.model", item.model)}
+        )
+        for name, item in judge.classifiers.items()
+    }
+    return (
+        extract.model_copy(update=models),
+        judge.model_copy(update={"classifiers": classifiers}),
     )
 
 
@@ -233,13 +335,39 @@ def with_models(recipe: Recipe, run: Folder) -> Recipe:
 
     Raises UserError if one is missing or has another checksum than the recipe says.
     """
-    extract = _with_files(recipe.extract, lambda path, file: _freeze(path, file, run))
+    extract, judge = _with_files(
+        recipe.extract, recipe.judge, lambda path, file: _freeze(path, file, run)
+    )
+    described = {
+        name: _with_card(f"judge.classifiers.{name}", item)
+        for name, item in judge.classifiers.items()
+    }
+    judge = judge.model_copy(update={"classifiers": described})
     tokenizer = recipe.tokenizer
     if tokenizer.load is not None:
         tokenizer = tokenizer.model_copy(
             update={"load": _freeze("tokenizer.load", tokenizer.load, run)}
         )
-    return recipe.model_copy(update={"extract": extract, "tokenizer": tokenizer})
+    return recipe.model_copy(update={"extract": extract, "judge": judge, "tokenizer": tokenizer})
+
+
+def _with_card(path: str, item: Classifier) -> Classifier:
+    """A classifier with what the card beside its model says, if there is one."""
+    from curation.classifiers import card_path, read_card
+
+    folder, _, file = item.model.file.rpartition("/")
+    try:
+        data = Folder(folder or "/").read(card_path(file).name)
+    except (OSError, ValueError):
+        return item
+    try:
+        card = read_card(data, str(item.model.sha256), item.model.file)
+    except UserError as error:
+        raise UserError(f"{path}.model: {error}") from None
+    if card is None:
+        return item
+    told = {"label": item.label or card["label"], "features": tuple(card["settings"]["lists"])}
+    return item.model_copy(update=told)
 
 
 def _freeze(path: str, model: ModelFile, run: Folder) -> ModelFile:
@@ -263,10 +391,27 @@ def _freeze(path: str, model: ModelFile, run: Folder) -> ModelFile:
     return frozen
 
 
-def _check_models(recipe: Recipe, run: Folder) -> None:
-    """Load the models once, so that a file that is none is found out before any work is done."""
+def check_models(recipe: Recipe, run: Folder) -> None:
+    """Load the run's models once, so that a file that is none is found out before any work is
+    done; and check the languages in the recipe, which must be some that its model can name.
+
+    Raises UserError.
+    """
+    from curation.classifiers import scorer
+    from curation.language import languages_of
     from curation.tokenization import load_tokenizer
 
+    def find(model: ModelFile) -> Path:
+        return model_path(run, str(model.sha256))
+
+    mistakes = _check_languages(recipe, languages_of(recipe.extract, find).codes)
+    for name, item in recipe.judge.classifiers.items():
+        try:
+            scorer(str(find(item.model)), item.label, item.features)
+        except UserError as error:
+            mistakes.append((f"judge.classifiers.{name}", str(error)))
+    if mistakes:
+        raise RecipeError(recipe.name, mistakes)
     spec = recipe.tokenizer
     if spec.load is not None:
         data = run.read(model_name(spec.load))
@@ -310,10 +455,10 @@ def freeze(recipe: Recipe, run: Folder) -> Recipe:
         if run.local is None
         else [item.name for item in run.local.iterdir() if not item.name.startswith(".")]
     )
-    if there:
+    if set(there) - {"models"}:  # which a first try leaves that failed by its models
         raise UserError(f"{run.url}: is not empty and holds no run. Give --output a new folder")
     resolved = with_models(recipe, run)
-    _check_models(resolved, run)
+    check_models(resolved, run)
     run.create("recipe.yaml", to_yaml(resolved).encode())
     return resolved
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shlex
 import shutil
 import socket
 import subprocess
@@ -52,16 +51,21 @@ def run_job(
     build: Callable[[Any], None],
     watch: Callable[[], None] = lambda: None,
     log: Path | None = None,
+    scratch: Path | None = None,
 ) -> None:
     """Build a pipeline and run it to its end, calling `watch` several times a second.
 
-    What worker processes print goes to the end of `log`. Raises JobFailed if the job fails or a
+    What worker processes print goes to the end of `log`; chunks that are shuffled stand in the
+    folder `scratch`, if it is given. Raises JobFailed if the job fails or a
     worker process dies.
     """
     failure: list[BaseException] = []
-    died = threading.Event()
 
-    with _quiet(), _worker_deaths(died), _pipeline(engine, log) as (pipeline, pool):
+    with (
+        _quiet(),
+        _pipeline(engine, log, scratch) as (pipeline, lost_worker),
+        _quiet_threads(lost_worker),
+    ):
 
         def work() -> None:
             try:
@@ -76,7 +80,7 @@ def run_job(
             while job.is_alive():
                 job.join(0.05)
                 watch()
-                if died.is_set() or (pool is not None and _lost_worker(pool)):
+                if lost_worker():
                     # a job that is at its end stops its workers, one that failed says more itself
                     job.join(5)
                     if job.is_alive():
@@ -90,26 +94,27 @@ def run_job(
 
 @contextmanager
 def _pipeline(
-    engine: Engine, log: Path | None
-) -> Iterator[tuple[Any, subprocess.Popen[bytes] | None]]:
-    """An empty pipeline on the engine, and the pool of its workers if it has one."""
+    engine: Engine, log: Path | None, scratch: Path | None
+) -> Iterator[tuple[Any, Callable[[], bool]]]:
+    """An empty pipeline on the engine, and what tells whether a worker process died."""
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
 
     sink = str(log) if log is not None else os.devnull
     common = ["--no_save_main_session", f"--direct_num_workers={engine.workers}"]
+    if scratch is not None:
+        common.append(f"--shuffle_folder={scratch}")
     if engine.runner == "direct":
         from apache_beam.runners.portability.fn_api_runner import FnApiRunner
-        from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
+        environment, lost_worker = None, _never
+        if engine.workers > 1:
+            from pipelines.workers import ForkedEnvironment, parent
+
+            environment, lost_worker = ForkedEnvironment(sink), parent().died.is_set
         # by its own name: `DirectRunner` may choose Prism, which is a download
-        command = (
-            f"exec {shlex.quote(sys.executable)} -m apache_beam.runners.worker.sdk_worker_main "
-            f">>{shlex.quote(sink)} 2>&1"
-        )
-        environment = SubprocessSDKEnvironment.from_command_string(command_string=command)
-        runner = FnApiRunner(default_environment=environment if engine.workers > 1 else None)
-        yield beam.Pipeline(runner=runner, options=PipelineOptions(common)), None
+        runner = FnApiRunner(default_environment=environment)
+        yield beam.Pipeline(runner=runner, options=PipelineOptions(common)), lost_worker
         return
     binary = os.environ.get("GRISTMILL_PRISM") or shutil.which("prism")
     if binary is None:
@@ -144,7 +149,8 @@ def _pipeline(
     try:
         _wait_for_port(job_port, server)
         _wait_for_port(pool_port, pool)
-        yield beam.Pipeline(options=PipelineOptions(options)), pool
+        pipeline = beam.Pipeline(options=PipelineOptions(options))
+        yield pipeline, lambda: _lost_worker(pool)
     finally:
         for process in (pool, server):
             _end(process.pid)
@@ -179,24 +185,24 @@ def _lost_worker(pool: subprocess.Popen[bytes]) -> bool:
     )
 
 
+def _never() -> bool:
+    return False
+
+
 @contextmanager
-def _worker_deaths(died: threading.Event) -> Iterator[None]:
-    """Set `died` when the local runner's thread that waits for a worker process reports an exit
-    code other than 0; Beam lets that exception end the thread and goes on waiting."""
+def _quiet_threads(lost_worker: Callable[[], bool]) -> Iterator[None]:
+    """No traces of the engine's threads whose worker process died; some of them end later."""
     before = threading.excepthook
 
     def hook(args: threading.ExceptHookArgs) -> None:
-        if "Worker subprocess exited" in str(args.exc_value):
-            died.set()
-        elif not died.is_set() and type(args.exc_value).__name__ != "RpcError":
+        if not lost_worker() and "Rpc" not in type(args.exc_value).__name__:
             before(args)
 
     threading.excepthook = hook
     try:
         yield
     finally:
-        # threads that wait for a dead worker end later, and would print their traces
-        if not died.is_set():
+        if not lost_worker():
             threading.excepthook = before
 
 

@@ -83,7 +83,7 @@ class Context:
 
     def model(self, sha256: str) -> Path:
         """The run's copy of a model file, checked against its digest, on the local disk."""
-        return _model(self.run.url, sha256)
+        return model_path(self.run, sha256)
 
 
 @cache
@@ -107,10 +107,15 @@ def _receipts(url: str, step: str) -> list[Receipt]:
     ]
 
 
+def model_path(run: Folder, sha256: str) -> Path:
+    """A run's copy of a model file, see `Context.model`."""
+    return _model(run.url, sha256)
+
+
 @cache
 def _model(url: str, sha256: str) -> Path:
     folder = Folder(url) / "models"
-    (name,) = [item for item in folder.names() if item.startswith(sha256[:16])]
+    name = min(item for item in folder.names() if item.startswith(sha256[:16]))
     data = folder.read(name)
     if hashlib.sha256(data).hexdigest() != sha256:
         raise UserError(
@@ -133,6 +138,13 @@ def read_plan(run: Folder, step: str) -> list[Task]:
     """The frozen tasks of a step."""
     lines = run.read(f"{step}/plan.jsonl").decode().splitlines()
     return [Task.from_json(line) for line in lines[1:]]
+
+
+def by_digest(value: Any) -> Any:
+    """The value with model files known by checksum alone."""
+    if isinstance(value, dict):
+        return value["sha256"] if "sha256" in value else {k: by_digest(v) for k, v in value.items()}
+    return [by_digest(item) for item in value] if isinstance(value, list) else value
 
 
 def fingerprint(*parts: Any) -> str:

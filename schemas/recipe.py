@@ -6,7 +6,7 @@ resolved in `pipelines.recipe`, which knows what exists.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
@@ -15,7 +15,9 @@ from schemas.rules import Contract, Name, RuleTable
 MEBIBYTE = 1 << 20
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
+# As the language model writes it, `en`, or GlotLID's `eng_Latn`: which there are is checked there.
+Language = Annotated[str, Field(pattern=r"^[a-z]{2,8}([-_][A-Za-z0-9]{2,8})*$")]
+ClassifierName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -37,6 +39,10 @@ class Columns(Contract):
         """The columns there are, by field."""
         fields = ("text", "url", "crawled", "title", "language", "licence")
         return {name: column for name in fields if (column := getattr(self, name)) is not None}
+
+    def required(self) -> dict[str, str]:
+        """Those that a file must have."""
+        return self.named()
 
     def top(self) -> list[str]:
         """The columns to read, each once."""
@@ -163,6 +169,8 @@ class BlockList(Contract):
     )
 
 
+LANGUAGE_MODEL = "lid.176.ftz"
+
 OptOut = Literal["noai", "noimageai", "notrain", "tdm"]
 
 
@@ -231,8 +239,25 @@ class Extract(Contract):
         "only limit that depends on the machine.",
     )
     language_model: ModelFile = Field(
-        ModelFile(file="lid.176.ftz"), description="fastText model that names the language."
+        ModelFile(file=LANGUAGE_MODEL),
+        description="fastText model that names the language: `lid.176.ftz` (bundled), or a file "
+        "such as GlotLID's. Languages in a recipe are written as it writes them.",
     )
+    second_opinion: ModelFile | None = Field(
+        ModelFile(file="lid.75.ftz"),
+        description="Model that is asked where lid.176 is unsure; null leaves all to the first, "
+        "as FineWeb did. It is null where another `language_model` is named.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _second_goes_with_the_first(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "second_opinion" not in value:
+            first = value.get("language_model", LANGUAGE_MODEL)
+            first = first.get("file") if isinstance(first, dict) else getattr(first, "file", first)
+            if first != LANGUAGE_MODEL:
+                return {**value, "second_opinion": None}
+        return value
 
     @model_validator(mode="after")
     def _engine_can(self) -> Self:
@@ -253,13 +278,22 @@ def _member(value: object) -> str:
 
 
 class RulesStep(Contract):
-    """Measure what a table of rules needs, and judge by it."""
+    """Measure what a table of rules needs, and judge by it.
+
+    Of a document in another language, or from another source, nothing is measured for it.
+    """
 
     rules: Annotated[
         Annotated[str, Tag("str")] | Annotated[RuleTable, Tag("RuleTable")],
         Discriminator(lambda value: "str" if isinstance(value, str) else "RuleTable"),
     ] = Field(
         description="A bundled table's name, a YAML file (relative to the recipe), or the table."
+    )
+    languages: tuple[Language, ...] = Field(
+        (), description="Judge only documents in one of these languages. Empty: in any."
+    )
+    sources: tuple[Name, ...] = Field(
+        (), description="Judge only documents from one of these sources. Empty: from any."
     )
 
 
@@ -269,12 +303,58 @@ class EditStep(Contract):
     edit: str = Field(description="Name of an edit, such as `c4_lines`.")
 
 
+class Classifier(Contract):
+    """A model that scores documents: its score is the signal `classifier.NAME`.
+
+    A fastText model gives the probability of a label, a KenLM model the perplexity. The label and
+    features of a model that `gristmill classifier fit` made are taken from the card beside it.
+    """
+
+    model: ModelFile = Field(description="A fastText model, or a KenLM model (ARPA or binary).")
+    label: str | None = Field(
+        None, description="Whose probability of a fastText model; null takes its card's."
+    )
+    features: tuple[str, ...] | None = Field(
+        None,
+        description="Of a model that gristmill fitted, the languages of the bad-word lists that "
+        "its features count; null takes its card's. Without either it reads the text as it is.",
+    )
+    over: Literal["document", "highest_sentence", "share_of_sentences"] = Field(
+        "document",
+        description="What is scored: the document as a whole, or its sentences, of which the "
+        "highest score counts, or the share that reach `threshold`.",
+    )
+    threshold: float | None = Field(
+        None, description="Score that a sentence must reach for `share_of_sentences`."
+    )
+    cutoffs: dict[Language, tuple[float, float]] = Field(
+        default_factory=dict,
+        description="By language the scores below which a document is in the head, and in the "
+        "middle, as CCNet divides perplexities: gives the signal `classifier.NAME.bucket`, 0 head, "
+        "1 middle, 2 tail, 3 a language without cut-offs.",
+    )
+
+    @model_validator(mode="after")
+    def _threshold_for_shares(self) -> Self:
+        if (self.over == "share_of_sentences") != (self.threshold is not None):
+            raise ValueError("`threshold` goes with `over: share_of_sentences`: give both or none")
+        for language, (head, middle) in self.cutoffs.items():
+            if not head <= middle:
+                raise ValueError(f"`cutoffs.{language}`: the head's {head:g} is above {middle:g}")
+        return self
+
+
 class Judge(Contract):
     """Signals, verdicts, and the signatures of what is kept."""
 
     languages: dict[Language, Fraction] = Field(
         default_factory=dict,
         description="Languages to keep, each with the score it must exceed. Empty keeps all.",
+    )
+    classifiers: dict[ClassifierName, Classifier] = Field(
+        default_factory=dict,
+        description="Models by name; rules judge their signals `classifier.NAME`. One that no rule "
+        "asks for is measured at the end of the chain.",
     )
     chain: tuple[
         Annotated[
@@ -288,6 +368,12 @@ class Judge(Contract):
         description="Measure every signal and record all failing reasons. If false, stop at the "
         "first table that rejects; what was not measured is null.",
     )
+
+
+class NamedChain(Judge):
+    """A chain in a file of its own; a recipe's `judge` may name it."""
+
+    description: str = Field("", description="One or two sentences for a reader.")
 
 
 class Near(Contract):
@@ -346,6 +432,65 @@ def _keep(value: str) -> str:
     )
 
 
+class Bloom(Contract):
+    """Lines whose n-grams stand in earlier documents, by a Bloom filter, as DCLM's BFF does.
+
+    Documents are taken in the order of preference, within groups of parts whose n-grams fit the
+    filter: what a group repeats of another one is not found. A line that is cut is one with a
+    share of its n-grams in the filter; a document with as many of all its n-grams is cut whole.
+    Lines with fewer words than an n-gram stay.
+    """
+
+    words: int = Field(13, ge=1, le=100, description="Words in an n-gram.")
+    share: float = Field(0.8, gt=0, le=1, description="N-grams that were seen, of all in a line.")
+    false_share: float = Field(
+        0.01, gt=0, le=0.5, description="N-grams, of those that are new, that are taken for seen."
+    )
+    memory: int = Field(
+        1 << 30,
+        ge=64,
+        description="Bytes of a filter at most, to the power of two below; a task has one.",
+    )
+
+
+class Substring(Contract):
+    """Runs of tokens that stand in an earlier document, or earlier in the same, exactly.
+
+    A token is what stands between white space, as it is written; in the scripts without spaces, a
+    character. Found within groups of parts that fit the memory: what a group repeats of another
+    one is not found.
+    """
+
+    tokens: int = Field(50, ge=2, le=1000, description="Tokens of the shortest run.")
+    memory: int = Field(
+        4 << 30, ge=1, description="Bytes that a task takes, at some 40 bytes a token."
+    )
+
+
+class Pieces(Contract):
+    """Pieces that repeat in what is left of the documents, all looked for in the same text.
+
+    Of equal pieces the first stays, in the order in which `keep` and `prefer` choose documents,
+    then in the order of the text. Lines, paragraphs and sentences are equal if their words are:
+    case, diacritics, digits and punctuation make no difference. What of it `curate` cuts, see
+    `least_words` there.
+    """
+
+    lines: bool = Field(False, description="Cut repeated lines, as C4 and CCNet do.")
+    paragraphs: bool = Field(False, description="Cut repeated paragraphs, parted by blank lines.")
+    sentences: int | None = Field(
+        None, ge=1, le=100, description="Cut repeated runs of so many sentences; C4 and FineWeb: 3."
+    )
+    bloom: Bloom | None = Field(None, description="Cut lines whose n-grams repeat; `{}` for DCLM.")
+    substring: Substring | None = Field(
+        None, description="Cut repeated runs of tokens; `{}` for runs of 50."
+    )
+
+    def levels(self) -> list[str]:
+        """Those that are asked for, in order."""
+        return [name for name in Pieces.model_fields if getattr(self, name)]
+
+
 class Deduplicate(Contract):
     """Levels of duplicates, one after the other; one document is kept of each cluster."""
 
@@ -381,6 +526,9 @@ class Deduplicate(Contract):
         description="Folders of finished runs: what they hold is removed here. Their "
         "`deduplicate` must have the same scope and parameters of `near`.",
     )
+    pieces: Pieces = Field(
+        Pieces(), description="Which pieces of the documents that are left are cut."
+    )
 
     @model_validator(mode="after")
     def _against_can_be_compared(self) -> Self:
@@ -400,6 +548,13 @@ class Deduplicate(Contract):
 class Curate(Contract):
     """What is changed in the survivors before they are published or tokenized."""
 
+    least_words: int = Field(
+        50,
+        ge=1,
+        description="A document that `deduplicate.pieces` leaves fewer words of is rejected as "
+        "`cut_short`; FineWeb's 50. Words as deduplication counts them: a character is one in the "
+        "scripts without spaces.",
+    )
     pii: tuple[str, ...] = Field(
         ("EMAIL_ADDRESS", "IP_ADDRESS"), description="Kinds of personal data to replace."
     )
@@ -494,7 +649,15 @@ class Recipe(Contract):
     )
     splits: Splits = Field(Splits(), description="How the work is cut into tasks.")
     extract: Extract = Field(Extract(), description="Records to text.")
-    judge: Judge = Field(Judge(), description="Text to verdicts.")
+    judge: Annotated[
+        Judge,
+        # names are resolved before a recipe is validated, so this is for the reader and editors
+        BeforeValidator(lambda value: value, json_schema_input_type=Judge | str),
+    ] = Field(
+        Judge(),
+        description="Text to verdicts: a mapping, or the name or file of a chain, which replaces "
+        "the whole section.",
+    )
     deduplicate: Deduplicate = Field(Deduplicate(), description="Which copies are kept.")
     curate: Curate = Field(Curate(), description="Survivors to publishable text.")
     tokenizer: Tokenizer = Field(

@@ -82,6 +82,8 @@ VERDICT = _schema(
         pa.field("id", ID, False),
         pa.field("source", pa.string(), False),
         pa.field("url", pa.string()),
+        # with `source` it tells for which documents a table of rules is
+        pa.field("language", pa.string()),
         pa.field("kept", pa.bool_(), False),
         # all failing reasons, in the order of the chain; the first is the ledger's
         pa.field("reasons", pa.list_(pa.field("item", pa.string(), False)), False),
@@ -149,6 +151,83 @@ DROP = _schema(
         pa.field("level", pa.string(), False),
         pa.field("kept_id", ID, False),
     ],
+)
+
+# deduplicate: pieces of the documents of a part, in order; `row`: of the survivors of the part;
+# `repeated`: stands earlier in the same part
+PIECE = _schema(
+    "piece/1",
+    [
+        pa.field("key", pa.uint64(), False),
+        pa.field("row", pa.uint32(), False),
+        pa.field("start", pa.uint32(), False),
+        pa.field("end", pa.uint32(), False),
+        pa.field("repeated", pa.bool_(), False),
+    ],
+)
+
+# deduplicate: the document in which a piece stands first in a part, by key; `id`: its upper half
+FIRST = _schema(
+    "first/1",
+    [
+        pa.field("key", pa.uint64(), False),
+        pa.field("preference", pa.uint64(), False),
+        pa.field("id", pa.uint64(), False),
+    ],
+)
+
+# deduplicate: keys of pieces of a part that stand first in another part
+REPEATED = _schema(
+    "repeated/1", [pa.field("part", pa.uint32(), False), pa.field("key", pa.uint64(), False)]
+)
+
+
+def _many(kind: pa.DataType) -> pa.DataType:
+    return pa.large_list(pa.field("item", kind, False))
+
+
+# deduplicate: n-grams of the documents of a part, most preferred first; `starts`, `ends` and
+# `counts` of n-grams are of lines
+GRAMS = _schema(
+    "grams/1",
+    [
+        pa.field("preference", pa.uint64(), False),
+        pa.field("id", ID, False),
+        pa.field("row", pa.uint32(), False),
+        pa.field("characters", pa.uint32(), False),
+        pa.field("starts", _many(pa.uint32()), False),
+        pa.field("ends", _many(pa.uint32()), False),
+        pa.field("counts", _many(pa.uint32()), False),
+        pa.field("grams", _many(pa.uint64()), False),
+    ],
+)
+
+# deduplicate: what a group of parts repeats
+SPAN = _schema(
+    "span/1",
+    [
+        pa.field("part", pa.uint32(), False),
+        pa.field("row", pa.uint32(), False),
+        pa.field("start", pa.uint32(), False),
+        pa.field("end", pa.uint32(), False),
+    ],
+)
+
+# deduplicate: characters [start, end) to cut of the judged text; those of a document are together,
+# in order and disjoint
+CUT = _schema(
+    "cut/1",
+    [
+        pa.field("id", ID, False),
+        pa.field("level", pa.string(), False),
+        pa.field("start", pa.uint32(), False),
+        pa.field("end", pa.uint32(), False),
+    ],
+)
+
+# curate: documents of which too few words are left
+CUT_SHORT = _schema(
+    "cut_short/1", [pa.field("id", ID, False), pa.field("words", pa.int64(), False)]
 )
 
 # curate: the survivors, fit to publish
@@ -243,7 +322,7 @@ NOT_EXTRACTED = _schema(
 )
 
 # what deduplication on its own writes of a document; `representative` is null if it stands in an
-# index, `level` if the document is kept
+# index, `level` if the document is kept; `cut`: characters [start, end) that stand elsewhere
 DEDUPLICATED = _schema(
     "deduplicated/1",
     [
@@ -252,5 +331,22 @@ DEDUPLICATED = _schema(
         pa.field("representative", pa.string()),
         pa.field("kept", pa.bool_(), False),
         pa.field("level", pa.string()),
+        pa.field(
+            "cut",
+            pa.list_(
+                pa.field(
+                    "item",
+                    pa.struct(
+                        [
+                            pa.field("level", pa.string(), False),
+                            pa.field("start", pa.uint32(), False),
+                            pa.field("end", pa.uint32(), False),
+                        ]
+                    ),
+                    False,
+                )
+            ),
+            False,
+        ),
     ],
 )

@@ -41,7 +41,11 @@ class Signer:
         self.near = near
         self.size = near.shingle_characters or near.shingle_words
         self._hashes = words.characters if near.shingle_characters else words.hashes
-        self._factors, self._shifts = self.datasketch().permutations
+        # as datasketch draws them: odd factors, then shifts
+        draws = np.random.RandomState(near.seed)
+        odd = draws.randint(0, 1 << 63, self.permutations, np.uint64) * np.uint64(2) + np.uint64(1)
+        self._factors = odd
+        self._shifts = draws.randint(0, 1 << 64, self.permutations, np.uint64)
 
     @property
     def permutations(self) -> int:
@@ -79,7 +83,7 @@ class Signer:
         It can be updated with values of `shingles`, and compared with any other MinHash of
         the same number of permutations, seed and scheme.
         """
-        # Imported here because it takes two seconds, and clustering does not need it.
+        # Imported here because it takes a second, and nothing else needs it.
         from datasketch import MinHash
 
         return MinHash(

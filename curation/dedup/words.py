@@ -35,7 +35,7 @@ _ZERO = ord("0")
 _ALONE = 1 << 31
 
 # Blocks of the scripts without spaces, first and last code point.
-_SPACELESS = (
+SPACELESS = (
     (0x0E00, 0x0EFF),  # Thai, Lao
     (0x1000, 0x109F),  # Myanmar
     (0x1780, 0x17FF),  # Khmer
@@ -79,15 +79,25 @@ def _fold(char: str) -> int:
 _ASCII = bytes(_fold(chr(code)) for code in range(128)).ljust(256)
 
 
-@cache
-def _table() -> npt.NDArray[np.uint32]:
-    """`_fold` of every code point, with `_ALONE`; the last entry stands for all that follow."""
-    table = np.full(_ASSIGNED[-1][1] + 1, _SEPARATOR, np.uint32)
-    for first, end in _ASSIGNED:
-        table[first:end] = [_fold(chr(code)) for code in range(first, end)]
-    for first, last in _SPACELESS:
-        table[(table >= first) & (table <= last)] |= np.uint32(_ALONE)
-    return table
+# `_fold` of every code point, with `_ALONE`, once its page of 256 was asked for (they take
+# half a second together); the last entry stands for all that follow.
+_UNKNOWN = (1 << 32) - 1
+_table = np.full(_ASSIGNED[-1][1] + 1, _SEPARATOR, np.uint32)
+for _first, _end in _ASSIGNED:
+    _table[_first:_end] = _UNKNOWN
+
+
+def _folded(points: Array) -> Array:
+    """`_fold` of code points, with `_ALONE`: uint32 [n]."""
+    result = np.take(_table, points, mode="clip")
+    if result.max(initial=0) < _UNKNOWN:
+        return result
+    for page in np.unique(points[result == _UNKNOWN] >> 8).tolist():
+        own = _table[page << 8 : (page + 1) << 8]
+        own[:] = [_fold(chr(code)) for code in range(page << 8, (page << 8) + len(own))]
+        for first, last in SPACELESS:
+            own[(own >= first) & (own <= last)] |= np.uint32(_ALONE)
+    return np.take(_table, points, mode="clip")
 
 
 @cache
@@ -117,7 +127,7 @@ def _codes(text: str) -> Array:
     if text.isascii():
         return np.frombuffer(text.encode().translate(_ASCII), np.uint8)
     points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
-    return np.take(_table(), points, mode="clip")
+    return _folded(points)
 
 
 def normalise(text: str) -> str:

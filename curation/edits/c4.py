@@ -32,37 +32,45 @@ POLICY = (
     "use of cookies",
     "use cookies",
 )
-_LINE_COUNTS = (
-    "lines",
-    "too_long_word",
-    "no_terminal_punctuation",
-    "too_few_words",
-    "javascript",
-    "policy",
-)
-_SIGNALS = (*_LINE_COUNTS, "kept_lines", "lorem_ipsum", "curly_bracket", "sentences")
 _LONGEST_WORD = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class _Variant:
     """What differs: end marks a line must have one of (none: it need not), its least words, whether
-    citations count as words, whether Punkt counts the sentences."""
+    citations count as words, whether Punkt counts the sentences; and whose it is."""
 
     end_marks: tuple[str, ...]
     words: int
     cited_words: bool
     punkt: bool
+    source: str
+
+    def formulas(self) -> dict[str, str]:
+        """What the signals are."""
+        marks = " ".join(self.end_marks)
+        asked = f"none of `{marks}` at the end, or `...`" if marks else "never, here"
+        counted = "counted with citations" if self.cited_words else "counted without citations"
+        whose = "Punkt's" if self.punkt else "spaCy's"
+        harm = "that got as far as this check and stay in; the reference drops the page"
+        return {
+            "lines": "Lines (`str.splitlines`) before the edit.",
+            "too_long_word": f"Lines dropped: a word of more than {_LONGEST_WORD:,} characters.",
+            "no_terminal_punctuation": f"Lines dropped: {asked}.",
+            "too_few_words": f"Lines dropped: under {self.words} words, {counted}.",
+            "javascript": 'Lines dropped: "javascript" in any case.',
+            "policy": "Lines dropped: a mention of terms of use, privacy policy or cookies.",
+            "kept_lines": "Lines kept.",
+            "lorem_ipsum": f'Lines with "lorem ipsum" in any case {harm}.',
+            "curly_bracket": f"Lines with a `{{` {harm}. A `{{` in a line dropped earlier is none.",
+            "sentences": f"Sentences ({whose}) of the lines kept, each cut on its own.",
+        }
 
 
 def _lines(view: View, variant: _Variant) -> tuple[View, dict[str, float]]:
     r"""Strip lines, take citations such as `[1]` out, and drop lines in this order: a word of more
     than 1,000 characters; no end mark, or `...` (if asked for); too few words; "javascript"; a
     mention of terms of use or cookies. Every dropped line is counted once.
-
-    `lorem_ipsum` and `curly_bracket` count lines for which the reference drops the page: those
-    that get as far as that check, so that a `{` in a line dropped earlier does no harm. Such
-    lines stay in. `sentences`: of the lines kept, each cut on its own.
     """
     text = view.text
     whole = (CITATION.sub("", text) if "[" in text else text).lower()
@@ -120,17 +128,38 @@ def _lines(view: View, variant: _Variant) -> tuple[View, dict[str, float]]:
 
 _VARIANTS = {
     # as FineWeb ran it, `filter_no_terminal_punct=False`
-    "c4_lines": _Variant((), 3, cited_words=True, punkt=False),
+    "c4_lines": _Variant(
+        (),
+        3,
+        cited_words=True,
+        punkt=False,
+        source="Raffel et al. 2020, JMLR 21(140); datatrove 0.10.1, C4QualityFilter with "
+        "filter_no_terminal_punct=False",
+    ),
     # as the paper says
-    "c4_lines_paper": _Variant((".", "?", "!", '"', "'"), 3, cited_words=True, punkt=False),
+    "c4_lines_paper": _Variant(
+        (".", "?", "!", '"', "'"),
+        3,
+        cited_words=True,
+        punkt=False,
+        source="Raffel et al. 2020, JMLR 21(140), section 2.2; datatrove 0.10.1, C4QualityFilter",
+    ),
     # as the code does that made C4
-    "c4_lines_code": _Variant((".", "?", "!", '"'), 5, cited_words=False, punkt=True),
+    "c4_lines_code": _Variant(
+        (".", "?", "!", '"'),
+        5,
+        cited_words=False,
+        punkt=True,
+        source="tensorflow/datasets 3e77995, text/c4_utils.py",
+    ),
 }
+_SIGNALS = tuple(_VARIANTS["c4_lines"].formulas())
 
 
 def _edit(name: str, variant: _Variant) -> Edit:
     libraries = () if variant.punkt else ("spacy",)
-    return Edit(name, 1, _SIGNALS, partial(_lines, variant=variant), libraries)
+    lines = partial(_lines, variant=variant)
+    return Edit(name, 1, variant.formulas(), lines, libraries, variant.source)
 
 
 C4 = tuple(_edit(name, variant) for name, variant in _VARIANTS.items())

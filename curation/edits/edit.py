@@ -25,15 +25,28 @@ class Edited:
 class Edit:
     """A named change of a text.
 
-    `version` is bumped by hand when a text or value changes; `names` are the signals it gives,
-    in order, without the edit's name; `libraries` whose versions may change any of them.
+    `version` is bumped by hand when a text or value changes; `formulas` has, in order, the signals
+    it gives, without the edit's name, and what each is; `source` says by whom; `libraries` whose
+    versions may change any of them. What it does to the text says its function's docstring.
     """
 
     name: str
     version: int
-    names: tuple[str, ...]
+    formulas: Mapping[str, str]
     function: Callable[[View], tuple[View, Mapping[str, float]]]
     libraries: tuple[str, ...] = ()
+    source: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The signals, in order, without the edit's name."""
+        return tuple(self.formulas)
+
+    @property
+    def does(self) -> str:
+        """What it does to a text."""
+        function = getattr(self.function, "func", self.function)  # of a variant
+        return " ".join((function.__doc__ or "").split())
 
     @property
     def signals(self) -> tuple[str, ...]:
@@ -43,5 +56,5 @@ class Edit:
     def __call__(self, view: View) -> Edited:
         """The edited text, with rounded signals by full name in the order of `signals`."""
         edited, values = self.function(view)
-        signals = {f"{self.name}.{name}": round_signal(values[name]) for name in self.names}
+        signals = {f"{self.name}.{name}": round_signal(values[name]) for name in self.formulas}
         return Edited(edited, signals)

@@ -14,19 +14,13 @@ _BREAKS = re.compile(r"\n{3,}")
 
 
 def _citations(view: View) -> tuple[View, dict[str, float]]:
-    """Wikipedia's marks such as `[1]`, `[edit]` and `[citation needed]` go.
-
-    Source: dclm 361714b, `citation_removal_modifier`; the expression is C4's.
-    """
+    """Wikipedia's marks such as `[1]`, `[edit]` and `[citation needed]` go."""
     text, removed = CITATION.subn("", view.text) if "[" in view.text else (view.text, 0)
     return (view.edited(text) if removed else view), {"removed": removed}
 
 
 def _line_breaks(view: View) -> tuple[View, dict[str, float]]:
-    r"""At most two `\n` follow each other.
-
-    Source: dclm 361714b, `newline_removal_modifier`, `max_consecutive: 2`.
-    """
+    r"""At most two `\n` follow each other."""
     text = _BREAKS.sub("\n\n", view.text) if "\n\n\n" in view.text else view.text
     removed = len(view.text) - len(text)
     return (view.edited(text) if removed else view), {"removed": removed}
@@ -47,10 +41,7 @@ def _mending() -> Any:
 
 def _ftfy(view: View) -> tuple[View, dict[str, float]]:
     """Mend text decoded by the wrong character set, HTML entities, stray control characters; leave
-    quotes, ligatures, widths and line ends as they are. `changed` is 1 if anything was.
-
-    Source: FineWeb-2's `FTFYFormatter`, datatrove 0.10.1; the work is ftfy's.
-    """
+    quotes, ligatures, widths and line ends as they are. The work is ftfy's."""
     from ftfy import fix_text
 
     text = fix_text(view.text, _mending())
@@ -60,11 +51,8 @@ def _ftfy(view: View) -> tuple[View, dict[str, float]]:
 
 def _bars(view: View) -> tuple[View, dict[str, float]]:
     """Lines of nothing but `|` and blanks, left over from tables, become an empty line, a run of
-    them one; lines end as `str.splitlines` finds them.
-
-    Source: FineWeb-2's last step, datatrove's `SymbolLinesFormatter(symbols_to_remove=["|"],
-    replace_char="\\n")`, which puts two line ends in their place.
-    """
+    them one; lines end as `str.splitlines` finds them. The reference puts two line ends in their
+    place."""
     kept: list[str] = []
     removed, inside = 0, False
     for line in view.lines:
@@ -80,8 +68,33 @@ def _bars(view: View) -> tuple[View, dict[str, float]]:
 
 
 MENDING = (
-    Edit("citations", 1, ("removed",), _citations),
-    Edit("line_breaks", 1, ("removed",), _line_breaks),
-    Edit("ftfy", 1, ("changed",), _ftfy, ("ftfy",)),
-    Edit("bar_lines", 1, ("removed",), _bars),
+    Edit(
+        "citations",
+        1,
+        {"removed": "Marks such as `[1]`, `[edit]` and `[citation needed]` that were taken out."},
+        _citations,
+        source="dclm 361714b, `citation_removal_modifier`; the expression is C4's",
+    ),
+    Edit(
+        "line_breaks",
+        1,
+        {"removed": r"Characters `\n` that were taken out, so that at most two follow each other."},
+        _line_breaks,
+        source="dclm 361714b, `newline_removal_modifier`, `max_consecutive: 2`",
+    ),
+    Edit(
+        "ftfy",
+        1,
+        {"changed": "1 if anything in the text was mended, else 0."},
+        _ftfy,
+        ("ftfy",),
+        "FineWeb-2's FTFYFormatter, datatrove 0.10.1",
+    ),
+    Edit(
+        "bar_lines",
+        1,
+        {"removed": "Lines of nothing but `|` and blanks."},
+        _bars,
+        source="FineWeb-2's last step, datatrove 0.10.1, SymbolLinesFormatter",
+    ),
 )

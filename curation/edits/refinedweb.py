@@ -123,13 +123,7 @@ _STEPS: dict[str, Callable[[list[str]], list[str]]] = {
 
 def _lines(view: View) -> tuple[View, dict[str, float]]:
     """The corrections in their order: `upper`, `numeric`, `counters`, `short`, then the phrases
-    of a shop's cart, "Read more..." at an end and "Sign-in" at a start.
-
-    The signals of these names count the lines that each took out or shortened. `words_before`,
-    `words_after`: fastText's words that start with a letter or digit; `removed_words`: the share
-    that is gone, 1 where there was none. `lines` counts the lines left, 0 if a step left nothing:
-    the reference drops the page there.
-    """
+    of a shop's cart, "Read more..." at an end and "Sign-in" at a start."""
     before = count_words(view.classes, view.codes)
     found: dict[str, float] = dict.fromkeys(_SIGNALS, 0)
     lines = upper(view)
@@ -164,17 +158,22 @@ def _differing(before: Sequence[str], after: Sequence[str]) -> int:
     return len(before) - len(set(before) & set(after))
 
 
-_SIGNALS = (
-    "upper",
-    "numeric",
-    "counters",
-    "short",
-    *_PHRASES,
-    "words_before",
-    "words_after",
-    "removed_words",
-    "lines",
-)
+_WORDS = "Words (fastText's, that start with a letter or digit)"
+_SIGNALS = {
+    "upper": "Lines taken out: more than half of their characters are upper-case letters.",
+    "numeric": "Lines taken out: nothing but digits.",
+    "counters": "Lines taken out: counters such as `3 likes`.",
+    "short": "Lines taken out: one word.",
+    "cart": 'Lines of at most ten words that lost "items in cart", or went with it.',
+    "read_more": 'Lines of at most ten words that lost "Read more..." at their end, or went with '
+    "it.",
+    "sign_in": 'Lines of at most ten words that lost "Sign-in" at their start, or went with it.',
+    "words_before": f"{_WORDS} before the corrections.",
+    "words_after": f"{_WORDS} after the corrections.",
+    "removed_words": "(`words_before` - `words_after`) / `words_before`; 1 without words.",
+    "lines": "Lines left; 0 if one of the corrections left nothing, where the reference drops the "
+    "page.",
+}
 
 
 @functools.cache
@@ -215,7 +214,7 @@ def _urls(view: View) -> tuple[View, dict[str, float]]:
     """Addresses of the web, and IP addresses, go with the white space before them.
 
     As the reference runs: names of hosts are only looked for in a text that starts with a
-    top-level domain, such as `The`, which starts with `th`. `removed` counts addresses.
+    top-level domain, such as `The`, which starts with `th`.
     """
     starts, address = _addresses()
     text, removed = view.text, 0
@@ -250,6 +249,19 @@ def _without(address: re.Pattern[str], text: str) -> tuple[str, int]:
 
 
 REFINEDWEB = (
-    Edit("refinedweb_urls", 1, ("removed",), _urls),
-    Edit("refinedweb_lines", 1, _SIGNALS, _lines),
+    Edit(
+        "refinedweb_urls",
+        1,
+        {"removed": "Addresses of the web, and IP addresses, that were taken out."},
+        _urls,
+        source="dclm 361714b, mappers/modifiers.py, dclm_baseline_refinedweb.yaml",
+    ),
+    Edit(
+        "refinedweb_lines",
+        1,
+        _SIGNALS,
+        _lines,
+        source="Penedo et al. 2023, arXiv 2306.01116, appendix G.2; dclm 361714b, "
+        "mappers/modifiers.py",
+    ),
 )

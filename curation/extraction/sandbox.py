@@ -20,8 +20,9 @@ from types import TracebackType
 from typing import IO, Self, TypeVar
 
 from curation.extraction import Extractor, Page, Rejected
-from curation.extraction.worker import read_frame, write_frame
+from curation.extraction.worker import read_frame
 from curation.readers import Damage, Record
+from schemas.recipe import Extract
 
 # Records between a page that a child has and the next one to be read, so that both work at once.
 _WINDOW = 32
@@ -100,7 +101,7 @@ class _Child:
         if self._process is None:
             self._start()
         else:
-            self._write(record)
+            self._send(record)
 
     def receive(self) -> Page | Rejected:
         """What was made of the first record that is not answered."""
@@ -146,7 +147,7 @@ class _Child:
         threading.Thread(
             target=_listen, args=(self._process.stdout, self._answers), daemon=True
         ).start()
-        self._send(pickle.dumps(self._options))
+        self._send(self._options)
         if self._answers.get() is None:
             raise RuntimeError(
                 f"the extraction process does not start: `{' '.join(command)}` ended with "
@@ -154,16 +155,14 @@ class _Child:
             )
         self.pid = self._process.pid
         for record in self._sent:
-            self._write(record)
+            self._send(record)
 
-    def _write(self, record: Record) -> None:
-        self._send(pickle.dumps(record))
-
-    def _send(self, data: bytes) -> None:
+    def _send(self, request: Record | Extract) -> None:
         assert self._process is not None and self._process.stdin is not None  # noqa: S101, PT018
         # that it ended is noticed where answers are awaited
         with suppress(BrokenPipeError):
-            write_frame(self._process.stdin, data)
+            pickle.dump(request, self._process.stdin, pickle.HIGHEST_PROTOCOL)
+            self._process.stdin.flush()
 
     def stop(self) -> None:
         """End the process."""

@@ -32,6 +32,10 @@ class Block(Protocol):
     def text(self) -> str:
         """Its words."""
 
+    @property
+    def broken(self) -> bool:
+        """Whether lines are broken in it by `br`."""
+
 
 _DEEPEST = 8  # levels of a list that are indented
 _INDENT = "  "
@@ -274,7 +278,7 @@ def render(blocks: Sequence[Block], structure: Structure) -> str:
     for place, block in known:
         if place.table and place.cell:
             place.table.add(place, block.text)
-    broken, runs = _broken(blocks[0].node), _Runs()
+    runs = _Runs()
     lines: list[str] = []
     for part in _parts(known, structure):
         place = part.place
@@ -286,7 +290,7 @@ def render(blocks: Sequence[Block], structure: Structure) -> str:
             written = _code(part, place.code, runs, structure)
             item = place.item
         else:
-            written = _lines(part.blocks[0], place, broken, runs, structure)
+            written = _lines(part.blocks[0], place, runs, structure)
             item = place.item
         if structure.lists and item:
             written = _itemised(written, item)
@@ -350,30 +354,10 @@ def _itemised(lines: list[str], item: _Item) -> list[str]:
 # --- lines ------------------------------------------------------------------------------------
 
 
-def _broken(node: LexborNode) -> frozenset[int]:
-    """The elements of a page that have a line broken in them."""
-    top = node
-    while (above := top.parent) is not None:
-        top = above
-    found: set[int] = set()
-    seen: set[int] = set()
-    for mark in top.css("br"):
-        holder = mark.parent
-        while holder is not None and holder.mem_id not in seen:
-            seen.add(holder.mem_id)
-            if holder.tag not in _INLINE:
-                found.add(holder.mem_id)
-                break
-            holder = holder.parent
-    return frozenset(found)
-
-
-def _lines(
-    block: Block, place: _Place, broken: frozenset[int], runs: _Runs, structure: Structure
-) -> list[str]:
+def _lines(block: Block, place: _Place, runs: _Runs, structure: Structure) -> list[str]:
     if place.heading:
         return [f"{'#' * place.heading} {block.text}" if structure.headings else block.text]
-    if block.node.mem_id not in broken:
+    if not block.broken:
         return [block.text]
     words = block.text.split()
     ends = list(accumulate(map(len, words)))  # letters up to the end of each word

@@ -1,7 +1,7 @@
 """The child of a sandbox: reads records, answers with pages.
 
-Frames on its standard input and output: a length of 4 bytes, then that many bytes. Its parent is
-trusted and sends pickles; the child reads hostile pages and answers in JSON.
+Its parent is trusted and sends pickles; the child reads hostile pages and answers in JSON, in
+frames: a length of 4 bytes, then that many bytes.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ import pickle
 import resource
 import signal
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
-from typing import IO
+from typing import IO, Any
 
 from curation.extraction import Extractor, Page
+from schemas.recipe import Extract
 
 MEMORY = 3 << 30  # bytes of data that a child may hold
 # Wall-clock time a second of CPU time that is allowed, for what waits and does not work.
@@ -39,22 +41,30 @@ def read_frame(stream: IO[bytes]) -> bytes | None:
     return data if len(head) == _LENGTH and len(data) == size else None
 
 
+def requests(stream: IO[bytes]) -> Iterator[Any]:
+    """What the parent has sent, until it ends, also inside a request."""
+    while True:
+        try:
+            yield pickle.load(stream)  # noqa: S301 - of its parent
+        except (EOFError, pickle.UnpicklingError):
+            return
+
+
 def main() -> None:
     """Answer the records on standard input until it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # its parent ends it
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
-    requests = sys.stdin.buffer
+    asked = requests(sys.stdin.buffer)
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is not an answer
-    options = pickle.loads(read_frame(requests) or b"")  # noqa: S301 - of its parent
+    options: Extract = next(asked)
     extractor = Extractor(options)
     extractor.prepare()
     gc.freeze()
     write_frame(answers, b"ready")
     seconds = options.max_page_seconds
-    while (request := read_frame(requests)) is not None:
-        record = pickle.loads(request)  # noqa: S301 - of its parent
+    for record in asked:
         # their default action ends the process, also inside native code
         signal.setitimer(signal.ITIMER_PROF, seconds)
         signal.setitimer(signal.ITIMER_REAL, seconds * _PATIENCE)

@@ -8,10 +8,12 @@ tokens; whoever has such a model measures it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 HEAD, MIDDLE, TAIL, UNKNOWN = 0, 1, 2, 3
 
 # Perplexities under which a text is in the head, and in the middle.
-CUTOFFS = {
+CUTOFFS: dict[str, tuple[float, float]] = {
     "de": (370, 590),
     "en": (340, 520),
     "fr": (180, 330),
@@ -20,11 +22,13 @@ CUTOFFS = {
 }
 
 
-def bucket(perplexity: float, language: str) -> int:
+def bucket(
+    perplexity: float, language: str, cutoffs: Mapping[str, tuple[float, float]] = CUTOFFS
+) -> int:
     """HEAD, MIDDLE or TAIL; UNKNOWN for a language without cut-offs or a negative perplexity."""
-    if language not in CUTOFFS or perplexity < 0:
+    if language not in cutoffs or perplexity < 0:
         return UNKNOWN
-    head, middle = CUTOFFS[language]
+    head, middle = cutoffs[language]
     if perplexity < head:
         return HEAD
     return MIDDLE if perplexity < middle else TAIL

@@ -43,6 +43,7 @@ SPACE = 1  # str.isspace
 UPPER = 2  # str.isupper
 DIGIT = 4  # str.isdigit
 ALNUM = 8  # str.isalnum
+NUMERIC = 16  # str.isnumeric
 
 _PLANES = 0x32400  # beyond are no letters, digits or blanks
 
@@ -57,6 +58,7 @@ def classes() -> npt.NDArray[np.uint8]:
         UPPER: str.isupper,
         DIGIT: str.isdigit,
         ALNUM: str.isalnum,
+        NUMERIC: str.isnumeric,
     }
     for bit, test in tests.items():
         table[:_PLANES] |= np.fromiter(map(test, every), np.bool_, _PLANES) * np.uint8(bit)

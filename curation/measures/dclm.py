@@ -28,14 +28,7 @@ def _stripped(pieces: Sequence[str]) -> list[str]:
 
 
 def quality(view: View) -> dict[str, float]:
-    """The values that DCLM's filters of pages compare.
-
-    `words`: fastText's words that start with a letter or digit. By chunks between white space:
-    `mean_word_length`, `symbol_ratio` (all of `#`, `...`, `. . .` and `…` in the text), `no_alpha`
-    the share without a letter, `stop_words` occurrences of eight words in any case. Of lines that
-    are not blank: `bullet_lines` start with `●`, `•`, `*` or `-`, `ellipsis_lines` end with an
-    ellipsis.
-    """
+    """The values that DCLM's filters of pages compare."""
     chunks = view.cut("space")
     lines = _stripped(view.rows)
     starts = [line[0] for line in lines]
@@ -52,14 +45,7 @@ def quality(view: View) -> dict[str, float]:
 
 
 def repetition(view: View) -> dict[str, float]:
-    r"""DCLM's `massive_web_repetition_filters`.
-
-    `dup_lines`, `dup_paragraphs` (between `\n`, and between `\n\n`; stripped, not blank): the share
-    that occurs more than once, all copies, and by characters. Of the words of UAX #29 that start
-    with a letter or digit, by their characters: `top_n_gram` the longest of the most frequent,
-    times its occurrences; `dup_n_gram` all words in any repeated n-gram. n-grams that occur once
-    are nothing.
-    """
+    """DCLM's `massive_web_repetition_filters`."""
     found: dict[str, float] = {}
     for name, pieces in (("line", view.rows), ("paragraph", view.text.split("\n\n"))):
         segments = _stripped(pieces)
@@ -83,33 +69,53 @@ def repetition(view: View) -> dict[str, float]:
     return found
 
 
+_COPIED = "that occur more than once, all copies counted"
+_WORDS = "words (UAX #29, that start with a letter or digit)"
+
 DCLM = (
     Measure(
         "gopher_dclm",
         1,
-        (
-            "words",
-            "mean_word_length",
-            "symbol_ratio",
-            "no_alpha",
-            "stop_words",
-            "bullet_lines",
-            "ellipsis_lines",
-        ),
+        {
+            "words": "fastText's words that start with a letter or digit.",
+            "mean_word_length": "Mean characters of the words (between white space).",
+            "symbol_ratio": "Occurrences of `#`, `...`, `. . .` and `…`, added up / words (between "
+            "white space); 1 without words.",
+            "no_alpha": "Share of words (between white space) without a letter; 1 without words.",
+            "stop_words": "Occurrences of the, be, to, of, and, that, have, with, in any case.",
+            "bullet_lines": "Share of lines that are not blank that start with `●`, `•`, `*` or "
+            "`-`, white space apart.",
+            "ellipsis_lines": "Share of lines that are not blank that end with `...`, `. . .` or "
+            "`…`, white space apart.",
+        },
         quality,
+        source="Penedo et al. 2023, arXiv 2306.01116; dclm 361714b, mappers/filters/"
+        "content_filters.py",
     ),
     Measure(
         "repetition_dclm",
         1,
-        (
-            "dup_lines",
-            "dup_paragraphs",
-            "dup_line_characters",
-            "dup_paragraph_characters",
-            *(f"top_{n}_gram" for n in _TOP),
-            *(f"dup_{n}_gram" for n in range(5, 11)),
-        ),
+        {
+            "dup_lines": rf"Share of lines (stripped, not blank) {_COPIED}; 1 without lines.",
+            "dup_paragraphs": rf"Share of paragraphs (between `\n\n`, stripped, not blank) "
+            f"{_COPIED}; 1 without paragraphs.",
+            "dup_line_characters": f"Share of the lines' characters in lines {_COPIED}; 1 without "
+            "lines.",
+            "dup_paragraph_characters": f"Share of the paragraphs' characters in those {_COPIED}; "
+            "1 without paragraphs.",
+            **{
+                f"top_{n}_gram": f"Characters of the longest of the most frequent runs of {n} "
+                f"{_WORDS} x its occurrences / characters of the words; 0 if none repeats."
+                for n in _TOP
+            },
+            **{
+                f"dup_{n}_gram": f"Share of the words' characters that are in any run of {n} "
+                f"{_WORDS} that occurs more than once."
+                for n in range(5, 11)
+            },
+        },
         repetition,
         ("regex",),
+        "Rae et al. 2021, arXiv 2112.11446, Table A1; dclm 361714b, massive_web_repetition_filters",
     ),
 )

@@ -21,18 +21,10 @@ from curation.measures.words import ALPHABETIC, HAS_SYMBOL, STOP_WORD
 
 _BULLETS = ("*", "-")
 _TOP = (2, 3, 4)
-_LINES = ("bullet_lines", "ellipsis_lines", "dup_lines", "dup_line_characters")
 
 
 def gopher(view: View) -> dict[str, float]:
-    """dolma's `gopher_v1`.
-
-    `median_word_length`; `symbol_words`: share of words with a `#` or `…`; `alpha_words` with a
-    letter; `stop_words` occurrences of eight words as written. `top_n_gram`: occurrences times
-    characters without blanks of the most frequent n-gram, the first of several, by the characters
-    of all words. `dup_n_gram`: characters of all copies of repeated n-grams by those of all
-    n-grams, overlaps counted each time. Lines: see `lines`.
-    """
+    """dolma's `gopher_v1`."""
     words = view.cut("space")
     ends = np.concatenate(([0], np.cumsum(words.lengths)))
     total = int(ends[-1])
@@ -61,8 +53,7 @@ def gopher(view: View) -> dict[str, float]:
 
 
 def lines(view: View, rows: Sequence[str]) -> dict[str, float]:
-    """Share of lines that start with `*` or `-`, that end with `…`, that occur more than once (all
-    copies), and of the words' characters in those."""
+    """What dolma measures of lines, cut as `gopher_v1` or `gopher_v2` does."""
     counts = Counter(rows)
     copies = [(count, len(row)) for row, count in counts.items() if count > 1]
     return {
@@ -81,12 +72,7 @@ def gopher_v2(view: View) -> dict[str, float]:
 
 
 def c4(view: View, *, fast: bool) -> dict[str, float]:
-    r"""dolma's `c4_v1` and, if `fast`, `c4_v2`, which takes "javascript" inside words too.
-
-    `lines` between `\n`, blank ones too; how many of them have no end mark `. ? ! "`, and under 3
-    words, and the share of the text's characters in these, with their `\n`. `javascript`,
-    `lorem_ipsum`, `curly_bracket`, `bad_words`: 1 if the text has any.
-    """
+    """dolma's `c4_v1` and, if `fast`, `c4_v2`, which takes "javascript" inside words too."""
     text = view.text
     lower = text.lower()
     rows = list(zip(map(str.strip, lower.split("\n")), map(len, view.rows), strict=True))
@@ -119,8 +105,7 @@ _ADDRESS = re.compile(rf"(?:{_OCTET}\.){{3}}{_OCTET}")
 
 
 def pii(view: View) -> dict[str, float]:
-    """`spans`: e-mail addresses, phone numbers and IP addresses that dolma's
-    `pii_regex_with_counts_fast_v2` finds (`doc_count`); it looks at no text of over 10,000 `?`."""
+    """dolma's `pii_regex_with_counts_fast_v2`, `doc_count`."""
     text = view.text
     if text.count("?") > 10_000:
         return {"spans": 0}
@@ -133,33 +118,86 @@ def pii(view: View) -> dict[str, float]:
     return {"spans": emails + phones + addresses}
 
 
-_GOPHER = (
-    "characters",
-    "words",
-    "median_word_length",
-    "symbol_words",
-    "alpha_words",
-    "stop_words",
-    *(f"top_{n}_gram" for n in _TOP),
-    *(f"dup_{n}_gram" for n in range(5, 11)),
-    *_LINES,
-)
-_C4 = (
-    "lines",
-    "no_end_mark",
-    "no_end_mark_characters",
-    "too_few_words",
-    "too_few_words_characters",
-    "javascript",
-    "lorem_ipsum",
-    "curly_bracket",
-    "bad_words",
-)
+def _line_formulas(lines: str) -> dict[str, str]:
+    return {
+        "bullet_lines": f"Share of lines ({lines}) that start with `*` or `-`.",
+        "ellipsis_lines": f"Share of lines ({lines}) that end with `…`.",
+        "dup_lines": f"Share of lines ({lines}) that occur more than once, all copies counted.",
+        "dup_line_characters": f"Characters of the lines ({lines}) that occur more than once, all "
+        "copies counted / characters of the words.",
+    }
+
+
+_GOPHER = {
+    "characters": "Characters of the text.",
+    "words": "Words (between white space).",
+    "median_word_length": "Median characters of the words.",
+    "symbol_words": "Share of words with a `#` or `…` in them.",
+    "alpha_words": "Share of words with a letter.",
+    "stop_words": "Occurrences of the, be, to, of, and, that, have, with, as written here.",
+    **{
+        f"top_{n}_gram": f"Characters, without blanks, of the most frequent run of {n} words, the "
+        "first of several, x its occurrences / characters of the words."
+        for n in _TOP
+    },
+    **{
+        f"dup_{n}_gram": f"Characters of all copies of repeated runs of {n} words / those of all "
+        f"runs of {n} words, overlaps counted each time."
+        for n in range(5, 11)
+    },
+    **_line_formulas(r"between `\n`, blank ones too"),
+}
+
+
+def _c4_formulas(javascript: str) -> dict[str, str]:
+    return {
+        "lines": r"Lines between `\n`, blank ones too.",
+        "no_end_mark": 'Lines without one of `. ? ! "` at their end.',
+        "no_end_mark_characters": r"Share of the text's characters, each line's `\n` too, in lines "
+        "without an end mark.",
+        "too_few_words": "Lines of under 3 words (between white space).",
+        "too_few_words_characters": r"Share of the text's characters, each line's `\n` too, in "
+        "lines of under 3 words.",
+        "javascript": f'1 if the text has "javascript" in any case{javascript}, else 0.',
+        "lorem_ipsum": '1 if the text has "lorem ipsum" in any case, else 0.',
+        "curly_bracket": "1 if the text has a `{`, else 0.",
+        "bad_words": "1 if the text has a word, or a phrase, of C4's English list, else 0.",
+    }
+
+
+_SOURCE = "allenai/dolma 1.2.1, taggers/"
 
 DOLMA = (
-    Measure("gopher_dolma", 1, _GOPHER, gopher),
-    Measure("gopher_dolma_v2", 1, _LINES, gopher_v2),
-    Measure("pii_dolma", 1, ("spans",), pii),
-    Measure("c4_dolma", 1, _C4, partial(c4, fast=False)),
-    Measure("c4_dolma_v2", 1, _C4, partial(c4, fast=True)),
+    Measure("gopher_dolma", 1, _GOPHER, gopher, source=f"{_SOURCE}gopher.py, `gopher_v1`"),
+    Measure(
+        "gopher_dolma_v2",
+        1,
+        _line_formulas(r"between runs of `\n`"),
+        gopher_v2,
+        source=f"{_SOURCE}gopher.py, `gopher_v2`",
+    ),
+    Measure(
+        "pii_dolma",
+        1,
+        {
+            "spans": "E-mail addresses, phone numbers and IP addresses found, added up; 0 in a "
+            "text of over 10,000 `?`."
+        },
+        pii,
+        source=f"{_SOURCE}pii.py, `pii_regex_with_counts_fast_v2`",
+    ),
+    Measure(
+        "c4_dolma",
+        1,
+        _c4_formulas(" as a word"),
+        partial(c4, fast=False),
+        source=f"{_SOURCE}c4.py, `c4_v1`",
+    ),
+    Measure(
+        "c4_dolma_v2",
+        1,
+        _c4_formulas(", inside words too"),
+        partial(c4, fast=True),
+        source=f"{_SOURCE}c4.py, `c4_v2`",
+    ),
 )

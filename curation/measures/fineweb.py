@@ -14,14 +14,7 @@ SHORT_LINE = 30
 
 
 def fineweb(view: View) -> dict[str, float]:
-    r"""datatrove's `FineWebQualityFilter`, every value it compares.
-
-    `lines`: lines between `\n` that are not blank; of these `line_punct_ratio` is the share that
-    ends in terminal punctuation (of any script; no quotes, no `;` or `:`; a blank at the end
-    counts as an end), `short_line_ratio` the share of at most 30 characters.
-    `char_dup_ratio`: characters of copies of earlier lines by the characters that are not `\n`.
-    `list_ratio`: `\n` by words (`View.tokens`).
-    """
+    """datatrove's `FineWebQualityFilter`, every value it compares."""
     text = view.text
     lines = [line for line in view.rows if line and not line.isspace()]
     lengths = list(map(len, lines))
@@ -40,7 +33,16 @@ def fineweb(view: View) -> dict[str, float]:
 FINEWEB = Measure(
     "fineweb",
     1,
-    ("lines", "line_punct_ratio", "short_line_ratio", "char_dup_ratio", "list_ratio"),
+    {
+        "lines": r"Lines between `\n` that are not blank.",
+        "line_punct_ratio": "Share of lines that are not blank that end in terminal punctuation of "
+        "any script; quotes, `;` and `:` are none, and nothing is stripped.",
+        "short_line_ratio": "Share of lines that are not blank with 30 characters or fewer.",
+        "char_dup_ratio": r"Characters of lines that are copies of an earlier one / characters of "
+        r"the text that are not `\n`.",
+        "list_ratio": r"Occurrences of `\n` / words (spaCy's, punctuation included).",
+    },
     fineweb,
     ("spacy",),
+    "Penedo et al. 2024, arXiv 2406.17557, section 3.6; datatrove 0.10.1, FineWebQualityFilter",
 )

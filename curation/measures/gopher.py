@@ -19,15 +19,7 @@ _ELLIPSES = ("...", "…")
 
 
 def quality(view: View, words: str = "spacy") -> dict[str, float]:
-    """datatrove's `GopherQualityFilter`, every value it compares.
-
-    `words`: words that are not punctuation only; `mean_word_length`: their mean characters.
-    `hash_ratio`, `ellipsis_ratio`: `#`, and `...` or `…`, in the text by all words, punctuation
-    included. `bullet_lines`, `ellipsis_lines`: share of lines (`str.splitlines`, blank ones too)
-    that start with `•` or `-`, and that end with `...` or `…`, white space apart.
-    `alpha_words`: share of all words with a letter. `stop_words`: how many of eight English
-    words occur, as they are written.
-    """
+    """datatrove's `GopherQualityFilter`, every value it compares."""
     text, tokens, lines = view.text, view.cut(words), view.lines
     is_word = tokens.kinds & SYMBOL == 0
     amount = int(np.count_nonzero(is_word))
@@ -48,14 +40,7 @@ def quality(view: View, words: str = "spacy") -> dict[str, float]:
 
 
 def repetition(view: View, words: str = "spacy") -> dict[str, float]:
-    r"""datatrove's `GopherRepetitionFilter`, every value it compares.
-
-    `characters` of the text, by which the shares ending in `char_frac` or `gram` divide.
-    `dup_line_frac`, `dup_para_frac`: share of lines (between runs of `\n`, also an empty first or
-    last one) and of paragraphs that are copies of an earlier one; the first is no copy. Copies
-    are counted by `char_frac`. `top_n_gram`, `dup_n_gram`: see `ngrams`; the first is no share and
-    may exceed 1, because n-grams overlap.
-    """
+    """datatrove's `GopherRepetitionFilter`, every value it compares."""
     size = len(view.text)
     lines, line_characters = _copies(view.filled_rows)
     paragraphs, paragraph_characters = _copies(view.paragraphs)
@@ -85,34 +70,49 @@ def _copies(pieces: list[str]) -> tuple[float, int]:
     )
 
 
+_COPIED = "that are copies of an earlier one (the first is none)"
+
 QUALITY = Measure(
     "gopher",
     1,
-    (
-        "words",
-        "mean_word_length",
-        "hash_ratio",
-        "ellipsis_ratio",
-        "bullet_lines",
-        "ellipsis_lines",
-        "alpha_words",
-        "stop_words",
-    ),
+    {
+        "words": "Words (spaCy's) that are not punctuation only.",
+        "mean_word_length": "Mean characters of the words (spaCy's) that are not punctuation only.",
+        "hash_ratio": "Occurrences of `#` / words (spaCy's, punctuation included).",
+        "ellipsis_ratio": "Occurrences of `...` and `…` / words (spaCy's, punctuation included).",
+        "bullet_lines": "Share of lines (`str.splitlines`, blank ones too) that start with `•` or "
+        "`-`, white space apart.",
+        "ellipsis_lines": "Share of lines (`str.splitlines`, blank ones too) that end with `...` "
+        "or `…`, white space apart.",
+        "alpha_words": "Share of words (spaCy's, punctuation included) that have a letter.",
+        "stop_words": "How many of the, be, to, of, and, that, have, with occur, as written here.",
+    },
     quality,
     ("spacy",),
+    "Rae et al. 2021, arXiv 2112.11446, appendix A.1.1; datatrove 0.10.1, GopherQualityFilter",
 )
 REPETITION = Measure(
     "gopher_repetition",
     1,
-    (
-        "characters",
-        "dup_para_frac",
-        "dup_para_char_frac",
-        "dup_line_frac",
-        "dup_line_char_frac",
-        *(f"top_{n}_gram" for n in _TOP),
-        *(f"dup_{n}_gram" for n in _REPEATED),
-    ),
+    {
+        "characters": "Characters of the text.",
+        "dup_para_frac": rf"Share of paragraphs (between `\n\n` or more) {_COPIED}.",
+        "dup_para_char_frac": f"Characters of the paragraphs {_COPIED} / those of the text.",
+        "dup_line_frac": rf"Share of lines (between runs of `\n`, also an empty first or last) "
+        f"{_COPIED}.",
+        "dup_line_char_frac": f"Characters of the lines {_COPIED} / those of the text.",
+        **{
+            f"top_{n}_gram": f"Characters of the most frequent run of {n} words (spaCy's) x its "
+            "occurrences / characters of the text. Runs overlap, so it may exceed 1."
+            for n in _TOP
+        },
+        **{
+            f"dup_{n}_gram": f"Characters of runs of {n} words (spaCy's) that occurred before, "
+            "none counted twice / characters of the text."
+            for n in _REPEATED
+        },
+    },
     repetition,
     ("spacy",),
+    "Rae et al. 2021, arXiv 2112.11446, Table A1; datatrove 0.10.1, GopherRepetitionFilter",
 )

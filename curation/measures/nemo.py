@@ -48,9 +48,7 @@ _TOP = (2, 3, 4)
 def nemo(view: View) -> dict[str, float]:
     """The scores by the reference's names.
 
-    `repeated_lines` and the like are shares of *distinct* pieces: less is worse. `punctuation` is
-    the share of lines without end mark. Of several most frequent n-grams the first counts; in the
-    reference Python's hash seed decides. `common_english_words` is the full count.
+    Of several most frequent n-grams the first counts; in the reference Python's hash seed decides.
     """
     text, size = view.text, len(view.text)
     ascii_codes = np.minimum(view.codes, 127)
@@ -113,8 +111,6 @@ def _boilerplate(text: str, paragraphs: list[str]) -> float:
 
 
 def _ngrams(view: View, words: Tokens) -> dict[str, float]:
-    """Characters of the most frequent n-gram wherever it stands in the text; and of the n-grams
-    that occurred before, with the blanks between their words. Under n words it is 1."""
     found = {}
     size = len(view.text)
     for item in repeated(words.ids):
@@ -150,30 +146,54 @@ NEMO = (
     Measure(
         "nemo",
         1,
-        (
-            "alpha_numeric",
-            "symbol_to_word",
-            "numbers_ratio",
-            "urls_ratio",
-            "white_space",
-            "parentheses_ratio",
-            "boilerplate_string_ratio",
-            "repeated_lines",
-            "repeated_paragraphs",
-            "repeated_lines_char",
-            "repeated_paragraphs_char",
-            "word_count",
-            "punctuation",
-            "words_without_alphabets",
-            "common_english_words",
-            "mean_word_length",
-            "max_word_length",
-            "ellipsis",
-            *(f"repeating_top_{n}grams" for n in _TOP),
-            *(f"repeating_dup_{n}gram" for n in range(5, 11)),
-            "bullet_ratio",
-        ),
+        {
+            "alpha_numeric": r"Share of characters that are none of a-z, A-Z, 0-9, `\n` and "
+            "`? ! , .`; 1 of an empty text.",
+            "symbol_to_word": "Share of words (between white space) that are mostly symbols; 1 "
+            "without words.",
+            "numbers_ratio": "Share of characters that are 0-9; 1 of an empty text.",
+            "urls_ratio": "Share of characters that are in addresses (`http://`, `https://`); 1 of "
+            "an empty text.",
+            "white_space": r"Share of characters that are a blank, `\t`, `\n`, `\r` or `\b`; 1 of "
+            "an empty text.",
+            "parentheses_ratio": "Share of characters that are one of `{}⟨⟩[]()`; 1 of an empty "
+            "text.",
+            "boilerplate_string_ratio": r"Share of paragraphs (between `\n\n`) with a phrase on "
+            'terms of use or cookies; 1 if one has "lorem ipsum".',
+            "repeated_lines": "Distinct lines / lines (not blank): less is worse.",
+            "repeated_paragraphs": r"Distinct paragraphs / paragraphs (between `\n\n`): less is "
+            "worse.",
+            "repeated_lines_char": "Characters of the distinct lines / those of all lines (not "
+            "blank): less is worse.",
+            "repeated_paragraphs_char": r"Characters of the distinct paragraphs / those of all "
+            r"(between `\n\n`): less is worse.",
+            "word_count": "Words (between white space).",
+            "punctuation": "Share of lines (not blank) that end with none of `. ? ! \" '`; 1 "
+            "without lines.",
+            "words_without_alphabets": "Share of words (between white space) with a letter.",
+            "common_english_words": "Occurrences of the, be, to, of, and, that, have, with, as "
+            "written here.",
+            "mean_word_length": "Mean characters of the words (between white space).",
+            "max_word_length": "Characters of the longest word (between white space); 1,001 "
+            "without words.",
+            "ellipsis": "Share of lines (not blank) that end with an ellipsis; 1 without lines.",
+            **{
+                f"repeating_top_{n}grams": f"Characters of the most frequent run of {n} words "
+                "(between white space), the first of several, x its occurrences anywhere in the "
+                f"text / characters of the text; 1 under {n} words."
+                for n in _TOP
+            },
+            **{
+                f"repeating_dup_{n}gram": f"Characters of runs of {n} words (between white space) "
+                "that occurred before, blanks between them too / characters of the text; 1 under "
+                f"{n} words."
+                for n in range(5, 11)
+            },
+            "bullet_ratio": "Share of lines (not blank) that start with one of `•‣⁃⁌⁍∙○●◘◦⦾⦿`; 1 "
+            "without lines.",
+        },
         nemo,
         ("regex",),
+        "NVIDIA-NeMo/Curator 1e2e4275, stages/text/filters/heuristic",
     ),
 )

@@ -2,17 +2,23 @@ r"""RedPajama-v2's quality signals that need no model; those of lines as shares.
 
 Source: togethercomputer/RedPajama-Data 6d2cee9, `app/src/core/quality_signals`. Raw words are runs
 of word characters or of others; normalised words are without ASCII punctuation, in lower case and
-NFD. A value of nothing is 0, where the reference has none. Of bad words see `bad_words`.
+NFD. A value of nothing is 0, where the reference has none. Stop words are spaCy's, in 76 languages;
+the reference has other lists. Bad words: `bad_words`. UT1's categories: lists of domains for a
+recipe's `extract.block`. Scores and perplexity: `judge.classifiers`. Importance weights: not built.
 """
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 import math
 import re
 
 import numpy as np
 import numpy.typing as npt
 
+from curation.measures.characters import NUMERIC
+from curation.measures.characters import UPPER as UPPERCASE
 from curation.measures.ngrams import repeated
 from curation.measures.signals import Measure, ratio
 from curation.measures.tokens import Tokens
@@ -27,20 +33,28 @@ _BULLETS = tuple("•‣▶◀◦■□▪▫–")
 _TOP = (2, 3, 4)
 
 
-def redpajama(view: View) -> dict[str, float]:
-    r"""The signals `rps_doc_*` by their names, without that prefix; and of `rps_lines_*`, which the
-    reference gives line by line, the share of lines (of those between `\n`) or the sum.
+@functools.cache
+def stop_words(language: str) -> frozenset[str]:
+    """spaCy's stop words of a language by its ISO 639 code; none of one that it has no list of."""
+    name = f"spacy.lang.{language}.stop_words"
+    try:
+        found = importlib.util.find_spec(name) if language.isalpha() else None
+    except ModuleNotFoundError:
+        found = None
+    return frozenset(importlib.import_module(name).STOP_WORDS) if found else frozenset()
 
-    `lorem_ipsum`, `curly_bracket`: occurrences by characters of the normalised and the raw text.
-    `frac_chars_top_n_gram`: the most frequent, the first of several, 0 if it occurs once.
-    `frac_chars_dupe_n_grams`: words in any repeated n-gram, by characters.
-    """
+
+def redpajama(view: View) -> dict[str, float]:
+    """The signals `rps_doc_*` by their names, without that prefix; and of `rps_lines_*`, which the
+    reference gives line by line, the share of lines, the mean or the sum."""
     text = view.text
     raw, bare = view.cut("marks"), view.cut("bare")
     lines = view.rows[:-1] if view.rows[-1] == "" else view.rows
     trimmed = list(map(str.rstrip, lines))
     counts = np.bincount(np.unique(bare.ids, return_inverse=True)[1]) if len(bare) else bare.counts
     symbols = sum(map(text.count, _SYMBOLS))
+    known = stop_words(view.language)
+    classes = view.classes
     return {
         "num_sentences": sum(1 for _ in _SENTENCE.finditer(text)),
         "word_count": len(bare),
@@ -62,6 +76,14 @@ def redpajama(view: View) -> dict[str, float]:
             sum(line.lstrip().startswith(_BULLETS) for line in lines), len(lines)
         ),
         "lines_javascript_counts": bare.occurrences("javascript"),
+        "stop_word_fraction": ratio(raw.among(known), len(raw)) if known else 0,
+        "lines_num_words": ratio(len(bare), len(lines)),
+        "lines_uppercase_letter_fraction": ratio(
+            int(np.count_nonzero(classes & UPPERCASE)), len(text) - text.count("\n")
+        ),
+        "lines_numerical_chars_fraction": ratio(
+            int(np.count_nonzero(classes & NUMERIC)), int(bare.lengths.sum())
+        ),
     } | _ngrams(bare)
 
 
@@ -98,26 +120,50 @@ def _ngrams(words: Tokens) -> dict[str, float]:
     return found
 
 
+_NORMAL = "lower case, without marks of ASCII, NFD"
+_RAW = "raw words (runs of letters and digits, or of other marks)"
+
 REDPAJAMA = Measure(
     "redpajama",
-    1,
-    (
-        "num_sentences",
-        "word_count",
-        "mean_word_length",
-        "symbol_to_word_ratio",
-        "frac_lines_end_with_ellipsis",
-        "frac_no_alph_words",
-        "frac_unique_words",
-        "unigram_entropy",
-        "frac_all_caps_words",
-        "lorem_ipsum",
-        "curly_bracket",
-        *(f"frac_chars_top_{n}gram" for n in _TOP),
-        *(f"frac_chars_dupe_{n}grams" for n in range(5, 11)),
-        "lines_ending_with_terminal_punctuation",
-        "lines_start_with_bulletpoint",
-        "lines_javascript_counts",
-    ),
+    2,
+    {
+        "num_sentences": "Sentences: runs without `. ? !` that start at a word, with their marks.",
+        "word_count": f"Words ({_NORMAL}).",
+        "mean_word_length": f"Mean characters of the words ({_NORMAL}).",
+        "symbol_to_word_ratio": f"Occurrences of `#`, `...` and `…`, added up / {_RAW}.",
+        "frac_lines_end_with_ellipsis": r"Share of lines (between `\n`) that end with `...` or "
+        "`…`.",
+        "frac_no_alph_words": f"Share of {_RAW} without one of a-z, A-Z.",
+        "frac_unique_words": f"Distinct words / words ({_NORMAL}).",
+        "unigram_entropy": f"Entropy of the words ({_NORMAL}), in nats.",
+        "frac_all_caps_words": f"Share of {_RAW} in upper case.",
+        "lorem_ipsum": 'Occurrences of "lorem ipsum" / characters, of the text in lower case, '
+        "without marks of ASCII.",
+        "curly_bracket": "Occurrences of `{` and `}` / characters of the text.",
+        **{
+            f"frac_chars_top_{n}gram": f"Characters of the most frequent run of {n} words "
+            f"({_NORMAL}), the first of several, x its occurrences / characters of the words; 0 if "
+            "none repeats."
+            for n in _TOP
+        },
+        **{
+            f"frac_chars_dupe_{n}grams": f"Share of the words' characters that are in any run of "
+            f"{n} words ({_NORMAL}) that occurs more than once."
+            for n in range(5, 11)
+        },
+        "lines_ending_with_terminal_punctuation": r"Share of lines (between `\n`) that end with "
+        "one of `. ! ? ”`.",
+        "lines_start_with_bulletpoint": r"Share of lines (between `\n`) that start with one of "
+        "`•‣▶◀◦■□▪▫–`.",
+        "lines_javascript_counts": 'Occurrences of the word "javascript", in any case.',
+        "stop_word_fraction": f"Share of {_RAW}, as they are written, that are stop words of the "
+        "text's language by spaCy's lists; 0 in a language without one.",
+        "lines_num_words": rf"Words ({_NORMAL}) / lines (between `\n`).",
+        "lines_uppercase_letter_fraction": r"Share of characters, without `\n`, in upper case.",
+        "lines_numerical_chars_fraction": f"Numeric characters / characters of words ({_NORMAL}).",
+    },
     redpajama,
+    ("spacy",),
+    by_language=True,
+    source="togethercomputer/RedPajama-Data 6d2cee9, app/src/core/quality_signals",
 )

@@ -29,15 +29,23 @@ def ratio(part: float, whole: float) -> float:
 class Measure:
     """A family of signals.
 
-    `version` is bumped by hand when a value changes; `names` are the signals it gives, in order,
-    without the family; `libraries` whose versions may change a value.
+    `version` is bumped by hand when a value changes; `formulas` has, in order, the signals it
+    gives, without the family, and what each is; `source` says by whom; `libraries` whose versions
+    may change a value; `by_language` if a value depends on the language of the view.
     """
 
     family: str
     version: int
-    names: tuple[str, ...]
+    formulas: Mapping[str, str]
     function: Callable[[View], Mapping[str, float]]
     libraries: tuple[str, ...] = ()
+    source: str = ""
+    by_language: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The signals, in order, without the family."""
+        return tuple(self.formulas)
 
     @property
     def signals(self) -> tuple[str, ...]:
@@ -47,4 +55,4 @@ class Measure:
     def __call__(self, view: View) -> Signals:
         """The rounded signals of a text by full name, in the order of `signals`."""
         values = self.function(view)
-        return {f"{self.family}.{name}": round_signal(values[name]) for name in self.names}
+        return {f"{self.family}.{name}": round_signal(values[name]) for name in self.formulas}

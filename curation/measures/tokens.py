@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import threading
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain
 
@@ -61,6 +61,11 @@ class Tokens:
     def occurrences(self, word: str) -> int:
         """How often a word occurs."""
         return int(np.count_nonzero(self.ids == self._known.get(word, -1)))
+
+    def among(self, words: Iterable[str]) -> int:
+        """How many words are one of these."""
+        known = [self._known[word] for word in words if word in self._known]
+        return int(np.isin(self.ids, known).sum())
 
     def amount(self, kind: int) -> int:
         """How many words are of a kind."""

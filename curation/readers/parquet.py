@@ -105,7 +105,7 @@ def _values(batch: pa.RecordBatch) -> list[dict[str, Any] | str]:
 
 
 def check_parquet(stream: BinaryIO, name: str, columns: Columns) -> None:
-    """Raise UserError, naming the file, if it is no Parquet file or lacks a named column."""
+    """Raise UserError, naming the file, if it is no Parquet file or lacks a required column."""
     try:
         schema = pq.read_schema(stream)
     except _ERRORS as error:
@@ -113,7 +113,7 @@ def check_parquet(stream: BinaryIO, name: str, columns: Columns) -> None:
             f"{name}: not a whole Parquet file: {_brief(error)}: get it again or take it out of "
             "`files`"
         ) from None
-    for field, column in columns.named().items():
+    for field, column in columns.required().items():
         top = column if column in schema.names else column.partition(".")[0]
         if top not in schema.names:
             raise UserError(

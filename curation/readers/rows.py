@@ -41,10 +41,15 @@ def row_record(
         detail = f"{size} bytes of text, more than {most}"
         return Damage(offset, length, inner, "too_large", detail, unit=unit)
     crawled = _time(values.pop("crawled", None))
-    strings = {
-        name: storable(value) for name, value in values.items() if isinstance(value, str) and value
-    }
+    strings = {name: storable(_text(value)) for name, value in values.items() if _text(value)}
     return text_record(Place(offset, length, inner, unit=unit), text, crawled, **strings)
+
+
+def _text(value: Any) -> str:
+    """A string, or a number as JSON has it, such as a numeric id; of all else nothing."""
+    if isinstance(value, str):
+        return value
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
 
 
 def text_record(place: Place, text: str, crawled: datetime | None = None, **fields: str) -> Record:

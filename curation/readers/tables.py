@@ -67,7 +67,7 @@ def read_table(
 def check_table(
     stream: BinaryIO, name: str, dialect: Literal["csv", "tsv"], columns: Columns
 ) -> None:
-    """Raise UserError, naming the file, if its header lacks a named column."""
+    """Raise UserError, naming the file, if its header lacks a required column."""
     feed = _Feed(stream, 1 << 20)
     feed.begin()
     try:
@@ -78,8 +78,8 @@ def check_table(
 
 
 def check_columns(name: str, header: list[str], columns: Columns) -> None:
-    """Raise UserError if a named column is not in the header."""
-    for field, column in columns.named().items():
+    """Raise UserError if a required column is not in the header."""
+    for field, column in columns.required().items():
         if column not in header and column.partition(".")[0] not in header:
             raise UserError(
                 f"{name}: no column `{column}` (for `{field}`); there are "

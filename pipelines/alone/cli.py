@@ -5,15 +5,20 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from pipelines.commands import Add, adder, bytes_of
 from schemas.recipe import Extract, Format, Layout
 
+if TYPE_CHECKING:
+    from curation.judgement import Chain
+
 
 def add_commands(add: Add) -> None:
-    """Add `extract`, `dedup`, `language` and `classifier`."""
+    """Add `extract`, `judge`, `rules`, `dedup`, `language` and `classifier`."""
     _add_extract(add)
+    _add_judge(add)
+    _add_rules(add)
     _add_dedup(add)
     _add_language(add)
     _add_classifier(add)
@@ -85,8 +90,8 @@ def _add_dedup(add: Add) -> None:
         "--output",
         required=True,
         metavar="OUT",
-        help="a .jsonl (.gz, .zst) or .parquet file of id, cluster, representative, kept, level; "
-        "`-` is standard output",
+        help="a .jsonl (.gz, .zst) or .parquet file of id, cluster, representative, kept, level, "
+        "cut; `-` is standard output",
     )
     dedup.add_argument("--recipe", help="take the options of this recipe's `deduplicate`")
     dedup.add_argument(
@@ -106,6 +111,12 @@ def _add_dedup(add: Add) -> None:
         "--normalised", action=argparse.BooleanOptionalAction, help="equal normalised texts"
     )
     dedup.add_argument("--url", choices=("newest", "best"), help="one page of each URL")
+    dedup.add_argument(
+        "--pieces",
+        metavar="LEVEL[=N],...",
+        help="also find, in what is kept, repeated lines, paragraphs, sentences (runs of 3), bloom "
+        "(lines by n-grams of 13 words), substring (runs of 50 tokens): `cut` says where",
+    )
     dedup.add_argument("--keep", help="longest (default), oldest, newest, smallest_id")
     dedup.add_argument(
         "--against", action="append", metavar="RUN", help="remove what this run or index holds"
@@ -119,6 +130,76 @@ def _add_dedup(add: Add) -> None:
         "--memory", type=bytes_of, default=2 << 30, help="for shuffles, such as 4G (default 2G)"
     )
     dedup.add_argument("--quiet", action="store_true", help="no progress, no summary")
+
+
+def _add_judge(add: Add) -> None:
+    judge = add(
+        "judge",
+        "Judge texts by rules: files in, JSON lines or Parquet out.",
+        "gristmill judge --rules fineweb pages.jsonl --output verdicts.parquet",
+        _judge,
+    )
+    _add_rules_option(judge, required=True)
+    _add_texts(judge, "a row for each text: id, language, kept, reasons, edited text, signals")
+    judge.add_argument(
+        "--exhaustive",
+        action=argparse.BooleanOptionalAction,
+        help="by every rule, or no further than the first table that rejects (default: as the "
+        "rules say)",
+    )
+
+
+def _add_rules_option(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    """What says by which rules, and of what documents."""
+    parser.add_argument(
+        "--rules",
+        required=required,
+        metavar="NAME|FILE",
+        help="a bundled chain or table (see `gristmill rules list`), or a YAML file of one",
+    )
+    parser.add_argument(
+        "--languages",
+        metavar="LIST",
+        help="such as en=.65,de: keep these, with a score that exceeds the number, instead of "
+        "those that the rules say; `any` keeps all",
+    )
+    parser.add_argument(
+        "--source", default="", metavar="LABEL", help="of all texts (default: each row's `source`)"
+    )
+
+
+def _add_rules(add: Add) -> None:
+    rules = add(
+        "rules",
+        "Look at rules and the signals that they judge.",
+        "gristmill rules explain gopher.alpha_words --sample pages.jsonl",
+        lambda _: 0,
+    )
+    act = adder(rules, "ACTION")
+    act(
+        "list",
+        "List the bundled chains and tables.",
+        "gristmill rules list",
+        _rules_list,
+    )
+    show = act("show", "Print a chain or table.", "gristmill rules show fineweb", _rules_show)
+    show.add_argument("rules", metavar="NAME|FILE", help="a chain or table, bundled or a YAML file")
+    explain = act(
+        "explain",
+        "Say what a signal is, who judges by it, and how it is spread over texts.",
+        "gristmill rules explain gopher.alpha_words --sample pages.jsonl",
+        _rules_explain,
+    )
+    explain.add_argument("signal", metavar="SIGNAL", help="such as gopher.alpha_words")
+    explain.add_argument(
+        "--sample",
+        nargs="+",
+        default=[],
+        metavar="IN",
+        help="texts: JSONL, Parquet and so on, a file, a folder, or a pattern",
+    )
+    _add_rules_option(explain, required=False)
+    _add_reading(explain)
 
 
 def _add_language(add: Add) -> None:
@@ -270,6 +351,55 @@ def _extract(options: argparse.Namespace) -> int:
     )
     if not options.quiet:
         _tell(ends)
+    return 0
+
+
+def _judge(options: argparse.Namespace) -> int:
+    from pipelines.alone.judge import judge_files
+
+    judged = judge_files(
+        _chain(options, options.exhaustive),
+        options.input,
+        options.output,
+        source=options.source,
+        reading=_reading(options),
+        id_column=options.id,
+    )
+    if not options.quiet:
+        print(judged.summary(), file=sys.stderr)
+    return 0
+
+
+def _chain(options: argparse.Namespace, exhaustive: bool | None = None) -> Chain:
+    from pipelines.alone.judge import chain_of, languages_of
+
+    languages = None if options.languages is None else languages_of(options.languages)
+    return chain_of(options.rules, exhaustive=exhaustive, languages=languages)
+
+
+def _rules_list(_: argparse.Namespace) -> int:
+    from pipelines.alone.rules import listing
+
+    print(listing())
+    return 0
+
+
+def _rules_show(options: argparse.Namespace) -> int:
+    from pipelines.alone.rules import show
+
+    print(show(options.rules))
+    return 0
+
+
+def _rules_explain(options: argparse.Namespace) -> int:
+    from pipelines.alone.rules import explain, spread
+
+    print(explain(options.signal))
+    if options.sample:
+        chain = _chain(options) if options.rules else None
+        print(spread(options.signal, options.sample, chain, options.source, _reading(options)))
+    elif not options.quiet:
+        print("\nHow it is spread over texts: --sample pages.jsonl")
     return 0
 
 

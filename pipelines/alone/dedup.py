@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from curation.keys import document_id
 from curation.readers import Damage, Record
 from curation.readers.suffixes import format_of
 from pipelines.alone.rows import Rows, writing
+from pipelines.edges import CutList
 from pipelines.inputs import input_at
 from pipelines.mill import Mill, Progress
 from pipelines.parts import read_table
@@ -93,7 +94,9 @@ def options(recipe: str | None, over: Mapping[str, Any]) -> Deduplicate:
     """The recipe's `deduplicate`, or the defaults, with `over` laid over them."""
     base = (load(recipe).deduplicate if recipe else Deduplicate()).model_dump()
     near = over.get("near", {})
-    if near is not None and base["near"] is not None:
+    if near == {}:
+        near = base["near"]
+    elif near is not None and base["near"] is not None:
         near = {**base["near"], **near}
     try:
         return Deduplicate.model_validate({**base, **over, "near": near})
@@ -110,6 +113,8 @@ def over_of(asked: Mapping[str, Any]) -> dict[str, Any]:
         for name in ("exact", "normalised", "url", "keep")
         if (value := asked.get(name)) is not None
     }
+    if asked.get("pieces") is not None:
+        over["pieces"] = pieces_of(asked["pieces"])
     if asked.get("against"):
         over["against"] = [
             url if is_remote(url) else os.path.abspath(url) for url in asked["against"]
@@ -145,6 +150,30 @@ def near_of(text: str) -> dict[str, Any] | None:
         ) from None
 
 
+def pieces_of(text: str) -> dict[str, Any]:
+    """`deduplicate.pieces` of levels with the number that they are about, if it is another than
+    the published one: `lines,sentences=2,substring`. Raises UserError."""
+    found: dict[str, Any] = {}
+    for word in text.split(","):
+        level, given, number = word.partition("=")
+        if level not in _PIECES or (given and level in ("lines", "paragraphs")):
+            raise UserError(
+                f"--pieces {text}: give one or more of lines, paragraphs, sentences=3, bloom=13 "
+                "(words of an n-gram), substring=50 (tokens), with commas between them"
+            )
+        found[level] = _PIECES[level](number)
+    return found
+
+
+_PIECES: dict[str, Callable[[str], Any]] = {
+    "lines": lambda _: True,
+    "paragraphs": lambda _: True,
+    "sentences": lambda size: size or 3,
+    "bloom": lambda size: {"words": size} if size else {},
+    "substring": lambda size: {"tokens": size} if size else {},
+}
+
+
 def _named(item: Input, layout: Layout, id_column: str) -> Input:
     """The input with its columns; of what a reader of lines brings, a row's id is the title."""
     columns = LAYOUTS[layout]
@@ -169,7 +198,8 @@ def _splits(recipe: Recipe, id_column: str) -> list[Task]:
 def sign_split(context: Context, step: str, task: Task) -> Receipt:
     """Sign the documents of a split."""
     options = context.recipe.deduplicate
-    keeps_texts = options.near is not None and options.near.verify_by == "shingles"
+    by_shingles = options.near is not None and options.near.verify_by == "shingles"
+    keeps_texts = by_shingles or options.pieces.levels()
     lost: Counter[str] = Counter()
     records = 0
     with Attempt(context.run, step, task.key) as attempt:
@@ -264,29 +294,29 @@ def _write(context: Context, done: Manifest, rows: Rows) -> None:
     """The rows of all documents, part by part."""
     home = context.home("judge")
     parts = [
-        (judged.file("names").path, dropped.file("drops").path)
+        (judged.file("names").path, dropped.file("drops").path, CutList(context, dropped.task))
         for judged, dropped in zip(
             context.receipts("judge"), context.receipts(done.step), strict=True
         )
     ]
     kept_ids = pa.array([], pa.binary(16))
-    for _, drops in parts:
+    for _, drops, _ in parts:
         own = read_table(home, drops, ["kept_id"])["kept_id"]
         kept_ids = pc.unique(pa.concat_arrays([kept_ids, *own.chunks]))
     found = [_NAMES.empty_table()]
-    for names, _ in parts:
+    for names, *_ in parts:
         table = read_table(home, names)
         found.append(table.filter(pc.is_in(table["id"], kept_ids)))
     known = pa.concat_tables(found)
     known_ids = pa.concat_arrays(known["id"].chunks)
-    for names, drops in parts:
+    for names, drops, cuts in parts:
         table, dropped = read_table(home, names), read_table(home, drops)
         for start in range(0, table.num_rows, _BATCH):
-            rows.write(_rows(table.slice(start, _BATCH), dropped, known, known_ids))
+            rows.write(_rows(table.slice(start, _BATCH), dropped, cuts, known, known_ids))
 
 
 def _rows(
-    names: pa.Table, dropped: pa.Table, known: pa.Table, known_ids: pa.Array
+    names: pa.Table, dropped: pa.Table, cuts: CutList, known: pa.Table, known_ids: pa.Array
 ) -> list[dict[str, Any]]:
     own = dropped.take(np.arange(0))
     if dropped.num_rows:
@@ -315,9 +345,17 @@ def _rows(
                 "representative": representative,
                 "kept": level is None,
                 "level": level,
+                "cut": _cut(cuts, id_) if cuts else [],
             }
         )
     return result
+
+
+def _cut(cuts: CutList, document: bytes) -> list[dict[str, Any]]:
+    return [
+        {"level": by, "start": start, "end": end}
+        for by, start, end in zip(*(column.tolist() for column in cuts.of(document)), strict=True)
+    ]
 
 
 def _prune(run: Folder) -> None:
@@ -331,5 +369,5 @@ _INNER = (
     "candidates",
     "near",
     "labels",
-    "drops",
+    *("documents", "pieces", "repeated", "bloom", "substring", "drops", "cuts"),
 )

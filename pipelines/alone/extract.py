@@ -17,7 +17,7 @@ from curation.readers import Damage, Record
 from pipelines.alone.rows import Rows, writing
 from pipelines.inputs import input_at
 from pipelines.receipts import Task
-from pipelines.recipe import load, with_models
+from pipelines.recipe import check_models, load, with_models
 from pipelines.splits import input_of, plan_splits, read_split
 from pipelines.stages.extract import extractor
 from pipelines.steps import Context
@@ -65,6 +65,7 @@ def extract_files(
     ends: Counter[str] = Counter()
     with tempfile.TemporaryDirectory(prefix="gristmill-") as scratch:
         context = Context(Folder(scratch), with_models(asked, Folder(scratch)))
+        check_models(context.recipe, context.run)
         tasks = plan_splits(context.recipe)
         with (
             Sandbox(extractor(context), workers) as sandbox,

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from curation.language import FIRST, SECOND, UNDETERMINED, Languages, Opinion, bundled, canonical
+from curation.language import (
+    FIRST,
+    SECOND,
+    UNDETERMINED,
+    Languages,
+    Opinion,
+    bundled,
+    canonical,
+    languages_of,
+)
 from pipelines.alone.rows import writing
 from pipelines.alone.texts import batches, texts
 from schemas.errors import UserError
+from schemas.recipe import Extract, ModelFile
 
 _BATCH = 256
 _OPINION = [pa.field("language", pa.string(), False), pa.field("score", pa.float64(), False)]
@@ -32,9 +43,15 @@ NAMED = pa.schema(
 
 def model_of(name: str) -> Languages:
     """`both`: lid.176 and the second opinion; `lid.176` alone; or a fastText model's path."""
-    if name == "both":
-        return Languages(bundled(FIRST), bundled(SECOND))
-    return Languages(bundled(FIRST) if name == "lid.176" else name)
+    options = Extract()
+    if name != "both":
+        file = FIRST if name == "lid.176" else name
+        options = Extract(language_model=ModelFile(file=file), second_opinion=None)
+    return languages_of(options, lambda model: _file(model.file))
+
+
+def _file(name: str) -> Path:
+    return bundled(name) if name in (FIRST, SECOND) else Path(name)
 
 
 def thresholds_of(asked: Sequence[str]) -> dict[str, float]:

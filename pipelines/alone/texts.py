@@ -16,18 +16,30 @@ from curation.readers import Damage
 from pipelines.inputs import input_at
 from pipelines.splits import plan_splits, read_split
 from schemas.errors import UserError
-from schemas.recipe import LAYOUTS, Input, Recipe, Splits
+from schemas.recipe import LAYOUTS, Columns, Input, Recipe, Splits
 
+_ID = "id"
 _WHOLE = 1 << 62  # bytes of a split: every file in one
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Text:
-    """A text. id: of its row, or its file and place; group: of its row, if one was asked for."""
+    """A text. id: of its row, or its file and place; group: of its row, if one was asked for;
+    language, score: of its row, if more was asked for."""
 
     id: str
     text: str
     group: str | None
+    language: str | None = None
+    score: float | None = None
+
+
+class _Asked(Columns):
+    """Columns of which a file need only have the text's, and the ids' if they have a name."""
+
+    def required(self) -> dict[str, str]:
+        names = {"text": self.text, "title": self.title or _ID}
+        return {field: name for field, name in names.items() if name != _ID}
 
 
 def texts(
@@ -35,21 +47,25 @@ def texts(
     lost: Counter[str],
     *,
     reading: Mapping[str, Any] | None = None,
-    id_column: str = "id",
+    id_column: str = _ID,
     group: str | None = None,
+    more: bool = False,
 ) -> Iterator[Text]:
     """The texts of files, folders or patterns, in the order of paths, names and records.
 
     `-` is standard input, JSON lines. `reading` is `format` and `columns` of the inputs; `group`
-    another column of strings. `lost` counts, by reason, the records that hold no text. Raises
-    UserError.
+    another column; `more`: the columns `language` and `language_score` too. `lost` counts, by
+    reason, the records that hold no text. Raises UserError.
     """
     reading = dict(reading or {})
     layout = reading.pop("columns", "text")
     if layout not in LAYOUTS:
         raise UserError(f"--columns {layout}: not known; one of {', '.join(LAYOUTS)}")
-    # of all that a reader brings, these fields of a row travel as its title and licence
-    columns = LAYOUTS[layout].model_copy(update={"title": id_column, "licence": group})
+    # of all that a reader brings, these fields of a row travel as its title, licence and address
+    fields = {"text": LAYOUTS[layout].text, "title": id_column, "licence": group}
+    if more:
+        fields |= {"language": "language", "url": "language_score"}
+    columns = _Asked(**fields)
     with tempfile.TemporaryDirectory(prefix="gristmill-") as scratch:
         for path in paths:
             if path == "-":
@@ -67,7 +83,17 @@ def texts(
                         if text is None:
                             text = record.payload.decode(errors="replace")
                         place = record.offset or record.inner
-                        yield Text(record.title or f"{file}:{place}", text, record.licence)
+                        each = Text(record.title or f"{file}:{place}", text, record.licence)
+                        if more and record.kind == "text":
+                            each.language, each.score = record.language, _number(record.url)
+                        yield each
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text or "")
+    except ValueError:
+        return None
 
 
 def _spooled(path: Path) -> str:

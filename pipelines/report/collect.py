@@ -20,8 +20,9 @@ from pipelines import ledger
 from pipelines.report import samples, shape
 from pipelines.report.display import visible
 from pipelines.report.duplicates import duplicates
+from pipelines.report.pieces import pieces
 from pipelines.report.reading import RowSample
-from pipelines.report.signals import judgement, rules_of
+from pipelines.report.signals import conditions_of, judgement, rules_of
 from pipelines.run import STAGES, context_of, manifests
 from pipelines.steps import Context, Manifest
 from pipelines.store import Folder
@@ -52,8 +53,12 @@ def collect(run: Folder) -> shape.Report:
     ledger.check(done)
     curated = RowSample(context, "curate", "text") if "curate" in done else None
     verdicts = RowSample(context, "judge", "signals") if "judge" in done else None
-    judged_by = dict.fromkeys(rule["signal"] for rule in rules_of(context.recipe))
-    judged = verdicts.table(["id", "reasons", *judged_by]) if verdicts else None
+    judged_by = dict.fromkeys(
+        item["signal"] for rule in rules_of(context.recipe) for item in conditions_of(rule)
+    )
+    judged = (
+        verdicts.table(["id", "source", "language", "reasons", *judged_by]) if verdicts else None
+    )
     recipe = context.recipe
     return shape.Report(
         schema=shape.SCHEMA,
@@ -79,12 +84,14 @@ def collect(run: Folder) -> shape.Report:
         declared=_declared(context, done["extract"]),
         judgement=judgement(context, judged, verdicts.coverage) if verdicts else None,
         duplicates=duplicates(context) if "deduplicate" in done else None,
+        pieces=pieces(context) if "curate" in done and recipe.deduplicate.pieces.levels() else None,
         personal_data=_personal_data(context) if "curate" in done else None,
         kept_samples=samples.kept(context, curated) if curated else [],
         rejected_samples=[
             *samples.unread(context),
             *(samples.judged(context, judged) if verdicts else []),
             *(samples.duplicated(context) if "deduplicate" in done else []),
+            *(samples.cut_short(context) if "curate" in done else []),
         ],
     )
 
@@ -278,6 +285,6 @@ def _personal_data(context: Context) -> shape.PersonalData:
         replaced.update(receipt.counts["pii"])
     kinds = {kind: replaced[kind] for kind in context.recipe.curate.pii}
     return shape.PersonalData(
-        documents=context.manifest("curate").records,
+        documents=context.manifest("curate").kept,
         replaced=dict(_by_count(kinds)),
     )

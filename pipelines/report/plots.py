@@ -52,7 +52,7 @@ def step(stage: shape.Stage, whole: int) -> Markup:
 
 
 def histogram(panel: shape.Panel) -> Markup:
-    """A signal's histogram with the thresholds of its rules.
+    """A signal's histogram with its thresholds.
 
     Heights go with the square root of the number, or a spike would flatten the rest.
     """
@@ -74,8 +74,8 @@ def histogram(panel: shape.Panel) -> Markup:
         ]
         shapes.append(Markup("<g><title>{}</title>{}</g>").format(title, Markup("").join(pair)))
     shapes.append(_rect("axis", 0, floor, 100, 1))
-    for row, rule in enumerate(panel["rules"]):
-        shapes += _threshold(panel, rule, 11 if len(panel["rules"]) < 2 else 11 * (row + 1))
+    for row, item in enumerate(panel["thresholds"]):
+        shapes += _threshold(panel, item, 11 * (row + 1))
     shapes += _axis(panel, floor + 14)
     return _svg("histogram", floor + _BOTTOM, shapes)
 
@@ -116,16 +116,16 @@ def _bin_title(panel: shape.Panel, index: int, passing: int, failing: int) -> st
     return f"{where}: {passing:,} pass, {failing:,} fail"
 
 
-def _threshold(panel: shape.Panel, rule: shape.Rule, baseline: float) -> list[Markup]:
-    number = float(rule["threshold"])
+def _threshold(panel: shape.Panel, item: shape.Threshold, baseline: float) -> list[Markup]:
+    number = float(item["threshold"])
     if math.isinf(number):
         return []
     if panel["scale"] == "counts":  # between the last that passes and the first that does not
-        number += -0.5 if rule["operator"] in (">=", "<") else 0.5
+        number += -0.5 if item["operator"] in (">=", "<") else 0.5
     place = _place(panel, number)
     left = place > 55
     text = _text(
-        "rule", place, baseline, formats.must(rule), "end" if left else "start", -4 if left else 4
+        "rule", place, baseline, formats.must(item), "end" if left else "start", -4 if left else 4
     )
     return [_line("threshold", place, 2, _TOP + _PLOT), text]
 

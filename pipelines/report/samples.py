@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from pipelines.report import formats, shape
 from pipelines.report.display import excerpt, line
 from pipelines.report.reading import RowSample, choose, find_pages, find_rows
-from pipelines.report.signals import rules_of
+from pipelines.report.signals import conditions_of, is_for, rules_of
 from pipelines.steps import Context
 from schemas.recipe import Recipe
 
@@ -78,6 +78,24 @@ def duplicated(context: Context) -> list[shape.RejectedSamples]:
     return _by_reason(context, "deduplicate", samples)
 
 
+def cut_short(context: Context) -> list[shape.RejectedSamples]:
+    """Documents of which too few words were left when repeated pieces were cut."""
+    if not context.manifest("curate").rejected:
+        return []
+    table = RowSample(context, "curate", "cut_short").table(["id", "words"])
+    chosen = choose(context.recipe.seed, table, ["cut_short"] * table.num_rows, REJECTED)
+    pages = _pages(context, chosen)
+    least = context.recipe.curate.least_words
+    samples = {
+        reason: [
+            _sample(pages[row["id"]], f"{row['words']} words are left, must be >= {least}")
+            for row in rows
+        ]
+        for reason, rows in chosen.items()
+    }
+    return _by_reason(context, "curate", samples)
+
+
 def _pages(context: Context, rows: Mapping[str, list[Row]]) -> dict[bytes, Row]:
     """The extracted pages of rows that have an id and the task that judged them."""
     wanted: dict[str, set[bytes]] = {}
@@ -104,9 +122,14 @@ def _why(recipe: Recipe, row: Row, page: Row) -> str:
     """The value that decided, and what it had to be."""
     reason, languages = row["reasons"][0], recipe.judge.languages
     for rule in rules_of(recipe):
-        if rule["reason"] == reason:
-            value = formats.exact(row[rule["signal"]])
-            return f"{rule['signal']} is {value}, must be {formats.must(rule)}"
+        if rule["reason"] == reason and is_for(rule, row["language"], row["source"]):
+            test = rule["test"]
+            if "signal" in test:
+                value = formats.exact(row[test["signal"]])
+                return f"{test['signal']} is {value}, must be {formats.must(test)}"
+            names = dict.fromkeys(item["signal"] for item in conditions_of(rule))
+            values = ", ".join(f"{name} is {formats.exact(row[name])}" for name in names)
+            return f"{values}; must be: {formats.decide(rule)}"
     language, score = page["language"], page["language_score"]
     if language not in languages:
         return f"language is {language}, kept are {', '.join(sorted(languages))}"

@@ -7,9 +7,9 @@ and its hidden characters made visible; it still is text of strangers, to be esc
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict
+from typing import Literal, TypedDict, final
 
-SCHEMA = "gristmill.report/1"
+SCHEMA = "gristmill.report/2"
 
 
 class Coverage(TypedDict):
@@ -60,43 +60,75 @@ class Balance(TypedDict):
     kept: int
 
 
-class Rule(TypedDict):
-    """A rule of the recipe: kept is what satisfies it; what does not has the `reason`."""
+class Condition(TypedDict):
+    """A comparison of a signal."""
 
-    table: str
-    reason: str
     signal: str
     operator: str
     threshold: float | Literal["inf", "-inf"]
+
+
+@final
+class AnyOf(TypedDict):
+    """Holds if one of these does."""
+
+    any: list[Condition | AnyOf | AllOf]
+
+
+@final
+class AllOf(TypedDict):
+    """Holds if all of these do."""
+
+    all: list[Condition | AnyOf | AllOf]
+
+
+class Rule(TypedDict):
+    """A rule of the recipe: kept is what satisfies it; what does not has the `reason`.
+
+    languages, sources: of the documents it is for; empty for all.
+    """
+
+    table: str
+    reason: str
+    test: Condition | AnyOf | AllOf
+    languages: list[str]
+    sources: list[str]
+
+
+class Threshold(Condition):
+    """A condition of a rule; `grouped`: one of several, so that failing it fails nothing yet."""
+
+    reason: str
+    grouped: bool
 
 
 class Reason(TypedDict):
     """A reason to reject of the stage `judge`.
 
     `first`: documents it is the ledger's reason of; `failing`: all documents that fail it;
-    `alone`: documents looked at that fail nothing else. `rule` is None for the choice of
-    languages.
+    `alone`: documents looked at that fail nothing else. `rules` has one, or one for each of
+    several languages or sources; none for the choice of languages.
     """
 
     reason: str
-    rule: Rule | None
+    rules: list[Rule]
     first: int
     failing: int
     alone: int
 
 
 class Panel(TypedDict):
-    """A signal's histogram under the rules of one table.
+    """A signal's histogram under the rules of one table, over the documents that this is for.
 
     Bin i is from `edges[i]` to `edges[i + 1]`; `passing[i] + failing[i]` documents are in it,
-    the outermost bins also hold the `below` and `above` documents beyond the edges. `missing`:
-    not measured. `scale`: `counts` are whole numbers, a bin each; bins of `log` are equally wide
-    in log(1 + value).
+    the outermost bins also hold the `below` and `above` documents beyond the edges. What fails a
+    grouped threshold only is passing. `missing`: not measured. `scale`: `counts` are whole
+    numbers, a bin each; bins of `log` are equally wide in log(1 + value).
     """
 
     table: str
     signal: str
-    rules: list[Rule]
+    thresholds: list[Threshold]
     scale: Literal["linear", "log", "counts"]
     edges: list[float]
     passing: list[int]
@@ -279,6 +311,39 @@ class Duplicates(TypedDict):
     domains: list[DuplicateRate]
 
 
+class Cut(TypedDict):
+    """Characters that a level cut of a source, and of how many documents. What several levels
+    found counts for the first of them."""
+
+    source: str
+    level: str
+    documents: int
+    characters: int
+
+
+class CutSample(TypedDict):
+    """A span that was cut."""
+
+    level: str
+    source: str
+    url: str
+    text: str
+
+
+class Pieces(TypedDict):
+    """What was cut of the documents that no level dropped, most first.
+
+    `documents` with so many `characters` before the cuts; `short` of them had too few words left
+    and were rejected.
+    """
+
+    documents: int
+    characters: int
+    short: int
+    cut: list[Cut]
+    samples: list[CutSample]
+
+
 class Sample(TypedDict):
     """A document or record. `why`: what decided; `also`: further reasons that it fails.
 
@@ -308,7 +373,8 @@ class RejectedSamples(TypedDict):
 
 
 class Report(TypedDict):
-    """All of it. What belongs to a stage that is not finished is None or empty.
+    """All of it. What belongs to a stage that is not finished is None or empty; `pieces` also if
+    the recipe asks for none.
 
     `extracted_bytes`, `curated_bytes`: UTF-8 bytes of text after the stage.
     """
@@ -326,6 +392,7 @@ class Report(TypedDict):
     declared: Declared
     judgement: Judgement | None
     duplicates: Duplicates | None
+    pieces: Pieces | None
     personal_data: PersonalData | None
     kept_samples: list[Sample]
     rejected_samples: list[RejectedSamples]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -15,7 +15,7 @@ import pyarrow as pa
 from pipelines.report import shape
 from pipelines.steps import Context
 from schemas.recipe import Recipe, RulesStep
-from schemas.rules import Rule, RuleTable
+from schemas.rules import AllOf, AllRule, AnyOf, AnyRule, Condition, Group, Row, RuleTable
 
 Values = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -40,14 +40,14 @@ _COMPARE: dict[str, Callable[[Values, float], Mask]] = {
 
 
 def rules_of(recipe: Recipe) -> list[shape.Rule]:
-    """All rules of the chain, in order; each has a reason of its own."""
+    """All rules of the chain, in order; those for the same documents have reasons of their own."""
     return [
         shape.Rule(
             table=step.rules.name,
             reason=rule.reason,
-            signal=rule.signal,
-            operator=rule.operator,
-            threshold=_threshold(rule),
+            test=_test(rule),
+            languages=list(step.languages),
+            sources=list(step.sources),
         )
         for step in recipe.judge.chain
         if isinstance(step, RulesStep) and isinstance(step.rules, RuleTable)
@@ -55,17 +55,41 @@ def rules_of(recipe: Recipe) -> list[shape.Rule]:
     ]
 
 
-def _threshold(rule: Rule) -> float | Literal["inf", "-inf"]:
+def _test(rule: Row | Condition | Group) -> shape.Condition | shape.AnyOf | shape.AllOf:
+    if isinstance(rule, AnyRule | AnyOf):
+        return shape.AnyOf(any=[_test(part) for part in rule.any])
+    if isinstance(rule, AllRule | AllOf):
+        return shape.AllOf(all=[_test(part) for part in rule.all])
     # signals are numbers, so a checked chain compares them with numbers
-    threshold = float(rule.threshold)  # type: ignore[arg-type]
-    if math.isinf(threshold):  # JSON knows none
-        return "inf" if threshold > 0 else "-inf"
-    return threshold
+    threshold: float | Literal["inf", "-inf"] = float(rule.threshold)  # type: ignore[arg-type]
+    if math.isinf(float(threshold)):  # JSON knows none
+        threshold = "inf" if float(threshold) > 0 else "-inf"
+    return shape.Condition(signal=rule.signal, operator=rule.operator, threshold=threshold)
 
 
-def holds(rule: shape.Rule, values: Values) -> Mask:
-    """For which values, float64[n], a rule holds."""
-    return _COMPARE[rule["operator"]](values, float(rule["threshold"]))
+def conditions_of(rule: shape.Rule) -> list[shape.Condition]:
+    """The conditions of a rule, in order."""
+
+    def flat(test: shape.Condition | shape.AnyOf | shape.AllOf) -> Iterator[shape.Condition]:
+        if "signal" in test:
+            yield test
+        else:
+            for part in test["any"] if "any" in test else test["all"]:
+                yield from flat(part)
+
+    return list(flat(rule["test"]))
+
+
+def is_for(rule: shape.Rule, language: str, source: str) -> bool:
+    """Whether a rule is for documents of this language and source."""
+    return (not rule["languages"] or language in rule["languages"]) and (
+        not rule["sources"] or source in rule["sources"]
+    )
+
+
+def holds(condition: shape.Condition, values: Values) -> Mask:
+    """For which values, float64[n], a condition holds."""
+    return _COMPARE[condition["operator"]](values, float(condition["threshold"]))
 
 
 def judgement(context: Context, verdicts: pa.Table, coverage: shape.Coverage) -> shape.Judgement:
@@ -78,11 +102,13 @@ def judgement(context: Context, verdicts: pa.Table, coverage: shape.Coverage) ->
         edited += int(receipt.counts["edited"])
     lists = verdicts["reasons"].to_pylist()
     alone = Counter(reasons[0] for reasons in lists if len(reasons) == 1)
-    rules = {rule["reason"]: rule for rule in rules_of(context.recipe)}
+    rules: dict[str, list[shape.Rule]] = {}
+    for rule in rules_of(context.recipe):
+        rules.setdefault(rule["reason"], []).append(rule)
     reasons = [
         shape.Reason(
             reason=name,
-            rule=rules.get(name),
+            rules=rules.get(name, []),
             first=first[name],
             failing=failing[name],
             alone=alone[name],
@@ -101,26 +127,44 @@ def judgement(context: Context, verdicts: pa.Table, coverage: shape.Coverage) ->
 
 def panels(recipe: Recipe, verdicts: pa.Table) -> list[shape.Panel]:
     """A histogram for every signal that a table of the chain judges."""
-    groups: dict[tuple[str, str], list[shape.Rule]] = {}
+    groups: dict[tuple[str, str], list[shape.Threshold]] = {}
+    tables: dict[str, shape.Rule] = {}
     for rule in rules_of(recipe):
-        groups.setdefault((rule["table"], rule["signal"]), []).append(rule)
-    return [
-        panel(rules, verdicts[signal].to_numpy().astype(np.float64))
-        for (_, signal), rules in groups.items()
-    ]
+        tables.setdefault(rule["table"], rule)
+        conditions = conditions_of(rule)
+        for condition in conditions:
+            groups.setdefault((rule["table"], condition["signal"]), []).append(
+                shape.Threshold(
+                    **condition, reason=rule["reason"], grouped="signal" not in rule["test"]
+                )
+            )
+    found = []
+    for (table, signal), thresholds in groups.items():
+        values = verdicts[signal].to_numpy().astype(np.float64)
+        rule = tables[table]
+        if rule["languages"] or rule["sources"]:
+            pairs = zip(
+                verdicts["language"].to_pylist(), verdicts["source"].to_pylist(), strict=True
+            )
+            values = values[[is_for(rule, *pair) for pair in pairs]]
+        found.append(panel(table, thresholds, values))
+    return found
 
 
-def panel(rules: Sequence[shape.Rule], values: Values) -> shape.Panel:
-    """The histogram of float64[n] values, NaN for not measured, under rules on one signal."""
+def panel(table: str, thresholds: Sequence[shape.Threshold], values: Values) -> shape.Panel:
+    """The histogram of float64[n] values, NaN for not measured, under conditions on one signal."""
     measured = values[~np.isnan(values)]
-    thresholds = [float(rule["threshold"]) for rule in rules]
-    scale, edges = _bins(measured, [item for item in thresholds if math.isfinite(item)])
-    passes = np.logical_and.reduce([holds(rule, measured) for rule in rules])
+    numbers = [float(item["threshold"]) for item in thresholds]
+    scale, edges = _bins(measured, [item for item in numbers if math.isfinite(item)])
+    passes = np.ones(len(measured), np.bool_)
+    for item in thresholds:
+        if not item["grouped"]:
+            passes &= holds(item, measured)
     inside = np.clip(measured, edges[0], edges[-1])
     return shape.Panel(
-        table=rules[0]["table"],
-        signal=rules[0]["signal"],
-        rules=list(rules),
+        table=table,
+        signal=thresholds[0]["signal"],
+        thresholds=list(thresholds),
         scale=scale,
         edges=[float(f"{edge:.9g}") for edge in edges],
         passing=np.histogram(inside[passes], edges)[0].tolist(),

@@ -1,4 +1,4 @@
-"""curate: survivors -> personal data replaced -> the curated text, fit to publish."""
+"""curate: survivors -> pieces cut, personal data replaced -> the curated text, fit to publish."""
 
 from __future__ import annotations
 
@@ -10,19 +10,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation.dedup.nodes import Array
+from curation.dedup.pieces import hashed
+from curation.dedup.spans import cut
 from curation.histogram import HISTOGRAMS, Histogram, to_table
 from curation.mixture import holdout_key, sample_keys
 from curation.pii import replace
 from curation.urls import registered_domain
-from pipelines.edges import drop_list
+from pipelines.edges import CutList, drop_list
 from pipelines.mill import Mill
 from pipelines.parts import read_part, read_table
 from pipelines.receipts import Attempt, Receipt, Task
 from pipelines.steps import Context, Manifest
 from schemas.recipe import Recipe
-from schemas.tables import CURATED
+from schemas.tables import CURATED, CUT_SHORT
 
-VERSION = 1
+VERSION = 2
 LIBRARIES = ("presidio-analyzer", "tldextract")
 
 MICRO_BATCH = 256
@@ -47,20 +50,21 @@ def run(mill: Mill, step: str, mark: str) -> Manifest:
 
 
 def survivors(context: Context, task: str) -> Iterator[list[dict[str, Any]]]:
-    """The documents of a judged part that were kept and not dropped, edited, in batches."""
+    """The documents of a judged part that were kept and not dropped, edited, in batches; with
+    `cuts`, the levels, starts and ends of the spans of each that repeat."""
     judged = context.receipt("judge", task)
     home = context.home("judge")
     verdicts = read_table(home, judged.file("signals").path, ["id", "kept"])
     kept = dict(zip(verdicts["id"].to_pylist(), verdicts["kept"].to_pylist(), strict=True))
     edits = read_table(home, judged.file("edits").path)
     edited = dict(zip(edits["id"].to_pylist(), edits["text"].to_pylist(), strict=True))
-    dropped = drop_list(context, task)
+    dropped, cuts = drop_list(context, task), CutList(context, task)
     (parts,) = [t.spec["parts"] for t in context.tasks("judge") if t.key == task]
     for key in parts:
         part = context.receipt("extract", key).file("documents")
         for batch in read_part(context.home("extract"), part.path, _COLUMNS, MICRO_BATCH):
             rows = [
-                {**row, "text": edited.get(row["id"], row["text"])}
+                {**row, "text": edited.get(row["id"], row["text"]), "cuts": cuts.of(row["id"])}
                 for row in batch.to_pylist()
                 if kept[row["id"]] and row["id"] not in dropped
             ]
@@ -69,11 +73,12 @@ def survivors(context: Context, task: str) -> Iterator[list[dict[str, Any]]]:
 
 
 def curate_part(context: Context, step: str, task: Task) -> Receipt:
-    """Replace personal data in the survivors of a part."""
+    """Cut what repeats in the survivors of a part, and replace personal data."""
     recipe = context.recipe
     by_domain = recipe.mix.validation.by == "domain"
     found: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
+    cutting = _Cutting(recipe.curate.least_words)
     keys: list[pa.Table] = []
     records = 0
     with Attempt(context.run, step, task.key) as attempt:
@@ -81,7 +86,10 @@ def curate_part(context: Context, step: str, task: Task) -> Receipt:
         for rows in survivors(context, task.key):
             done = []
             for row in rows:
-                text, counts = replace(row["text"], recipe.curate.pii)
+                whole = cutting.apply(row["id"], row["source"], row["text"], *row.pop("cuts"))
+                if whole is None:
+                    continue
+                text, counts = replace(whole, recipe.curate.pii)
                 found.update(counts)
                 size = len(text.encode())
                 sizes[row["source"]] += size
@@ -102,8 +110,48 @@ def curate_part(context: Context, step: str, task: Task) -> Receipt:
             records += len(rows)
         for kind, by_source in _histograms(recipe.seed, keys).items():
             attempt.writer(kind, HISTOGRAMS, dictionary=("source",)).write(to_table(by_source))
-        totals = {"bytes": dict(sorted(sizes.items())), "pii": dict(sorted(found.items()))}
-        return attempt.commit(records, records, counts=totals)
+        if recipe.deduplicate.pieces.levels():
+            attempt.writer("cut_short", CUT_SHORT).write(cutting.short)
+        totals = {
+            "bytes": dict(sorted(sizes.items())),
+            "pii": dict(sorted(found.items())),
+            "characters": dict(sorted(cutting.characters.items())),
+            "cut": {source: cutting.cut[source] for source in sorted(cutting.cut)},
+        }
+        rejected = {"cut_short": len(cutting.short)}
+        return attempt.commit(records, records - len(cutting.short), rejected, totals)
+
+
+class _Cutting:
+    """Cuts texts, and counts what it cuts."""
+
+    def __init__(self, least_words: int) -> None:
+        """Documents that have fewer words after a cut are in `short`."""
+        self.least_words = least_words
+        self.short: list[dict[str, Any]] = []
+        # by source: characters before the cuts; by level, documents and characters cut
+        self.characters: Counter[str] = Counter()
+        self.cut: dict[str, dict[str, dict[str, int]]] = {}
+
+    def apply(
+        self, id_: bytes, source: str, text: str, levels: Array, starts: Array, ends: Array
+    ) -> str | None:
+        """The text without the spans; None if too few words are left."""
+        self.characters[source] += len(text)
+        if not len(starts):
+            return text
+        by_level = self.cut.setdefault(source, {})
+        for level in sorted(set(levels.tolist())):
+            own = levels == level
+            counts = by_level.setdefault(level, {"documents": 0, "characters": 0})
+            counts["documents"] += 1
+            counts["characters"] += int((ends[own] - starts[own]).sum())
+        left = cut(text, starts, ends)
+        words = len(hashed([left])[0])
+        if words >= self.least_words:
+            return left
+        self.short.append({"id": id_, "words": words})
+        return None
 
 
 def _histograms(seed: int, rows: list[pa.Table]) -> dict[str, dict[str, Histogram]]:

@@ -14,6 +14,15 @@ smallest of all, so that what is like one of them is dropped. Steps, each with r
     (the stage)   by part: the drop list, and the signatures of what is kept, which are the index
                   that later runs can be deduplicated against
 
+If the recipe asks for `pieces`, the drop lists are made before the last step, and more follow:
+
+    documents     by part: the drop list
+    pieces        by part: lines, paragraphs, sentences, n-grams of what is left, as keys
+    repeated      by range of the key: which of a part's keys stand first in another part
+    bloom         by group of parts: lines whose n-grams were seen in documents before
+    substring     by group of parts: runs of tokens
+    (the stage)   by part: the cut list, with the drop list and the index
+
 Only keys cross a shuffle, in packed chunks, and sketches of those documents that share a band's
 key with another. A pass is as many ranges as fit the memory of the engine; how many those are
 never changes the answer.
@@ -21,6 +30,7 @@ never changes the answer.
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,8 +39,10 @@ import numpy as np
 
 from curation.dedup import components
 from curation.dedup.nodes import LINK
+from curation.measures import view
 from pipelines.edges import commit_edges, edge_files, read_edges
-from pipelines.jobs import seeded
+from pipelines.groups import filter_lines, find_runs, groups
+from pipelines.jobs import by_key
 from pipelines.keyshuffles import (
     DIGEST,
     KEY,
@@ -51,17 +63,27 @@ from pipelines.keyshuffles import (
     keys_of,
 )
 from pipelines.mill import Mill
+from pipelines.pieces import (
+    KEY_BYTES,
+    ROW,
+    CommitCuts,
+    CommitRepeated,
+    FirstChunks,
+    RepeatedChunks,
+    find_pieces,
+    keyed_pieces,
+)
 from pipelines.receipts import Attempt, Receipt, Task
+from pipelines.runners import JobFailed
 from pipelines.signatures import index_digest, keyed_levels, parts, sketch_values
 from pipelines.steps import Context, Manifest, fingerprint
-from schemas.recipe import Near, Recipe
+from schemas.recipe import Near, Pieces, Recipe
 
-VERSION = 2
+VERSION = 3
 LIBRARIES = ("numpy", "scipy")
 
 RANGE_BYTES = 16 << 20  # packed keys that one range of a shuffle holds
 MEMBERS_BYTES = 64 << 20  # members of buckets that one task compares
-ENGINE_OVERHEAD = 8  # bytes held a byte shuffled: the local runner 4-7, Prism 8 [measured]
 BYTES_PER_LINK = 512  # of memory, to find the components of a graph in one task
 SHINGLES_BYTES = 8000  # of a document's shingles, about
 
@@ -73,6 +95,8 @@ def relevant(recipe: Recipe) -> Any:
     """
     deduplicate = recipe.deduplicate
     value = deduplicate.model_dump(mode="json")
+    if deduplicate.pieces.sentences:
+        value["sentences"] = [view.VERSION, importlib.metadata.version("spacy")]
     value["against"] = [index_digest(deduplicate, url) for url in deduplicate.against]
     return value
 
@@ -95,7 +119,11 @@ def run(mill: Mill, step: str, mark: str) -> Manifest:
         stage.keyed_drops(level, edges[-1])
     if recipe.near is not None:
         edges.append(stage.near(recipe.near, stage.candidates(recipe.near)))
-    return stage.drops(stage.labels(edges))
+    labels = stage.labels(edges)
+    if not recipe.pieces.levels():
+        return stage.drops(labels, step, stage.tasks)
+    stage.document_drops(labels)
+    return stage.pieces(recipe.pieces)
 
 
 class Steps:
@@ -126,14 +154,15 @@ class Steps:
         ]
 
     def _passes(self, tasks: list[Task], sizes: Sequence[int]) -> list[list[Task]]:
-        """Consecutive tasks whose packed bytes the engine can hold together."""
+        """Consecutive tasks whose packed bytes the engine can hold together (local engines hold
+        them on the disk, where they stay in the system's cache)."""
         passes: list[list[Task]] = []
         held = 0
         for task, size in zip(tasks, sizes, strict=True):
-            held += ENGINE_OVERHEAD * size
+            held += size
             if not passes or held > self.mill.engine.memory:
                 passes.append([])
-                held = ENGINE_OVERHEAD * size
+                held = size
             passes[-1].append(task)
         return passes
 
@@ -150,7 +179,7 @@ class Steps:
             chunks = self._over(pipeline, self.parts) | beam.ParDo(
                 DigestChunks(self.context, level, waiting)
             )
-            _ = seeded(pipeline, chunks, keys_of(waiting), "digests") | beam.ParDo(
+            _ = by_key(chunks, "digests", keys_of(waiting)) | beam.ParDo(
                 CommitKeyed(self.context, step, level)
             )
 
@@ -179,13 +208,25 @@ class Steps:
             keys = self._over(pipeline, self.parts) | beam.ParDo(
                 BandChunks(self.context, near, waiting)
             )
-            _ = seeded(pipeline, keys, keys_of(waiting), "keys") | beam.ParDo(
+            _ = by_key(keys, "keys", keys_of(waiting)) | beam.ParDo(
                 CommitCandidates(self.context, step, near, most)
             )
 
         passes = self._passes(tasks, [size * near.bands // len(tasks)] * len(tasks))
         self.mill.jobs(step, passes, build, small=self._small(self.documents))
+        levels = keyed_levels(self.context.recipe.deduplicate)
+        dropped = sum(self.context.manifest(f"{self.step}/{level}-drops").kept for level in levels)
+        keys = sum(int(receipt.counts["keys"]) for receipt in self.context.receipts(step))
+        self._arrived(step, keys, near.bands * (self.documents - dropped))
         return step
+
+    def _arrived(self, step: str, rows: int, sent: int) -> None:
+        """An engine that lost some of what it shuffled must not go unnoticed."""
+        if rows != sent:
+            raise JobFailed(
+                f"{step}: {rows} rows came out of the engine's shuffle, of {sent}: its answer is "
+                f"wrong. Remove {self.context.run.url}/{self.step} and run again"
+            )
 
     def near(self, near: Near, candidates: str) -> str:
         """Verified edges between near duplicates."""
@@ -202,13 +243,13 @@ class Steps:
         step, tasks = self._plan("near", pieces)
 
         def build(pipeline: beam.Pipeline, waiting: Sequence[Task]) -> None:
-            members = (
-                self._over(pipeline, keys_of(waiting))
-                | beam.ParDo(RequestChunks(self.context, candidates, waiting))
-                | "requests by part" >> beam.GroupByKey()
-                | beam.ParDo(FetchMembers(self.context, near, waiting))
+            requests = self._over(pipeline, keys_of(waiting)) | beam.ParDo(
+                RequestChunks(self.context, candidates, waiting)
             )
-            _ = seeded(pipeline, members, keys_of(waiting), "members") | beam.ParDo(
+            members = by_key(requests, "requests") | beam.ParDo(
+                FetchMembers(self.context, near, waiting)
+            )
+            _ = by_key(members, "members", keys_of(waiting)) | beam.ParDo(
                 CommitNear(self.context, step, near)
             )
 
@@ -216,6 +257,8 @@ class Steps:
         passes = self._passes(tasks, [row_bytes * task.size for task in tasks])
         members = sum(task.size for task in tasks)
         self.mill.jobs(step, passes, build, small=self._small(members))
+        found = sum(int(receipt.counts["members"]) for receipt in self.context.receipts(step))
+        self._arrived(step, found, members)
         return step
 
     def _member_bytes(self, near: Near) -> int:
@@ -249,7 +292,7 @@ class Steps:
             chunks = self._over_files(pipeline, edges) | beam.ParDo(
                 LinkChunks(self.context, waiting, first=number == 0, large=large)
             )
-            _ = seeded(pipeline, chunks, keys_of(waiting), "links") | beam.ParDo(
+            _ = by_key(chunks, "links", keys_of(waiting)) | beam.ParDo(
                 CommitStars(self.context, step, large=large)
             )
 
@@ -257,16 +300,73 @@ class Steps:
         self.mill.jobs(step, passes, build)
         return step
 
-    def drops(self, labels: list[str]) -> Manifest:
+    def document_drops(self, labels: list[str]) -> None:
+        """Drop lists by part, before pieces are looked for in what is left."""
+        self.drops(labels, *self._plan("documents", self.tasks))
+
+    def drops(self, labels: list[str], step: str, tasks: list[Task]) -> Manifest:
         """Drop lists by part: what each document is dropped for."""
 
         def build(pipeline: beam.Pipeline, waiting: Sequence[Task]) -> None:
-            numbers = {task.key: int(task.spec["part"]) for task in self.tasks}
-            commit = CommitDrops(self.context, self.step, numbers)
+            commit = CommitDrops(self.context, step, self._numbers(), last=step == self.step)
             _ = self._by_part(pipeline, labels, waiting, commit)
 
         rows = sum(self.context.manifest(step).kept for step in labels)
-        return self.mill.jobs(self.step, [self.tasks], build, small=self._small(rows))
+        return self.mill.jobs(step, [tasks], build, small=self._small(rows))
+
+    def pieces(self, asked: Pieces) -> Manifest:
+        """Cut lists by part."""
+        found, tasks = self._plan("pieces", self.tasks)
+        self.mill.do(found, find_pieces, tasks)
+        repeated = self.repeated(found) if keyed_pieces(asked) else None
+        for level, work in (("bloom", filter_lines), ("substring", find_runs)):
+            if getattr(asked, level):
+                step, tasks = self._plan(level, groups(self.context, level))
+                self.mill.do(step, work, tasks)
+        return self.cuts(found, repeated)
+
+    def repeated(self, found: str) -> str:
+        """Keys of parts that stand first in another part, by ranges of the key."""
+        receipts = self.context.receipts(found)
+        size = ROW.itemsize * sum(int(receipt.counts["keys"]) for receipt in receipts)
+        step, tasks = self._plan("repeated", self._ranges(size))
+
+        def build(pipeline: beam.Pipeline, waiting: Sequence[Task]) -> None:
+            numbers = list(range(len(self.tasks)))
+            chunks = self._over(pipeline, numbers) | beam.ParDo(
+                FirstChunks(self.context, found, waiting)
+            )
+            _ = by_key(chunks, "pieces", keys_of(waiting)) | beam.ParDo(
+                CommitRepeated(self.context, step)
+            )
+
+        passes = self._passes(tasks, [size // len(tasks)] * len(tasks))
+        self.mill.jobs(step, passes, build, small=self._small(size // ROW.itemsize))
+        return step
+
+    def cuts(self, found: str, repeated: str | None) -> Manifest:
+        """Cut lists by part, with the drop lists and the index; of all levels."""
+        receipts = self.context.receipts(repeated) if repeated else []
+        files = [receipt.file("repeated").path for receipt in receipts]
+        rows = sum(receipt.kept for receipt in receipts)
+        keys = [int(receipt.counts["keys"]) for receipt in self.context.receipts(found)]
+
+        def build(pipeline: beam.Pipeline, waiting: Sequence[Task]) -> None:
+            chunks = self._over(pipeline, files) | beam.ParDo(
+                RepeatedChunks(self.context, {task.spec["part"]: task.key for task in waiting})
+            )
+            _ = by_key(chunks, "repeated", keys_of(waiting)) | beam.ParDo(
+                CommitCuts(self.context, self.step, self._numbers())
+            )
+
+        # how many of a part's keys are there is not known, only of all parts
+        sizes = [KEY_BYTES * rows * own // max(sum(keys), 1) for own in keys]
+        passes = self._passes(self.tasks, sizes)
+        return self.mill.jobs(self.step, passes, build, small=self._small(sum(keys)))
+
+    def _numbers(self) -> dict[str, int]:
+        """The parts, by their task."""
+        return {task.key: int(task.spec["part"]) for task in self.tasks}
 
     def _over(self, pipeline: beam.Pipeline, items: Sequence[Any]) -> beam.PCollection:
         return pipeline | beam.Create(items, reshuffle=False) | beam.Reshuffle()
@@ -283,7 +383,7 @@ class Steps:
         chunks = self._over_files(pipeline, steps) | beam.ParDo(
             LeafChunks(self.context, {task.spec["part"]: task.key for task in waiting})
         )
-        return seeded(pipeline, chunks, keys_of(waiting), "leaves") | beam.ParDo(commit)
+        return by_key(chunks, "leaves", keys_of(waiting)) | beam.ParDo(commit)
 
 
 def find_components(context: Context, step: str, task: Task) -> Receipt:

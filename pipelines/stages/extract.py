@@ -19,15 +19,19 @@ from curation.urls import Blocked, Kind, read_list
 from pipelines.mill import Mill
 from pipelines.receipts import Attempt, Receipt, Task
 from pipelines.splits import input_of, read_split
-from pipelines.steps import Context, Manifest
-from schemas.recipe import Input, Recipe
+from pipelines.steps import Context, Manifest, by_digest, model_path
+from pipelines.store import Folder
+from schemas.recipe import Extract, Input, Recipe
 from schemas.tables import DOCUMENT, REJECTION
 
 if TYPE_CHECKING:
     from curation.language import Languages
 
-VERSION = 2
-LIBRARIES = ("fastwarc", "fasttext", "lightgbm", "lxml", "resiliparse", "selectolax", "trafilatura")
+VERSION = 3
+LIBRARIES = (
+    *("fastwarc", "fasttext", "lxml", "onnxruntime", "resiliparse", "selectolax"),
+    "trafilatura",
+)
 
 # The lists of addresses that a recipe can name, and what their entries are.
 LISTS: dict[str, Kind] = {
@@ -44,21 +48,12 @@ MICRO_BATCH = 64
 def relevant(recipe: Recipe) -> Any:
     """What of the recipe decides this stage's output, besides its splits."""
     return [
-        _by_digest(recipe.extract.model_dump(mode="json")),
+        by_digest(recipe.extract.model_dump(mode="json")),
         [
             item.model_dump(mode="json", include={"source", "snapshot", "format", "columns"})
             for item in recipe.inputs
         ],
     ]
-
-
-def _by_digest(value: Any) -> Any:
-    """The value with model files known by checksum alone."""
-    if isinstance(value, dict):
-        return (
-            value["sha256"] if "sha256" in value else {k: _by_digest(v) for k, v in value.items()}
-        )
-    return [_by_digest(item) for item in value] if isinstance(value, list) else value
 
 
 def run(mill: Mill, step: str, mark: str) -> Manifest:
@@ -67,10 +62,13 @@ def run(mill: Mill, step: str, mark: str) -> Manifest:
 
 
 @cache
-def _languages(path: str) -> Languages:
-    from curation.language import Languages
+def _languages(run: str, options: str) -> Languages:
+    from curation.language import languages_of
 
-    return Languages(path)
+    return languages_of(
+        Extract.model_validate_json(options),
+        lambda model: model_path(Folder(run), str(model.sha256)),
+    )
 
 
 # Sandboxes that wait for the next task of this process: a child takes a second to start.
@@ -96,7 +94,11 @@ def extractor(context: Context) -> Extractor:
     options = context.recipe.extract
     lists = {name: _entries(context, name, kind) for name, kind in LISTS.items()}
     blocked = Blocked(**lists, soft_words_allowed=options.block.soft_words_allowed)
-    return Extractor(options, blocked if any(lists.values()) else None, _model(context))
+    return Extractor(
+        options,
+        blocked if any(lists.values()) else None,
+        _model(context) if options.languages else None,
+    )
 
 
 def _entries(context: Context, name: str, kind: Kind) -> list[str]:
@@ -107,7 +109,7 @@ def _entries(context: Context, name: str, kind: Kind) -> list[str]:
 
 
 def _model(context: Context) -> Languages:
-    return _languages(str(context.model(str(context.recipe.extract.language_model.sha256))))
+    return _languages(context.run.url, context.recipe.extract.model_dump_json())
 
 
 def extract_split(context: Context, step: str, task: Task) -> Receipt:

@@ -14,33 +14,27 @@ from pipelines.parts import read_part
 from pipelines.receipts import Attempt, Receipt, Task, bin_pack
 from pipelines.signatures import schema as signature_schema
 from pipelines.signatures import signature_table, signing
-from pipelines.steps import Context, Manifest
-from schemas.errors import UserError
+from pipelines.steps import Context, Manifest, by_digest, model_path
+from pipelines.store import Folder
 from schemas.recipe import Judge, Recipe
 from schemas.tables import EDIT, VERDICT
 
 if TYPE_CHECKING:
     from curation.judgement import Chain
 
-VERSION = 2
+VERSION = 3
 LIBRARIES = ("datasketch", "numpy", "spacy")
 
 MICRO_BATCH = 256
+_REPEATED = ("source", "language", "reasons.list.element")
+# of the rule tables, what decides nothing
+_SAID = {"chain": {"__all__": {"rules": {"description", "source"}}}}
 
 
 def relevant(recipe: Recipe) -> Any:
-    """What of the recipe decides this stage's output.
-
-    Raises UserError if `deduplicate.keep` names a signal that the chain does not measure.
-    """
-    keep = recipe.deduplicate.keep
-    if "." in keep and keep not in _chain(recipe).signals:
-        raise UserError(
-            f"deduplicate.keep: `{keep}` is no signal of this recipe's chain: it has "
-            f"{', '.join(_chain(recipe).signals) or 'none'}"
-        )
+    """What of the recipe decides this stage's output."""
     return [
-        recipe.judge.model_dump(mode="json"),
+        by_digest(recipe.judge.model_dump(mode="json", exclude=_SAID)),
         recipe.splits.part_bytes,
         recipe.deduplicate.keep,
         recipe.deduplicate.prefer,
@@ -70,21 +64,29 @@ def run(mill: Mill, step: str, mark: str) -> Manifest:
 
 
 @cache
-def _compiled(judge: str) -> Chain:
+def _compiled(judge: str, run: str) -> Chain:
     from curation.judgement import Chain
 
-    return Chain(Judge.model_validate_json(judge))
+    chain = Judge.model_validate_json(judge)
+    if not run:
+        return Chain(chain)
+    # all digests are checked now, the models are loaded when they are needed
+    paths = {
+        item.model.sha256: model_path(Folder(run), str(item.model.sha256))
+        for item in chain.classifiers.values()
+    }
+    return Chain(chain, lambda model: paths[model.sha256])
 
 
-def _chain(recipe: Recipe) -> Chain:
-    """The recipe's chain, compiled once a process."""
-    return _compiled(recipe.judge.model_dump_json())
+def _chain(recipe: Recipe, run: str = "") -> Chain:
+    """The recipe's chain, compiled once a process; to judge by classifiers it needs the run."""
+    return _compiled(recipe.judge.model_dump_json(), run)
 
 
 def judge_parts(context: Context, step: str, task: Task) -> Receipt:
     """Judge the documents of some parts, in their order."""
     recipe = context.recipe
-    chain = _chain(recipe)
+    chain = _chain(recipe, context.run.url)
     schema = pa.schema(
         [*VERDICT, *(pa.field(name, pa.float64()) for name in chain.signals)],
         metadata=VERDICT.metadata,
@@ -94,7 +96,7 @@ def judge_parts(context: Context, step: str, task: Task) -> Receipt:
     records = edited = 0
 
     with Attempt(context.run, step, task.key) as attempt:
-        signals = attempt.writer("signals", schema, dictionary=("source", "reasons.list.element"))
+        signals = attempt.writer("signals", schema, dictionary=_REPEATED)
         edits = attempt.writer("edits", EDIT)
         signatures = attempt.writer(
             "signatures", signature_schema(recipe.deduplicate), dictionary=("scope",)
@@ -105,12 +107,15 @@ def judge_parts(context: Context, step: str, task: Task) -> Receipt:
                 rows = batch.to_pylist()
                 verdicts, kept, changed = [], [], []
                 for row in rows:
-                    judgement = chain.judge(row["text"], row["language"], row["language_score"])
+                    judgement = chain.judge(
+                        row["text"], row["language"], row["language_score"], row["source"]
+                    )
                     verdicts.append(
                         {
                             "id": row["id"],
                             "source": row["source"],
                             "url": row["url"],
+                            "language": row["language"],
                             "kept": judgement.kept,
                             "reasons": judgement.reasons,
                             **judgement.signals,

@@ -38,7 +38,7 @@ FOLDS = 5
 MOST_BLOCKS = 300  # of a page that are learned from, at random
 REACH = 40  # tokens between two that are neighbours in the gold text
 # Few trees, as they are much of the time that a page takes.
-FIRST_TREES, SECOND_TREES = 160, 100
+GLANCE_TREES, FIRST_TREES, SECOND_TREES = 40, 120, 100
 GROWTH = {
     "objective": "cross_entropy",
     "learning_rate": 0.08,
@@ -239,8 +239,8 @@ def grown(
 
 
 def first_forest(examples: list[Example]) -> lightgbm.Booster:
-    """Learn the first look."""
-    return grown(examples, FIRST_TREES, lambda page: page.features)
+    """Learn the glance and the first look."""
+    return grown(examples, GLANCE_TREES + FIRST_TREES, lambda page: page.features)
 
 
 def second_inputs(page: Example) -> NDArray[np.float32]:
@@ -258,8 +258,8 @@ EXAMPLES: list[Example] = []  # shared with the processes
 BARE: list[Labelled] = []  # pages without any text
 
 
-def onnx_of(forest: lightgbm.Booster) -> bytes:
-    """The trees as an ONNX file, the sum of their leaves as its output."""
+def onnx_of(forest: lightgbm.Booster, start: int = 0, number: int = -1) -> bytes:
+    """Some trees as an ONNX file, the sum of their leaves as its output."""
     nodes: dict[str, list[Any]] = defaultdict(list)
     leaves: dict[str, list[Any]] = defaultdict(list)
 
@@ -290,7 +290,7 @@ def onnx_of(forest: lightgbm.Booster) -> bytes:
         return number
 
     starts: list[int] = []
-    for tree, info in enumerate(forest.dump_model()["tree_info"]):
+    for tree, info in enumerate(forest.dump_model(number, start)["tree_info"]):
         starts.append(len(nodes["treeids"]))
         add(tree, info["tree_structure"])
     node = onnx.helper.make_node(
@@ -312,15 +312,20 @@ def onnx_of(forest: lightgbm.Booster) -> bytes:
     return onnx.helper.make_model(graph, opset_imports=versions, ir_version=8).SerializeToString()
 
 
-def first_of_fold(held: int | None) -> tuple[bytes, list[NDArray[np.int64]]]:
-    """The first forest without a fold, and its chances for the blocks of the fold's pages."""
-    data = onnx_of(first_forest([page for page in EXAMPLES if page.fold != held]))
-    forest = model.Forest(data)
-    return data, [forest.predict(page.features) for page in EXAMPLES if page.fold == held]
+Found = tuple[list[bytes], list[NDArray[np.int64]]]
 
 
-def second_of_fold(held: int | None) -> tuple[bytes, list[NDArray[np.int64]]]:
-    """The second forest without a fold, and the last chances for the blocks of its pages."""
+def first_of_fold(held: int | None) -> Found:
+    """The first forest without a fold, in two, and the logits of the blocks of its pages."""
+    forest = first_forest([page for page in EXAMPLES if page.fold != held])
+    files = [onnx_of(forest, 0, GLANCE_TREES), onnx_of(forest, GLANCE_TREES)]
+    glance, others = map(model.Forest, files)
+    pages = [page for page in EXAMPLES if page.fold == held]
+    return files, [model.first_look(glance, others, page.features) for page in pages]
+
+
+def second_of_fold(held: int | None) -> Found:
+    """The second forest without a fold, and the last logits of the blocks of its pages."""
     data = onnx_of(second_forest([page for page in EXAMPLES if page.fold != held]))
     forest = model.Forest(data)
     found = []
@@ -328,22 +333,22 @@ def second_of_fold(held: int | None) -> tuple[bytes, list[NDArray[np.int64]]]:
         if page.fold == held:
             likely, again = page.first.copy(), model.unsure(model.thousandths(page.first))
             if again.any():
-                second = forest.predict(second_inputs(page)[again])
+                second = model.steps(forest.scores(second_inputs(page)[again]))
                 likely[again] = model.second_look(likely[again], second)
             found.append(likely)
-    return data, found
+    return [data], found
 
 
 def cross_validated(processes: int, keep: bool) -> list[bytes]:
     """Give each page the chances of forests that did not see its site; the final forests."""
     held: list[int | None] = [*([None] if keep else []), *range(FOLDS)]
     context_ = get_context("fork")
-    forests = []
+    forests: list[bytes] = []
     for name, work in (("first", first_of_fold), ("last", second_of_fold)):
         with context_.Pool(processes) as pool:
-            for out, (data, found) in zip(held, pool.map(work, held, chunksize=1), strict=True):
+            for out, (files, found) in zip(held, pool.map(work, held, chunksize=1), strict=True):
                 if out is None:
-                    forests.append(data)
+                    forests += files
                 pages = [page for page in EXAMPLES if page.fold == out]
                 for page, likely in zip(pages, found, strict=True):
                     setattr(page, name, likely)
@@ -393,7 +398,7 @@ def main() -> None:
     for name, scores in figures().items():
         print(f"{name:24} {len(scores):6} {np.mean(before[name]):8.4f} {np.mean(scores):8.4f}")
     if arguments.keep:
-        for name, data in zip(("first", "second"), forests, strict=True):
+        for name, data in zip(("glance", "first", "second"), forests, strict=True):
             path = FORESTS / f"{name}.onnx.gz"
             path.write_bytes(gzip.compress(data, 9, mtime=0))
             print(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}")

@@ -11,6 +11,7 @@ import pytest
 
 from curation.edits import EDITS, refinedweb
 from curation.judgement import Chain
+from curation.language import FIRST, Languages, bundled
 from curation.measures import MEASURES, View
 from curation.rules import failing, load_chain, load_table
 from schemas.rules import Rule
@@ -102,6 +103,22 @@ DCLM_FILTERS = {
     "alphabetic_word_ratio_filter": {"alphabetic_words"},
     "stop_word_filter": {"stop_words"},
 }
+
+
+def test_trap_the_score_of_c4s_language_is_langdetects(
+    corpus: Path, views: list[tuple[str, View]]
+) -> None:
+    """Its .99 is .3 of lid.176, whose own .99 hardly any page of English has."""
+    named = Languages(bundled(FIRST)).identify([view.text for _, view in views])
+    theirs = [item["english_original"]["keep"] for item in read(corpus, "c4")]
+
+    def agreeing(least: float) -> int:
+        ours = (language == "en" and score > least for language, score in named)
+        return sum(one == other for one, other in zip(ours, theirs, strict=True))
+
+    (least,) = load_chain("c4_code", Path()).languages.values()
+    assert agreeing(least) == 1521 >= 0.985 * len(theirs)
+    assert agreeing(0.99) == 222
 
 
 def test_edits_of_dclm(corpus: Path, views: list[tuple[str, View]]) -> None:

@@ -17,12 +17,14 @@ from curation.classifiers import (
     features,
     fit,
     is_held_out,
-    measure,
+    local_file,
+    measures,
     scorer,
     threshold_for,
 )
 from curation.measures.view import View
 from schemas.errors import UserError
+from schemas.recipe import Classifier as Spec
 
 SMALL = Settings(kept=2_000, epoch=10)
 GOOD = (
@@ -159,8 +161,57 @@ def test_scores(fitted):
     assert model.score(texts[::-1]) == model.score(texts)[::-1]
     low = Classifier(path, "low")
     assert low.score(texts[:1])[0] == pytest.approx(1 - good, abs=1e-4)
-    family = measure("quality", model)
-    assert family(View(texts[0])) == {"classifier.quality.score": good}
+
+
+def signals_of(text, language="", **options):
+    """The signals of a classifier `x` of a recipe."""
+    spec = Spec.model_validate(options)
+    return measures({"x": spec}, local_file)["classifier.x"](View(text, language))
+
+
+def test_signals(fitted, tmp_path):
+    path, _ = fitted
+    good, bad = GOOD[0].format("a"), BAD[0].format("a")
+    model = {"file": str(path)}
+    assert signals_of(good, model=model) == {"classifier.x": scorer(str(path)).score([good])[0]}
+    page = f"{good} {good}\n{bad}"
+    # the sentences of `bad` end with its exclamation marks
+    scores = [score for _, _, score in Classifier(path, "low").spans(page, 0)]
+    low = {"model": model, "label": "low"}
+    (highest,) = signals_of(page, over="highest_sentence", **low).values()
+    assert highest == max(scores) > 0.5
+    (share,) = signals_of(page, over="share_of_sentences", threshold=0.5, **low).values()
+    assert share == pytest.approx(sum(score >= 0.5 for score in scores) / len(scores))
+    assert 0 < share < 1
+    for over in ({"over": "highest_sentence"}, {"over": "share_of_sentences", "threshold": 0.5}):
+        assert signals_of(" \n", **over, **low) == {"classifier.x": 0}
+    # a copy without its card is told what the card says
+    copy = tmp_path / "copy.ftz"
+    copy.write_bytes(path.read_bytes())
+    told = signals_of(good, model={"file": str(copy)}, label="high", features=("en",))
+    assert told == signals_of(good, model=model)
+    assert signals_of(good, model={"file": str(copy)}, label="high") != told
+    with pytest.raises(UserError, match="has the checksum"):
+        signals_of(good, model={**model, "sha256": "0" * 64})
+
+
+def test_buckets_of_perplexity(tmp_path):
+    pytest.importorskip("kenlm")
+    path = tmp_path / "small.arpa"
+    path.write_text(ARPA)
+    options = {"model": {"file": str(path)}, "cutoffs": {"en": (3, 5), "de": (1, 2)}}
+    for text, language, bucket in (
+        ("the mill", "en", 0),
+        ("the mill the", "en", 1),
+        ("zebra", "en", 2),
+        ("the mill", "de", 2),
+        ("the mill", "fr", 3),
+    ):
+        found = signals_of(text, language, **options)
+        assert found["classifier.x"] == scorer(str(path)).score([text])[0]
+        assert found["classifier.x.bucket"] == bucket, (text, found)
+    with pytest.raises(UserError, match="neither a label nor features"):
+        signals_of("the mill", label="good", **options)
 
 
 def test_spans_of_sentences(fitted):
@@ -193,7 +244,7 @@ def test_a_model_of_anyone(fitted, tmp_path):
     ("change", "message"),
     [
         ({"sha256": "0" * 64}, r"not the file that quality\.json describes"),
-        ({"features": 99}, "fitted on features 99"),
+        ({"features": 99}, r"quality\.ftz: fitted on features 99"),
     ],
 )
 def test_a_card_that_does_not_fit(fitted, tmp_path, change, message):

@@ -253,6 +253,101 @@ def test_two_variants_of_an_edit_may_follow_each_other() -> None:
     assert chain.judge(f"{GOOD}\nno mark at the end", "en", 1).text == GOOD
 
 
+LONG = {"signal": "gopher.words", "operator": ">=", "threshold": 100, "reason": "short"}
+SHORT = LONG | {"threshold": 5}
+
+
+def limited(*steps: dict[str, Any], **languages: float) -> Judge:
+    """Steps of one rule each, in tables `t0`, `t1`, ..."""
+    chain = [
+        {**step, "rules": {"name": f"t{number}", "rules": [step["rules"]]}}
+        for number, step in enumerate(steps)
+    ]
+    return Judge.model_validate({"chain": chain, "languages": languages})
+
+
+def test_a_table_may_be_for_some_languages_and_sources() -> None:
+    chain = Chain(
+        limited(
+            {"rules": LONG, "languages": ["en"], "sources": ["news"]},
+            {"rules": SHORT, "languages": ["de", "fr"]},
+        )
+    )
+    assert chain.needs == {"language", "source"}
+    text = "only six words are in here"
+    assert chain.judge(text, "en", 1, "news").reasons == ["short"]
+    assert chain.judge(text, "de", 1, "news").kept
+    assert chain.judge("two words", "fr", 1, "web").reasons == ["short"]
+    # what no table is for is neither measured nor judged
+    for judgement in (chain.judge("two", "en", 1, "web"), chain.judge("two", "it", 1, "news")):
+        assert judgement.kept
+        assert set(judgement.signals.values()) == {None}
+    with pytest.raises(ValueError, match="limited to sources"):
+        chain.judge(text, "en", 1)
+
+
+def test_a_family_is_measured_at_the_first_table_that_is_for_the_document() -> None:
+    chain = Chain(limited({"rules": LONG, "languages": ["de"]}, {"rules": SHORT | {"reason": "x"}}))
+    assert chain.judge("one two", "en", 1).reasons == ["x"]
+    assert chain.judge("one two", "de", 1).reasons == ["short", "x"]
+
+
+def test_a_reason_may_be_given_again_to_other_documents() -> None:
+    german, french = ({"rules": SHORT, "languages": [code]} for code in ("de", "fr"))
+    assert check_chain(limited(german, french)) == []
+    news = {"rules": SHORT, "languages": ["de"], "sources": ["news"]}
+    assert check_chain(limited(news, {"rules": LONG, "sources": ["web"]})) == []
+    for other in (german, {"rules": LONG, "languages": ["fr", "de"]}, {"rules": LONG}, news):
+        ((path, message),) = check_chain(limited(german, other))
+        assert path == "judge.chain[1].rules.rules[0].reason"
+        assert "different languages or sources" in message
+
+
+def test_a_language_that_is_not_kept_is_a_mistake() -> None:
+    step = {"rules": SHORT, "languages": ["en", "fr"]}
+    assert check_chain(limited(step)) == []
+    ((path, message),) = check_chain(limited(step, en=0.5, de=0.5))
+    assert path == "judge.chain[0].languages[1]"
+    assert "has en, de" in message
+
+
+def test_mistakes_inside_of_groups_have_their_place() -> None:
+    unknown = {"signal": "gopher.wrods", "operator": ">", "threshold": 1}
+    early = {"signal": "c4_lines.lines", "operator": ">", "threshold": 1}
+    text = {"signal": "gopher.words", "operator": "in", "threshold": ["a"]}
+    row = {"any": [unknown, {"all": [early, text]}], "reason": "r"}
+    assert [path for path, _ in check_chain(limited({"rules": row}))] == [
+        "judge.chain[0].rules.rules[0].any[0].signal",
+        "judge.chain[0].rules.rules[0].any[1].all[0].signal",
+        "judge.chain[0].rules.rules[0].any[1].all[1].operator",
+    ]
+
+
+def test_groups_are_measured_and_judged() -> None:
+    few = {"signal": "gopher.words", "operator": ">=", "threshold": 3}
+    fine = {"signal": "fineweb.lines", "operator": "==", "threshold": 1}
+    chain = Chain(limited({"rules": {"any": [few, fine], "reason": "r"}}))
+    assert chain.signals == (*MEASURES["gopher"].signals, *MEASURES["fineweb"].signals)
+    assert chain.judge("one two three", "en", 1).kept
+    assert chain.judge("one", "en", 1).kept
+    assert chain.judge("one\ntwo", "en", 1).reasons == ["r"]
+
+
+def test_what_of_a_document_a_chain_needs() -> None:
+    assert Chain(judge("gopher_quality")).needs == frozenset()
+    assert Chain(judge("gopher_quality", en=0.5)).needs == {"language", "language_score"}
+    assert Chain(judge("fineweb2")).needs == {"language"}
+
+
+def test_every_signal_has_a_formula_and_a_source() -> None:
+    for owner in (*MEASURES.values(), *EDITS.values()):
+        assert owner.source
+        for formula in owner.formulas.values():
+            assert formula.endswith(".")
+            assert 10 < len(formula) < 220
+    assert all(edit.does for edit in EDITS.values())
+
+
 def test_signals_are_rounded_once() -> None:
     assert round_signal(1 / 3) == 0.333333333
     assert isinstance(round_signal(7), float)

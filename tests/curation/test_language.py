@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import curation
-from curation.language import FIRST, SECOND, Languages, bundled, canonical
+from curation.language import FIRST, SECOND, Languages, bundled, canonical, closest
 from schemas.errors import UserError
 
 MODEL = Path(curation.__file__).parent / "models" / "lid.176.ftz"
@@ -203,3 +203,36 @@ def test_two_are_better_than_one_on_other_texts(languages, both, corpus):
     assert len(every) > 2000
     assert right["one"] == pytest.approx(0.949, abs=0.01)
     assert right["both"] >= 0.965
+
+
+def test_the_codes_that_can_be_given(languages, both):
+    assert {"no", "sh", "en"} < languages.codes
+    assert {"nb", "zu", "en"} < both.codes
+    assert not {"no", "sh"} & both.codes
+    assert both.first.codes == languages.codes == languages.first.codes
+    assert both.first.identify(list(ARTICLE.values())) == languages.identify(list(ARTICLE.values()))
+    assert {code for code, _ in both.identify(list(ARTICLE.values()))} <= both.codes
+    # lid.176 writes Bokmål as Norwegian, has no Zulu, and finds no Yoruba
+    assert [languages.finds(code) for code in ("en", "nb", "hr", "zu", "yo")] == [True] * 3 + [
+        False
+    ] * 2
+    assert all(both.finds(code) for code in ("en", "nb", "hr", "zu", "yo"))
+
+
+@pytest.mark.parametrize(
+    ("code", "codes", "meant"),
+    [
+        ("en", {"eng_Latn", "deu_Latn"}, "`eng_Latn`"),
+        ("eng_Latn", {"en", "de"}, "`en`"),
+        ("german", {"en", "de"}, "`de`"),
+        ("sh", {"bs", "hr", "sr", "sl"}, "`bs` or `hr` or `sr`"),
+        ("no", {"nb", "nn"}, "`nb`"),
+        ("eo", {"es", "zu"}, "`es`"),
+    ],
+)
+def test_what_a_code_may_mean(code, codes, meant):
+    assert closest(code, codes) == f"; did you mean {meant}?"
+
+
+def test_a_code_that_means_nothing():
+    assert closest("xx", {"en", "de"}) == ""

@@ -19,6 +19,13 @@ from schemas.rules import Rule, RuleTable
 ROW = "  - {signal: gopher.words, operator: '>=', threshold: 50, reason: short}\n"
 
 
+def group(text: str) -> str:
+    """A table of one group; `A` stands for a condition."""
+    condition = "signal: gopher.words, operator: '>=', threshold: 50"
+    text = text.replace("{{", "{").replace("}}", "}").replace("{A", "{" + condition)
+    return f"name: mine\nrules: [{{{text}}}]"
+
+
 def refused(folder: Path, text: str) -> str:
     (folder / "mine.yaml").write_text(text, "utf-8")
     with pytest.raises(UserError) as error:
@@ -106,6 +113,18 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         (f"name: mine\nrules:\n{ROW.replace('threshold', 'treshold')}", "did you mean `threshold`"),
         (f"name: mine\nrules:\n{ROW.replace('gopher.words', 'words')}", "rules[0].signal: "),
         ("name: mine\nrules:\n  - {signal: a.b}", "rules[0].threshold: Field required"),
+        (group("any: [{A}, {A}]"), "rules[0].reason: Field required"),
+        (group("any: [{A}], reason: x"), "rules[0].any: Tuple should have at least 2"),
+        (group("any: [{A}, {A}], all: [{A}, {A}], reason: x"), "rules[0].all: unknown key"),
+        (group("any: [{A}, {{any: [{A}, {A}]}}], reason: x"), "rules[0].any[1]: `any` holds cond"),
+        (
+            group("any: [{A}, {A, reason: y}], reason: x"),
+            "rules[0].any[1]: the whole group has one",
+        ),
+        (
+            group("any: [{A}, {{all: [{A}, {{signl: a.b}}]}}], reason: x"),
+            "rules[0].any[1].all[1].signl: unknown key; did you mean `signal`?",
+        ),
     ],
 )
 def test_mistakes_name_the_file_and_the_key(tmp_path: Path, text: str, message: str) -> None:
@@ -184,3 +203,32 @@ def test_what_was_not_measured_decides_nothing() -> None:
         failing(rows, {"a.b": None})
     with pytest.raises(NotMeasuredError, match=r"a\.b"):
         failing(rows, {})
+
+
+def test_groups_hold_as_and_and_or() -> None:
+    a, b, c = ({"signal": f"a.{name}", "operator": ">", "threshold": 0} for name in "abc")
+    rows = RuleTable.model_validate(
+        {
+            "name": "t",
+            "rules": [
+                {"any": [a, b], "reason": "any"},
+                {"all": [a, b], "reason": "all"},
+                {"any": [a, {"all": [b, c]}], "reason": "any_all"},
+                {"all": [a, {"any": [b, c]}], "reason": "all_any"},
+            ],
+        }
+    ).rules
+    for bits in range(8):
+        x, y, z = (bool(bits & bit) for bit in (1, 2, 4))
+        held = {
+            "any": x or y, "all": x and y, "any_all": x or (y and z), "all_any": x and (y or z)
+        }  # fmt: skip
+        signals = {"a.a": float(x), "a.b": float(y), "a.c": float(z)}
+        assert failing(rows, signals) == [name for name, holds in held.items() if not holds]
+
+
+def test_a_group_decides_nothing_while_one_of_its_signals_is_null() -> None:
+    a, b = ({"signal": f"a.{name}", "operator": ">", "threshold": 0} for name in "ab")
+    rows = RuleTable.model_validate({"name": "t", "rules": [{"any": [a, b], "reason": "r"}]}).rules
+    with pytest.raises(NotMeasuredError, match=r"a\.b"):
+        failing(rows, {"a.a": 1.0, "a.b": None})

@@ -221,8 +221,19 @@ def test_redpajama_by_hand() -> None:
     assert found["frac_all_caps_words"] == round(1 / 13, 9)
     assert found["frac_no_alph_words"] == round(4 / 13, 9)
     assert found["lines_start_with_bulletpoint"] == found["frac_lines_end_with_ellipsis"] == 0.5
+    assert found["lines_num_words"] == 5
+    assert found["lines_uppercase_letter_fraction"] == round(5 / 35, 9)
     entropy = -2 * 0.2 * math.log(0.2) - 6 * 0.1 * math.log(0.1)
     assert found["unigram_entropy"] == round(entropy, 9)
+
+
+def test_redpajama_stop_words_by_language() -> None:
+    text = "The mill is by the brook, in 1½ fields.\nDie Mühle ist am Bach"
+    for language, share in (("en", 5 / 16), ("de", 3 / 16), ("xx", 0), ("", 0), ("../os", 0)):
+        found = measured("redpajama", text, language)
+        assert found["stop_word_fraction"] == round(share, 9), language
+    # 1½ of the 47 characters of words: NFD makes two of `ü`
+    assert found["lines_numerical_chars_fraction"] == round(2 / 47, 9)
 
 
 def test_fineweb2_by_language() -> None:

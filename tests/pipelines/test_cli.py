@@ -17,6 +17,12 @@ HELP = [
     ["recipe", "show"],
     ["recipe", "validate"],
     ["recipe", "schema"],
+    ["recipe", "diff"],
+    ["judge"],
+    ["rules"],
+    ["rules", "list"],
+    ["rules", "show"],
+    ["rules", "explain"],
 ]
 
 

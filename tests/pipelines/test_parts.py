@@ -14,6 +14,7 @@ ROWS = [
         "id": bytes([i]) * 16,
         "source": "web",
         "url": f"u{i}",
+        "language": "en",
         "kept": i % 3 == 0,
         "reasons": ["x"] * i,
     }
@@ -38,6 +39,7 @@ def test_digest_changes_with_any_value(column: str) -> None:
         "id": b"\xff" * 16,
         "source": "wec",
         "url": "",
+        "language": None,
         "kept": True,
         "reasons": ["x", "", "x", "xx"],
     }

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.recipe import differences, freeze, load, names, thaw, with_models
+from curation.rules import load_chain
+from pipelines.recipe import RecipeError, differences, freeze, load, names, thaw, with_models
+from pipelines.stages.judge import relevant
 from pipelines.store import Folder
 from schemas.errors import UserError
-from schemas.recipe import ModelFile
+from schemas.recipe import ModelFile, RulesStep
+from schemas.rules import RuleTable
 from tests.runs import DEMO
 
 MODEL = importlib.resources.files("curation") / "models" / "lid.176.ftz"
@@ -49,6 +52,82 @@ def test_a_resolved_recipe_holds_its_rules_in_full() -> None:
     reasons = [r["reason"] for step in chain if "rules" in step for r in step["rules"]["rules"]]
     assert "gopher_short_doc" in reasons
     assert len(reasons) > 20
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_bundled_recipe_judges_by_the_chain_of_its_name(name: str) -> None:
+    chain = load_chain(name, Path())
+    assert load(name).judge.model_dump() == chain.model_dump(exclude={"description"})
+    path = importlib.resources.files("pipelines") / "recipes" / f"{name}.yaml"
+    assert len(path.read_text("utf-8").splitlines()) <= 40
+
+
+def test_judge_may_name_a_chain_which_replaces_what_is_below(tmp_path: Path) -> None:
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "own.yaml").write_text(
+        "name: own\nrules: [{signal: gopher.words, operator: '>', threshold: 3, reason: few}]\n"
+    )
+    (tmp_path / "rules" / "chain.yaml").write_text(
+        "description: mine\nchain: [{rules: own.yaml, languages: [de]}]\n"
+    )
+    (tmp_path / "base.yaml").write_text("extends: fineweb\nname: b\njudge: rules/chain.yaml\n")
+    base = load(str(tmp_path / "base.yaml"))
+    assert base.judge.languages == {}
+    ((step,),) = (base.judge.chain,)
+    assert isinstance(step, RulesStep)
+    assert isinstance(step.rules, RuleTable)
+    assert (step.rules.name, step.languages) == ("own", ("de",))
+    # and a mapping is laid over it
+    (tmp_path / "top.yaml").write_text(
+        "extends: base.yaml\nname: t\njudge: {exhaustive: false, languages: {de: 0.5}}\n"
+    )
+    top = load(str(tmp_path / "top.yaml"))
+    assert top.judge.chain == base.judge.chain
+    assert (top.judge.exhaustive, top.judge.languages) == (False, {"de": 0.5})
+
+
+def test_all_that_is_wrong_with_a_chain_and_its_scope_is_told_with_the_rest(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "name.yaml").write_text("name: n\nseed: x\njudge: finweb\n")
+    with pytest.raises(RecipeError) as error:
+        load(str(tmp_path / "name.yaml"))
+    assert [path for path, _ in error.value.mistakes] == ["judge", "seed"]
+    assert "did you mean `fineweb`" in str(error.value)
+    (tmp_path / "scope.yaml").write_text(
+        "extends: gopher\nname: s\ninputs: [{source: news, root: ., files: ['*']}]\n"
+        "judge: {chain: [{rules: gopher_quality, sources: [nws, news]}]}\n"
+    )
+    with pytest.raises(RecipeError) as error:
+        load(str(tmp_path / "scope.yaml"))
+    ((path, message),) = error.value.mistakes
+    assert path == "judge.chain[0].sources[0]"
+    assert "did you mean `news`" in message
+
+
+def test_documents_are_chosen_by_a_signal_of_the_chain(tmp_path: Path) -> None:
+    path = tmp_path / "keep.yaml"
+    path.write_text("extends: gopher\nname: k\ndeduplicate: {keep: gopher.words}\n")
+    assert load(str(path)).deduplicate.keep == "gopher.words"
+    # known, but none of this chain's
+    path.write_text("extends: gopher\nname: k\nseed: x\ndeduplicate: {keep: c4.sentences}\n")
+    with pytest.raises(RecipeError) as error:
+        load(str(path))
+    assert [path for path, _ in error.value.mistakes] == ["seed", "deduplicate.keep"]
+    assert "`c4.sentences` is no signal of this recipe's chain" in str(error.value)
+    path.write_text("name: k\njudge: {chain: []}\ndeduplicate: {keep: gopher.words}\n")
+    with pytest.raises(RecipeError, match="which measures none"):
+        load(str(path))
+
+
+def test_what_tables_say_of_themselves_decides_nothing() -> None:
+    recipe = load("gopher")
+    (first, *rest) = recipe.judge.chain
+    assert isinstance(first, RulesStep)
+    assert isinstance(first.rules, RuleTable)
+    table = first.rules.model_copy(update={"description": "x", "source": "y"})
+    other = recipe.judge.model_copy(update={"chain": (RulesStep(rules=table), *rest)})
+    assert relevant(recipe) == relevant(recipe.model_copy(update={"judge": other}))
 
 
 def test_a_frozen_recipe_is_the_same_again(tmp_path: Path) -> None:

@@ -246,10 +246,12 @@ def test_a_killed_worker_ends_the_run_clearly_and_the_rerun_goes_on(
     process = start("run", str(DEMO), "--output", str(output), "--workers", "2")
 
     def workers() -> list[psutil.Process]:
+        """Those that are forked from their parent."""
         children = psutil.Process(process.pid).children(recursive=True)
-        return [c for c in children if "sdk_worker_main" in " ".join(c.cmdline())]
+        own = [c for c in children if "pipelines.workers" in " ".join(c.cmdline())]
+        return [c for c in own if c.ppid() != process.pid]
 
-    wait_for(lambda: count_receipts(output) >= 1, 60, "a first receipt")
+    wait_for(lambda: count_receipts(output) >= 1 and workers(), 60, "a first receipt")
     begun = time.monotonic()
     workers()[0].kill()
     _, err = process.communicate(timeout=60)

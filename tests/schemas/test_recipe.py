@@ -31,7 +31,7 @@ def test_the_reference_names_every_key() -> None:
         ({"tokenizer": {}}, "tokenizer", "either `train` or `load`"),
         ({"tokenizer": {"load": {"file": "https://x/y"}}}, "tokenizer.load", "needs `sha256`"),
         ({"tokenizer": {"train": {"vocabulary": 1000}}}, "tokenizer.train", "896 or 1024"),
-        ({"judge": {"languages": {"english": 0.5}}}, "judge.languages.english", "match pattern"),
+        ({"judge": {"languages": {"English": 0.5}}}, "judge.languages.English", "match pattern"),
         ({"judge": {"chain": [{}]}}, "judge.chain[0].rules", "is missing"),
         ({"judge": {"chain": ["x"]}}, "judge.chain[0]", "RulesStep"),
         ({"extract": {"engin": "x"}}, "extract.engin", "did you mean `engine`?"),

@@ -23,10 +23,12 @@ _BARE = 30  # words of a page without text of its own
 
 
 class Block(NamedTuple):
-    """A block: the element it is in, and its text with white space collapsed."""
+    """A block: the element it is in, its text with white space collapsed, and whether that has
+    line breaks in its source."""
 
     node: LexborNode
     text: str
+    broken: bool = False
 
 
 def choose(tree: LexborHTMLParser, favor: Favor, *, comments: bool = False) -> list[Block]:
@@ -54,6 +56,7 @@ def choose(tree: LexborHTMLParser, favor: Favor, *, comments: bool = False) -> l
         Block(
             page.nodes[found.elements[at]],
             " ".join("".join(page.texts[found.first[at] : found.last[at]]).split()),
+            bool(page.broken[found.elements[at]]),
         )
         for at in np.flatnonzero(taken).tolist()
     ]

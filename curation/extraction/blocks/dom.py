@@ -81,7 +81,7 @@ class Dom(NamedTuple):
     A value an element: nodes, tags (lexbor's numbers), parents (number of the parent, 0 for the
     body), ends (number after the last element in it), blocks (number of the nearest element
     around it, itself included, that begins a line), links (whether it is in a link), first and
-    last (range of its texts).
+    last (range of its texts), broken (whether it begins a line and has one broken in it).
     A value a text: texts, with a space before it if it stands apart from the one before; owners
     (number of its element).
     """
@@ -94,6 +94,7 @@ class Dom(NamedTuple):
     links: Numbers
     first: Numbers
     last: Numbers
+    broken: Numbers
     texts: list[str]
     owners: Numbers
 

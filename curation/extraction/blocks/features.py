@@ -119,10 +119,19 @@ def table(dom: Dom, declared: Declared) -> Table | None:
         *(dom.nodes, dom.tags, dom.parents, dom.ends, dom.blocks, dom.first, dom.last),
         *(_ROLE_OF, groups, _HIDDEN),
     )
-    return Table(
-        *measured(
-            *(dom, tree, counts(dom.texts, _CLASS)),
-            *(_KIND_OF, _HEADING_OF, _IS_IMAGE, _IS_CONTROL, _COUNTED),
-            *(len(GROUPS), len(_ROLES), _COMMENT, declared, COLUMNS),
-        )
+    found = measured(
+        dom,
+        tree,
+        counts(dom.texts, _CLASS),
+        _KIND_OF,
+        _HEADING_OF,
+        _IS_IMAGE,
+        _IS_CONTROL,
+        _COUNTED,
+        len(GROUPS),
+        len(_ROLES),
+        _COMMENT,
+        declared,
+        COLUMNS,
     )
+    return Table(*found)

@@ -20,6 +20,9 @@ Favor = Literal["balanced", "precision", "recall"]
 # Weight of recall against precision: beta of van Rijsbergen's F.
 _BETA = {"balanced": 1.0, "precision": 0.5, "recall": 2.0}
 SURE = 20  # thousandths from 0 or 1, at which a block needs no second look
+# A logit of the first trees beyond which a block needs no others, and what it then is in the end:
+# half of the blocks are so.
+_GLANCE, _GROWN = 2.5, 1.85
 
 # Scores of the trees are rounded, and chances are whole thousandths: the last bits of a sum or an
 # exponential, which differ between machines, decide nothing.
@@ -55,10 +58,10 @@ class Forest:
         )
         self._input = self._session.get_inputs()[0].name
 
-    def predict(self, rows: NDArray[np.float32]) -> Ints:
-        """Logits in steps; rows: a row a block."""
-        (scores,) = self._session.run(None, {self._input: rows})
-        return steps(scores[:, 0])
+    def scores(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Logits; rows: a row a block."""
+        (found,) = self._session.run(None, {self._input: rows})
+        return np.asarray(found[:, 0])
 
 
 @cache
@@ -78,19 +81,29 @@ def second_look(first: Ints, second: Ints) -> Ints:
     return (first + 3 * second) // 4
 
 
+def first_look(glance: Forest, others: Forest, rows: NDArray[np.float32]) -> Ints:
+    """Logits in steps by the first trees, and by the others where these are not sure."""
+    scores = glance.scores(rows)
+    again = np.flatnonzero(np.abs(scores) <= _GLANCE)
+    grown = scores * np.float32(_GROWN)
+    if len(again):
+        grown[again] = scores[again] + others.scores(rows[again])
+    return steps(grown)
+
+
 def chances(table: Table) -> Ints:
     """How likely each block is main text, in thousandths."""
-    first = _forest("first").predict(table.features)
+    first = first_look(_forest("glance"), _forest("first"), table.features)
     likely = thousandths(first)
     again = np.flatnonzero(unsure(likely))
     if len(again):
         rows = np.concatenate([context(table, likely)[again], table.features[again]], axis=1)
-        second = _forest("second").predict(rows)
+        second = steps(_forest("second").scores(rows))
         likely[again] = thousandths(second_look(first[again], second))
     return likely
 
 
-def cut(likely: Ints, sizes: Ints, favor: Favor) -> NDArray[np.bool_]:
+def cut(likely: Ints, sizes: NDArray[np.integer], favor: Favor) -> NDArray[np.bool_]:
     """The most likely blocks, as many as maximise the expected F of the words taken.
 
     likely: thousandths. sizes: words. F's expectation is approximated by that of its parts:

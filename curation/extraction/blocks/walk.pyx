@@ -18,10 +18,11 @@ def walk(object body, const unsigned char[::1] traits, int text_id, int break_id
     cdef list walked = list(body.traverse(include_text=True, skip_empty=True))
     cdef Py_ssize_t most = len(walked), many = 1, count = 0, place, at, top = 0
     cdef list nodes = [body], texts = []
-    found = np.zeros((8, most), np.int32)
+    found = np.zeros((9, most), np.int32)
     cdef int32_t[:, ::1] out = found
     cdef int32_t[::1] tags = out[0], parents = out[1], ends = out[2], blocks = out[3]
-    cdef int32_t[::1] links = out[4], first = out[5], last = out[6], owners = out[7]
+    cdef int32_t[::1] links = out[4], first = out[5], last = out[6], broken = out[7]
+    cdef int32_t[::1] owners = out[8]
     # The elements around the place of the walk: their identities and numbers.
     cdef uint64_t[::1] open_ids = np.empty(most + 1, np.uint64)
     cdef int32_t[::1] open_numbers = np.empty(most + 1, np.int32)
@@ -73,6 +74,7 @@ def walk(object body, const unsigned char[::1] traits, int text_id, int break_id
             gap = apart = False
             continue
         if tag == break_id:
+            broken[blocks[parent]] = 1
             gap = True
             continue
         if not trait & 8:
@@ -96,7 +98,7 @@ def walk(object body, const unsigned char[::1] traits, int text_id, int break_id
         parent = parents[at]
         last[parent] = max(last[parent], last[at])
         ends[parent] = max(ends[parent], ends[at])
-    return nodes, *found[:7, :many], texts, found[7, :count]
+    return nodes, *found[:8, :many], texts, found[8, :count]
 
 
 cdef inline bint is_in_word(const unsigned char[::1] traits, int tag):

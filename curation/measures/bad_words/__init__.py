@@ -31,10 +31,7 @@ def listed(language: str) -> tuple[frozenset[str], tuple[str, ...]]:
 
 @functools.cache
 def pattern(language: str) -> re.Pattern[str]:
-    """What finds the listed words in lower-cased text; in most languages whole words only.
-
-    Source: tensorflow/datasets 3e77995, text/c4_utils.py, `get_badwords_filter_fn`.
-    """
+    """What finds the listed words in lower-cased text; in most languages whole words only."""
     listed = (word.strip() for word in _lists()[language])
     words = "|".join(re.escape(w) for w in listed if w not in _ALLOWED.get(language, ()))
     return re.compile(words if language in _WITHOUT_SPACES else rf"(?<!\w)(?:{words})(?!\w)")
@@ -44,7 +41,17 @@ def _measure(language: str) -> Measure:
     def bad_words(view: View) -> dict[str, float]:
         return {"found": len(pattern(language).findall(view.text.lower()))}
 
-    return Measure(f"bad_words_{language.lower().replace('-', '_')}", 1, ("found",), bad_words)
+    parts = "parts of words too" if language in _WITHOUT_SPACES else "whole words only"
+    return Measure(
+        f"bad_words_{language.lower().replace('-', '_')}",
+        1,
+        {
+            "found": f"Occurrences of the words of C4's list for `{language}` in the text in lower "
+            f"case, {parts}."
+        },
+        bad_words,
+        source="tensorflow/datasets 3e77995, text/c4_utils.py, `get_badwords_filter_fn`",
+    )
 
 
 BAD_WORDS = tuple(map(_measure, _lists()))

@@ -46,13 +46,7 @@ def languages() -> dict[str, dict[str, Any]]:
 
 def fineweb2(view: View) -> dict[str, float]:
     """datatrove's measures (`gopher`, `gopher_repetition`, `fineweb`) with ICU's words, in any
-    language, and what FineWeb-2 makes of them.
-
-    `known`: 1 if the view's language has thresholds; `stop_words`: its stop words that occur.
-    `over_NAME`: how far a value is over its threshold, or under it where it must not be less
-    (`line_punct_ratio`, `alpha_words`, `min_word_length`): to be kept it must not be over 0. 0 for
-    a language without thresholds.
-    """
+    language, and what FineWeb-2 makes of them."""
     words = view.cut("icu")
     limits = languages().get(view.language)
     values = gopher.quality(view, "icu") | gopher.repetition(view, "icu") | fineweb.fineweb(view)
@@ -69,16 +63,39 @@ def fineweb2(view: View) -> dict[str, float]:
     return found
 
 
+_NONE = "; 0 if it has none"
+
+
+def _formulas() -> dict[str, str]:
+    """Those of datatrove's measures, with ICU's words, and the distances from thresholds."""
+    shared: dict[str, str] = {}
+    for item in (gopher.QUALITY, gopher.REPETITION, fineweb.FINEWEB):
+        shared |= item.formulas
+    values = {name: shared[name].replace("spaCy's", "ICU's") for name in _VALUES}
+    values["stop_words"] = f"How many stop words of the document's language occur{_NONE}."
+    return {
+        **values,
+        "known": "1 if the document's language has thresholds, else 0.",
+        **{
+            f"over_{name}": f"`{name}` - the threshold of the document's language{_NONE}."
+            for name in _UPPER_LIMITS
+        },
+        **{
+            f"over_{name}": f"The threshold of the document's language - `{name}`{_NONE}."
+            for name in _LOWER_LIMITS
+        },
+        "over_max_word_length": f"`mean_word_length` - the most of the document's language{_NONE}.",
+        "over_min_word_length": "The least of the document's language - `mean_word_length`"
+        f"{_NONE}.",
+    }
+
+
 FINEWEB2 = Measure(
     "fineweb2",
     1,
-    (
-        *_VALUES,
-        "known",
-        *(f"over_{name}" for name in (*_UPPER_LIMITS, *_LOWER_LIMITS)),
-        "over_max_word_length",
-        "over_min_word_length",
-    ),
+    _formulas(),
     fineweb2,
     ("icu4py", "spacy"),
+    "Penedo et al. 2025, arXiv 2506.20920; huggingface/fineweb-2 05e6729; datatrove 0.10.1",
+    by_language=True,
 )

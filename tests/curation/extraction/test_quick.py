@@ -5,10 +5,12 @@ from collections import Counter
 
 import pytest
 
+from curation.extraction import Extractor
 from curation.extraction.charset import decode
 from curation.extraction.quick import junk, surely_other
 from curation.extraction.resiliparse import main_text
-from curation.language import Languages
+from curation.language import FIRST, SECOND, Languages, bundled
+from curation.readers import Record
 from curation.readers.warc import read_warc
 from schemas.recipe import Extract
 from tests.benchmarks import crawl_stream
@@ -80,6 +82,20 @@ LATIN = '<meta charset="iso-8859-1">'
 def test_language_of_bytes(payload, wanted, other, languages):
     found = surely_other(payload, frozenset(wanted), languages)
     assert (found and found[0]) == other
+
+
+@pytest.mark.parametrize(
+    ("wanted", "reason"),
+    [("en", "other_language"), ("ru", "other_language"), ("nb", "other_language"), ("zu", None)],
+)
+def test_only_what_the_first_model_finds_is_looked_for(wanted, reason):
+    """With a second opinion too, by lid.176: it has no Zulu, and would lose all of it."""
+    both = Languages(bundled(FIRST), bundled(SECOND))
+    extractor = Extractor(Extract(languages=(wanted,)), None, both)
+    html = page(GERMAN)
+    record = Record(0, len(html), 0, "response", None, None, 200, "text/html", "utf-8", html)
+    found = extractor.first(record)
+    assert (found and found.reason) == reason
 
 
 SHELL = b"<html><head><title>App</title></head><body><div id=root></div>%b</body></html>"

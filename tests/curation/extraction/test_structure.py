@@ -32,7 +32,7 @@ def blocks_of(tree):
         texts.append(text)
     found.append((current, texts))
     return [
-        Block(page.nodes[at], text)
+        Block(page.nodes[at], text, bool(page.broken[at]))
         for at, texts in found
         if (text := " ".join("".join(texts).split()))
     ]

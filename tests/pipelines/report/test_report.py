@@ -16,7 +16,7 @@ from pipelines.report.report import write_report
 from pipelines.run import manifests
 from pipelines.store import Folder
 from schemas.errors import UserError
-from tests.pipelines.report.conftest import MAIL, Pages, Run
+from tests.pipelines.report.conftest import MAIL, Pages, Run, html_page
 
 
 class Page(HTMLParser):
@@ -111,7 +111,7 @@ def test_reasons_agree_with_signals(report: tuple[dict[str, Any], str], finished
         counted = sum(panel["passing"]) + sum(panel["failing"]) + panel["missing"]
         assert counted == judgement["coverage"]["looked_at"]
         # no document fails both rules of a signal: one asks for more, the other for less
-        assert sum(panel["failing"]) == sum(failing[rule["reason"]] for rule in panel["rules"])
+        assert sum(panel["failing"]) == sum(failing[item["reason"]] for item in panel["thresholds"])
     folder, lists = Folder(finished), []
     for path, _ in folder.glob("judge/signals/*.parquet"):
         lists += pq.read_table(folder.open(path))["reasons"].to_pylist()
@@ -220,6 +220,65 @@ def test_stages_of_a_parent(
     assert value["shards"]["sequence_length"] == 32
     # everything once: what is planned is what there is
     assert {source["mix"]["epochs"] for source in value["sources"]} == {1.0}
+
+
+def test_repeated_pieces(make_run: Run, texts: list[str], tmp_path: Path) -> None:
+    shared = [
+        f"<script>alert(1)</script> <img src=x> Write to {MAIL} about this page of the site.",
+        "This line stands on all of the pages of a site, and says so at some length.",
+    ]
+    web = [
+        html_page(f"https://site{n}.example/", "\n".join([shared[0], text, shared[1]]))
+        for n, text in enumerate(texts[:6])
+    ]
+    # of this one hardly a line is left
+    lines = [line for text in texts[:3] for line in text.splitlines()[:12]]
+    web.append(html_page("https://copy.example/", "\n".join([*lines, "A word."])))
+    run = make_run(
+        {"web": web},
+        deduplicate={"near": None, "pieces": {"lines": True, "bloom": {}, "substring": {}}},
+        judge={"chain": []},
+        curate={"pii": [], "least_words": 40},
+        mix={"sequence_length": 64, "validation": {"tokens": 0}},
+    )
+    value, page = written(run, tmp_path)
+    ledger = json.loads(Folder(run).read("ledger.json"))["curate"]
+    assert ledger == {"records": 7, "kept": 6, "rejected": {"cut_short": 1}}
+    pieces = value["pieces"]
+    assert (pieces["documents"], pieces["short"]) == (7, 1)
+    (cut, *others) = pieces["cut"]
+    assert (cut["source"], cut["level"]) == ("web", "lines")
+    assert cut["documents"] >= 6
+    found = [
+        pq.read_table(Folder(run).open(path)).to_pylist()
+        for path, _ in Folder(run).glob("deduplicate/cuts/*.parquet")
+    ]
+    spans = [row for rows in found for row in rows]
+    for item in pieces["cut"]:
+        own = [row for row in spans if row["level"] == item["level"]]
+        assert item["characters"] == sum(row["end"] - row["start"] for row in own)
+        assert item["documents"] == len({row["id"] for row in own})
+    assert sum(item["characters"] for item in (cut, *others)) < pieces["characters"] / 2
+    # what is left has each shared line once, and nothing that was not there
+    tables = [
+        pq.read_table(Folder(run).open(path))["text"].to_pylist()
+        for path, _ in Folder(run).glob("curate/text/*.parquet")
+    ]
+    curated = "\n".join(text for own in tables for text in own)
+    assert curated.count(shared[1]) == 1
+    # strangers' text is shown as text, without personal data
+    samples = [item["text"] for item in pieces["samples"]]
+    assert any("<script>" in text for text in samples)
+    assert MAIL not in json.dumps(value)
+    assert MAIL not in page
+    tags = Page(page)
+    assert not tags.tags["script"]
+    assert not tags.tags["img"]
+    assert "Repeated pieces" in page
+    (short,) = [group for group in value["rejected_samples"] if group["stage"] == "curate"]
+    assert (short["reason"], short["count"]) == ("cut_short", 1)
+    assert short["samples"][0]["url"] == "https://copy.example/"
+    assert short["samples"][0]["why"].endswith("words are left, must be >= 40")
 
 
 def test_a_parent_that_is_gone(finished: str, tmp_path: Path) -> None:

@@ -1,13 +1,17 @@
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from pipelines.report import formats, plots
-from pipelines.report.shape import Panel, Rule
-from pipelines.report.signals import BINS, panel
+from pipelines.report.shape import Panel, Threshold
+from pipelines.report.signals import BINS, panel, panels, rules_of
+from schemas.recipe import Recipe
 
 
-def rule(operator: str, threshold: float) -> Rule:
-    return Rule(table="t", reason="r", signal="f.s", operator=operator, threshold=threshold)
+def rule(operator: str, threshold: float) -> Threshold:
+    return Threshold(
+        signal="f.s", operator=operator, threshold=threshold, reason="r", grouped=False
+    )
 
 
 def counted(item: Panel) -> tuple[int, int]:
@@ -18,7 +22,7 @@ def test_every_value_is_counted_once_on_its_side() -> None:
     rng = np.random.default_rng(1)
     values = rng.beta(2, 8, 5000)
     values[:7] = np.nan
-    item = panel([rule("<=", 0.2)], values)
+    item = panel("t", [rule("<=", 0.2)], values)
     assert item["scale"] == "linear"
     assert item["missing"] == 7
     assert counted(item) == (int((values <= 0.2).sum()), int((values > 0.2).sum()))
@@ -34,7 +38,7 @@ def test_every_value_is_counted_once_on_its_side() -> None:
 
 def test_outliers_are_in_the_last_bin() -> None:
     values = np.concatenate([np.linspace(0.01, 1, 1000), [50.0, 60.0]])
-    item = panel([rule("<=", 0.5)], values)
+    item = panel("t", [rule("<=", 0.5)], values)
     assert item["edges"][-1] < 2
     assert item["above"] == 2
     assert sum(counted(item)) == 1002
@@ -42,7 +46,7 @@ def test_outliers_are_in_the_last_bin() -> None:
 
 
 def test_counts_have_a_bin_each() -> None:
-    item = panel([rule(">=", 2)], np.array([0.0, 1, 1, 2, 8, 8, 8]))
+    item = panel("t", [rule(">=", 2)], np.array([0.0, 1, 1, 2, 8, 8, 8]))
     assert item["scale"] == "counts"
     assert item["edges"] == [value - 0.5 for value in range(10)]
     assert item["passing"] == [0, 0, 1, 0, 0, 0, 0, 0, 3]
@@ -51,7 +55,7 @@ def test_counts_have_a_bin_each() -> None:
 
 def test_long_tails_are_logarithmic_and_hold_both_thresholds() -> None:
     values = np.exp(np.random.default_rng(1).normal(6, 1, 3000)).round()
-    item = panel([rule(">=", 50), rule("<=", 100_000)], values)
+    item = panel("t", [rule(">=", 50), rule("<=", 100_000)], values)
     assert item["scale"] == "log"
     assert item["edges"][0] <= 50
     assert item["edges"][-1] >= 100_000
@@ -65,7 +69,7 @@ def test_long_tails_are_logarithmic_and_hold_both_thresholds() -> None:
 )
 @pytest.mark.parametrize("threshold", [0.0, 0.25, -3.0, float("inf")])
 def test_any_values_can_be_drawn(values: list[float], threshold: float) -> None:
-    item = panel([rule("<", threshold)], np.array(values))
+    item = panel("t", [rule("<", threshold)], np.array(values))
     known = [value for value in values if not np.isnan(value)]
     assert sum(counted(item)) == len(known)
     assert np.all(np.diff(item["edges"]) > 0)
@@ -99,3 +103,48 @@ def test_numbers_for_readers() -> None:
     assert formats.exact(1234.0) == "1,234"
     assert formats.plural(1, "copy", "copies") == "1 copy"
     assert formats.plural(2, "copy", "copies") == "2 copies"
+
+
+def recipe_of_groups() -> Recipe:
+    few = {"signal": "f.a", "operator": ">=", "threshold": 5}
+    ends = {"signal": "f.b", "operator": ">", "threshold": 0.5}
+    other = {"signal": "f.c", "operator": "<=", "threshold": float("inf")}
+    german = {"signal": "f.a", "operator": ">=", "threshold": 8, "reason": "few"}
+    grouped = {"any": [few, {"all": [ends, other]}], "reason": "few"}
+    return Recipe.model_validate(
+        {
+            "name": "x",
+            "judge": {
+                "chain": [
+                    {"rules": {"name": "rest", "rules": [grouped]}, "languages": ["en", "fr"]},
+                    {"rules": {"name": "german", "rules": [german]}, "languages": ["de"]},
+                ]
+            },
+        }
+    )
+
+
+def test_groups_and_scopes_are_told() -> None:
+    assert [formats.decide(item) for item in rules_of(recipe_of_groups())] == [
+        "f.a ≥ 5 or (f.b > 0.5 and f.c ≤ ∞) (of en, fr)",
+        "f.a ≥ 8 (of de)",
+    ]
+
+
+def test_a_panel_is_of_the_documents_that_its_table_is_for() -> None:
+    verdicts = pa.table(
+        {
+            "language": ["en", "de", "fr", "de"],
+            "source": ["w", "w", "w", "v"],
+            "f.a": [3.0, 7.0, 9.0, 8.0],
+            "f.b": [0.1, None, 0.2, None],
+            "f.c": [1.0, None, 1.0, None],
+        }
+    )
+    found = {(item["table"], item["signal"]): item for item in panels(recipe_of_groups(), verdicts)}
+    assert list(found) == [("rest", "f.a"), ("rest", "f.b"), ("rest", "f.c"), ("german", "f.a")]
+    assert counted(found["german", "f.a"]) == (1, 1)
+    # failing one of several conditions is no failure yet
+    assert counted(found["rest", "f.a"]) == (2, 0)
+    assert found["rest", "f.b"]["missing"] == 0
+    assert "≥ 5" in plots.histogram(found["rest", "f.a"])

@@ -1,0 +1,161 @@
+"""fastText's model files: checked from end to end before the library, which trusts them, reads one.
+
+Of a file that is cut short or forged the C++ code takes sizes as they come: it hangs, allocates
+without bound or crashes the process. The layout is that of `FastText::saveModel` and
+`Dictionary::save`, facebookresearch/fastText 1142dc4, versions 11 and 12.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from pathlib import Path
+
+from fasttext_pybind import fasttext
+
+from schemas.errors import UserError
+
+LABEL = "__label__"
+
+_MAGIC = 793712314
+_SUPERVISED = 3
+_LOSSES = range(1, 5)
+_CENTROIDS = 256
+# More than any model has: bounds for what costs time and memory whatever the file's size.
+_MOST_DIM, _MOST_NGRAMS, _MOST_WORD = 10_000, 20, 1 << 16
+_MOST_COUNT = 10**15  # of a label, what the tree of a hierarchical softmax begins with
+
+
+class _BadFileError(Exception):
+    """Why a file is no model that can be loaded."""
+
+
+def load(path: str | Path) -> fasttext:
+    """A supervised model, for `multilinePredict`. Raises UserError for a file that is none."""
+    try:
+        with (
+            Path(path).open("rb") as stream,
+            mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data,
+        ):
+            _check(_Reader(data))
+    except (OSError, ValueError) as error:  # an empty file cannot be mapped
+        raise UserError(f"{path}: not a fastText model: {error}") from None
+    except _BadFileError as error:
+        raise UserError(f"{path}: not a fastText model, or a damaged one: {error}") from None
+    # The module `fasttext` fails on NumPy 2 and warns on every load; this is what it wraps.
+    model = fasttext()
+    try:
+        model.loadModel(str(path))
+        model.getLabels("strict")  # all of which must be UTF-8
+    except (ValueError, RuntimeError, MemoryError) as error:
+        raise UserError(f"{path}: not a fastText model: {error}") from None
+    return model
+
+
+def labels(model: fasttext) -> frozenset[str]:
+    """The labels of a model, without `__label__`."""
+    return frozenset(label.removeprefix(LABEL) for label in model.getLabels("strict")[0])
+
+
+class _Reader:
+    """Takes values off a file, never beyond its end."""
+
+    def __init__(self, data: mmap.mmap) -> None:
+        self.data, self.at = data, 0
+
+    def skip(self, size: int, what: str) -> int:
+        """Go over `size` bytes; where they start."""
+        start = self.at
+        _demand(0 <= size <= len(self.data) - start, f"it ends within its {what}")
+        self.at = start + size
+        return start
+
+    def take(self, layout: str, what: str) -> tuple[int, ...]:
+        layout = f"<{layout}"
+        return struct.unpack_from(layout, self.data, self.skip(struct.calcsize(layout), what))
+
+    def name(self) -> None:
+        """Go over a name and the zero that ends it."""
+        end = self.data.find(b"\0", self.at, self.at + _MOST_WORD)
+        _demand(end >= 0, "a word without an end")
+        self.at = end + 1
+
+
+def _demand(holds: bool, why: str) -> None:
+    if not holds:
+        raise _BadFileError(why)
+
+
+def _check(file: _Reader) -> None:
+    magic, version = file.take("ii", "head")
+    _demand(magic == _MAGIC, "it begins as no model does")
+    _demand(version in (11, 12), f"version {version} of the format")
+    dim, _, _, _, _, ngrams, loss, kind, bucket, minn, maxn, _, _ = file.take("12id", "head")
+    _demand(kind == _SUPERVISED, "it gives vectors, no labels")
+    if version == 11:
+        maxn = 0
+    _demand(
+        0 < dim <= _MOST_DIM
+        and 0 <= ngrams <= _MOST_NGRAMS
+        and loss in _LOSSES
+        and 0 <= minn <= _MOST_WORD
+        and 0 <= maxn <= _MOST_WORD
+        and (bucket > 0 or (bucket == 0 and ngrams <= 1 and maxn == 0)),
+        "sizes that no model has",
+    )
+    words, names, pruned = _dictionary(file)
+    (quantised,) = file.take("?", "input")
+    rows = words + (bucket if pruned < 0 else pruned)
+    _matrix(file, bool(quantised), rows, dim, "input")
+    (quantised_too,) = file.take("?", "output")
+    _matrix(file, bool(quantised and quantised_too), names, dim, "output")
+    _demand(pruned < 0 or bool(quantised), "features left out of a matrix that has all")
+    _demand(file.at == len(file.data), f"{len(file.data) - file.at} bytes more than it should have")
+
+
+def _dictionary(file: _Reader) -> tuple[int, int, int]:
+    """How many words, labels and kept parts of words (-1: all) there are."""
+    size, words, names, _, pruned = file.take("iiiqq", "dictionary")
+    _demand(words >= 0 and names > 0 and size == words + names, "a dictionary of other sizes")
+    for index in range(size):
+        file.name()
+        count, kind = file.take("qb", "dictionary")
+        _demand(kind == (index >= words), "words after labels")
+        if index >= words:
+            _demand(0 <= count < _MOST_COUNT, "a label with an odd count")
+    if pruned > 0:
+        start = file.skip(8 * pruned, "dictionary")
+        pairs = memoryview(file.data[start : file.at]).cast("i")
+        kept = pairs[1::2].tolist()
+        _demand(min(kept) >= 0 and max(kept) < pruned, "features that are not there")
+    return words, names, pruned
+
+
+def _matrix(file: _Reader, quantised: bool, rows: int, dim: int, what: str) -> None:
+    if not quantised:
+        shape = file.take("qq", what)
+        _demand(shape == (rows, dim), f"its {what} has {shape[0]} x {shape[1]} numbers")
+        file.skip(4 * rows * dim, what)
+        return
+    has_norms, m, n, size = file.take("?qqi", what)
+    _demand((m, n) == (rows, dim), f"its {what} has {m} x {n} numbers")
+    file.skip(size, what)
+    parts = _quantiser(file, dim, what)
+    _demand(size == rows * parts, f"its {what} has {size} codes")
+    if has_norms:
+        file.skip(rows, what)
+        _quantiser(file, 1, what)
+
+
+def _quantiser(file: _Reader, dim: int, what: str) -> int:
+    """Into how many parts a row is divided."""
+    own, parts, width, last = file.take("4i", what)
+    _demand(
+        own == dim
+        and 0 < width <= dim
+        and parts == -(-dim // width)
+        and last == (dim % width or width),
+        f"its {what} is divided as no model's",
+    )
+    file.skip(4 * _CENTROIDS * dim, what)
+    return parts

@@ -1,0 +1,265 @@
+"""`gristmill rules`: what rules there are, what a signal is, and how it is spread over texts."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from curation.edits import EDITS
+from curation.judgement import Chain, closest
+from curation.measures import MEASURES
+from curation.rules import alone, asked, chain_names, load_chain, load_table, said, table_names
+from pipelines.alone.judge import Judged, judge_texts
+from pipelines.report.formats import exact, share, value
+from pipelines.report.shape import Threshold
+from pipelines.report.signals import Values, holds, panel
+from schemas.errors import UserError
+from schemas.recipe import EditStep, Judge, RulesStep
+from schemas.rules import AnyRule, Condition, Row, Rule, RuleTable, conditions
+
+_WIDTH = 100
+_ROWS = 20  # of a histogram
+_BAR = 40
+_QUANTILES = (0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1)
+
+
+def listing() -> str:
+    """The bundled chains and tables, each with what it is."""
+    lines = ["Chains, for `judge:` in a recipe and `--rules`:"]
+    for name in chain_names():
+        chain = load_chain(name, Path())
+        lines += _entry(name, _count(chain.chain), chain.description)
+    lines += ["", "Tables, for the chain of a recipe and `--rules`:"]
+    for name in table_names():
+        table = load_table(name, Path())
+        lines += _entry(name, len(table.rules), table.description)
+    return "\n".join(lines)
+
+
+def _count(steps: Sequence[RulesStep | EditStep]) -> int:
+    return sum(len(table.rules) for table in _tables(steps))
+
+
+def _tables(steps: Sequence[RulesStep | EditStep]) -> Iterator[RuleTable]:
+    for step in steps:
+        if isinstance(step, RulesStep) and isinstance(step.rules, RuleTable):
+            yield step.rules
+
+
+def _entry(name: str, rules: int, description: str) -> list[str]:
+    head = f"  {name:<22}{rules:>3} rule{'s' if rules != 1 else ' '}  "
+    return _wrapped(head, " ".join(description.split()))
+
+
+def _wrapped(head: str, text: str) -> list[str]:
+    """The text behind a head, its further lines as far to the right."""
+    return textwrap.wrap(
+        text or "-", _WIDTH, initial_indent=head, subsequent_indent=" " * len(head)
+    )
+
+
+def show(name: str) -> str:
+    """A chain or table as a page: its steps in order, and the rows of its tables."""
+    chain = load_chain(name, Path())
+    Chain(chain)  # tells what is wrong with it
+    lines = _wrapped(f"{name}: ", " ".join(chain.description.split()))
+    if chain.languages:
+        kept = (f"{code} > {least:g}" for code, least in chain.languages.items())
+        lines += ["", f"languages: {', '.join(kept)}"]
+    for step in chain.chain:
+        lines.append("")
+        if isinstance(step, EditStep):
+            lines += _wrapped(f"edit {step.edit}: ", EDITS[step.edit].does)
+            continue
+        (table,) = _tables([step])
+        only = [", ".join(names) for names in (step.languages, step.sources) if names]
+        lines.append(f"rules {table.name}" + (f", only for {'; '.join(only)}" if only else ""))
+        if table.source:
+            lines += _wrapped("  source: ", " ".join(table.source.split()))
+        rows = [part for row in table.rules for part in _row(row)]
+        wide = max(len(row[0]) for row in rows)
+        lines += [f"  {test:<{wide}}  {reason}".rstrip() for test, reason in rows]
+    return "\n".join(lines)
+
+
+def _row(row: Row) -> Iterator[tuple[str, str]]:
+    """A line for each condition or inner group; the first has the reason."""
+    if isinstance(row, Rule):
+        yield said(row), row.reason
+        return
+    yield f"{'any' if isinstance(row, AnyRule) else 'all'} of", row.reason
+    for part in row.any if isinstance(row, AnyRule) else row.all:
+        yield f"  {said(part)}", ""
+
+
+def explain(signal: str) -> str:
+    """What a signal is, by whom, and the bundled rules that judge by it. Raises UserError."""
+    family, name = _owner(signal)
+    owner = MEASURES.get(family) or EDITS[family]
+    lines = [signal, *_wrapped("  ", owner.formulas[name])]
+    if family in EDITS:
+        lines += _wrapped("  ", f"Told by the edit `{family}`, of what it did to the text.")
+    lines += _wrapped("  Source: ", owner.source)
+    others = [other for other in _signals() if other != signal and _same_name(other, name)]
+    if others:
+        lines += _wrapped("  Of the same name: ", ", ".join(others))
+    rows = list(_judging(signal))
+    lines += ["", "Judged by" if rows else "No bundled table judges by it."]
+    wide = [max((len(row[at]) for row in rows), default=0) for at in range(3)]
+    for row in rows:
+        cells = (f"{cell:<{size}}" for cell, size in zip(row, wide, strict=False))
+        lines.append(f"  {'  '.join([*cells, *row[3:]])}".rstrip())
+    return "\n".join(lines)
+
+
+def _signals() -> Iterator[str]:
+    for measure in MEASURES.values():
+        yield from measure.signals
+    for edit in EDITS.values():
+        yield from edit.signals
+
+
+def _same_name(signal: str, name: str) -> bool:
+    return signal.rpartition(".")[2] == name
+
+
+def _owner(signal: str) -> tuple[str, str]:
+    """Family and name. Raises UserError with the closest there are."""
+    family, _, name = signal.rpartition(".")
+    every = list(_signals())
+    if signal not in every:
+        same = [other for other in every if _same_name(other, name)]
+        mend = f"; of this name there are {', '.join(same)}" if same else closest(signal, Judge())
+        raise UserError(f"no signal is called `{signal}`{mend}")
+    return family, name
+
+
+@cache
+def _bundled_rules() -> list[tuple[str, str, Condition]]:
+    """Table, reason and each condition of every bundled rule."""
+    return [
+        (name, row.reason, condition)
+        for name in table_names()
+        for row in load_table(name, Path()).rules
+        for _, condition in conditions(row)
+    ]
+
+
+@cache
+def _chains() -> dict[str, list[str]]:
+    """The bundled chains that use each bundled table."""
+    found: dict[str, list[str]] = {}
+    for name in chain_names():
+        for table in _tables(load_chain(name, Path()).chain):
+            found.setdefault(table.name, []).append(name)
+    return found
+
+
+def _judging(signal: str) -> Iterator[tuple[str, str, str, str]]:
+    """Table, condition, reason and chains of each bundled rule on the signal."""
+    for name, reason, condition in _bundled_rules():
+        if condition.signal == signal:
+            used = ", ".join(_chains().get(name, []))
+            yield name, asked(condition), reason, f"in {used}" if used else ""
+
+
+def spread(
+    signal: str,
+    paths: Sequence[str],
+    chain: Chain | None = None,
+    source: str = "",
+    reading: Mapping[str, Any] | None = None,
+) -> str:
+    """Quantiles and a histogram of a signal over texts, and the share failing bundled thresholds.
+
+    Measured where `chain` measures it, else on the texts as they are. Raises UserError.
+    """
+    _owner(signal)
+    if chain is None:
+        rule = Rule(signal=signal, operator=">=", threshold=-math.inf, reason="any")
+        chain = Chain(alone(RuleTable(name="any", rules=(rule,))))
+        where = "on the texts as they are (--rules CHAIN: where a chain measures it)"
+    elif signal not in chain.signals:
+        raise UserError(f"`{signal}` is no signal of these rules: {', '.join(chain.signals)}")
+    else:
+        where = "where the rules measure it"
+    judged = Judged()
+    every = judge_texts(chain, paths, judged, source=source, reading=reading)
+    found = [judgement.signals[signal] for _, judgement in every]
+    values = np.array([item for item in found if item is not None], np.float64)
+    lines = ["", f"Over {len(values):,} texts, measured {where}"]
+    if missing := len(found) - len(values):
+        lines.append(f"{missing:,} more were not measured")
+    if not len(values):
+        return "\n".join(lines)
+    lines.append("")
+    lines.append("".join(f"{_quantile(item):>11}" for item in _QUANTILES))
+    numbers = np.quantile(values, _QUANTILES, method="nearest").tolist()
+    lines.append("".join(f"{_number(item):>11}" for item in numbers))
+    thresholds = _thresholds(signal)
+    lines += ["", *_histogram(thresholds, values)]
+    for item, tables in thresholds:
+        failing = int(np.count_nonzero(~holds(item, values)))
+        told = f"{item['operator']} {exact(float(item['threshold']))}"
+        lines.append(f"{share(failing, len(values)):>8} fail {told:<12} {', '.join(tables)}")
+    return "\n".join(lines)
+
+
+def _quantile(place: float) -> str:
+    return {0: "least", 0.5: "median", 1: "most"}.get(place, f"{place:.0%}")
+
+
+def _number(number: float) -> str:
+    """At most four digits, or a whole number."""
+    return f"{number:,.0f}" if number.is_integer() else f"{number:.4g}"
+
+
+def _thresholds(signal: str) -> list[tuple[Threshold, list[str]]]:
+    """The thresholds that bundled tables have for a signal, each once, with its tables."""
+    found: dict[tuple[str, float], list[str]] = {}
+    for name, _, each in _bundled_rules():
+        if each.signal == signal and isinstance(each.threshold, int | float):
+            found.setdefault((each.operator, float(each.threshold)), []).append(name)
+    return [
+        (
+            Threshold(signal=signal, operator=operator, threshold=number, reason="", grouped=True),
+            tables,
+        )
+        for (operator, number), tables in found.items()
+    ]
+
+
+def _histogram(thresholds: Sequence[tuple[Threshold, list[str]]], values: Values) -> list[str]:
+    """Bars of `#`, one line a bin; `<` marks where thresholds are."""
+    nowhere = Threshold(signal="", operator=">=", threshold=-math.inf, reason="", grouped=True)
+    drawn = panel("", [item for item, _ in thresholds] or [nowhere], values)
+    edges, counts = drawn["edges"], drawn["passing"]
+    step = math.ceil(len(counts) / _ROWS)
+    bins = [
+        (edges[at], edges[min(at + step, len(counts))], sum(counts[at : at + step]))
+        for at in range(0, len(counts), step)
+    ]
+    most = max(count for *_, count in bins)
+    lines = []
+    for number, (low, high, count) in enumerate(bins):
+        last = number == len(bins) - 1
+        at = [
+            f"{item['operator']} {exact(float(item['threshold']))}"
+            for item, _ in thresholds
+            if low <= float(item["threshold"]) < high or (last and item["threshold"] == high)
+        ]
+        if drawn["scale"] == "counts":
+            first, end = round(low + 0.5), round(high - 0.5)
+            label = f"{first:,}" if first == end else f"{first:,} to {end:,}"
+        else:
+            label = f"{value(low)} to {value(high)}"
+        bar = "#" * (math.ceil(_BAR * count / most) if count else 0)
+        mark = f"  < {', '.join(at)}" if at else ""
+        lines.append(f"{label:>18} {bar:<{_BAR}} {count:>9,}{mark}".rstrip())
+    return lines

@@ -1,0 +1,84 @@
+import random
+import struct
+
+import pytest
+
+from curation.classifiers import Settings, fit_lines
+from curation.fasttext_model import labels, load
+from curation.language import FIRST, SECOND, bundled
+from schemas.errors import UserError
+
+LINES = [("a", f"one {at} two") for at in range(40)] + [("b", f"six {at} ten") for at in range(40)]
+# where the head has the sizes that C++ code counts on: dim, wordNgrams, loss, model, bucket, minn,
+# maxn; then the dictionary's: entries, words, labels, kept parts of words
+SIZES = (8, 28, 32, 36, 40, 44, 48, 64, 68, 72, 84)
+
+
+@pytest.fixture(scope="module", params=["quantised", "whole"])
+def model(request, tmp_path_factory):
+    """The bytes of a small model."""
+    path = tmp_path_factory.mktemp("model") / "model.bin"
+    kept = 300 if request.param == "quantised" else 0
+    fit_lines(LINES, path, Settings(dim=4, bucket=1000, epoch=2, kept=kept))
+    return path.read_bytes()
+
+
+def test_models_that_are_whole(model, tmp_path):
+    path = tmp_path / "model.bin"
+    path.write_bytes(model)
+    assert labels(load(path)) == {"a", "b"}
+    assert len(labels(load(bundled(FIRST)))) == 176
+    assert len(labels(load(bundled(SECOND)))) == 75
+
+
+def test_a_model_cut_short(model, tmp_path):
+    path = tmp_path / "model.bin"
+    rng = random.Random(1)
+    for size in [0, 3, 4, 8, 91, *(rng.randrange(len(model)) for _ in range(40)), len(model) - 1]:
+        path.write_bytes(model[:size])
+        with pytest.raises(UserError, match=r"model\.bin: not a fastText model"):
+            load(path)
+    path.write_bytes(model + b"\0")
+    with pytest.raises(UserError, match="1 bytes more than it should have"):
+        load(path)
+
+
+def test_sizes_that_are_not_so(model, tmp_path):
+    """Without the check these allocate without bound, divide by zero, or read beyond the end."""
+    path = tmp_path / "model.bin"
+    refused = 0
+    for at in SIZES:
+        for value in (-1, 0, 1, 1 << 20, (1 << 31) - 1):
+            forged = bytearray(model)
+            struct.pack_into("<i", forged, at, value)
+            path.write_bytes(forged)
+            try:
+                load(path).multilinePredict(["one two six\n"], 2, 0.0, "strict")
+            except UserError:
+                refused += 1
+    assert refused >= 3 * len(SIZES)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({0: b"PK\3\4"}, "begins as no model does"),
+        ({4: struct.pack("<i", 13)}, "version 13"),
+        ({36: struct.pack("<i", 2)}, "gives vectors, no labels"),
+    ],
+)
+def test_another_kind_of_file(model, tmp_path, change, message):
+    path = tmp_path / "model.bin"
+    forged = bytearray(model)
+    for at, value in change.items():
+        forged[at : at + len(value)] = value
+    path.write_bytes(forged)
+    with pytest.raises(UserError, match=message):
+        load(path)
+
+
+def test_labels_that_are_no_text(model, tmp_path):
+    path = tmp_path / "model.bin"
+    path.write_bytes(model.replace(b"__label__a\0", b"__label__\xff\0"))
+    with pytest.raises(UserError, match="not a fastText model"):
+        load(path)
