@@ -156,17 +156,16 @@ def _check_names(recipe: Recipe) -> list[Mistake]:
         if sources and name not in sources
     ]
     models = (recipe.extract.language_model, recipe.extract.second_opinion)
-    if all(model is None or model.file in _bundled_models() for model in models):
+    known = all(model is None or model.file in _bundled_models() for model in models)
+    if known and _languages(recipe):
         languages = languages_of(recipe.extract, lambda model: bundled(model.file))
         mistakes += _check_languages(recipe, languages.codes)
     return mistakes
 
 
-def _check_languages(recipe: Recipe, codes: Collection[str]) -> list[Mistake]:
-    """Languages in the recipe that its model, which has these codes, never names."""
-    from curation.language import closest
-
-    asked = [
+def _languages(recipe: Recipe) -> list[tuple[str, str]]:
+    """The languages in the recipe, each with its path."""
+    return [
         *((f"extract.languages[{at}]", code) for at, code in enumerate(recipe.extract.languages)),
         *((f"judge.languages.{code}", code) for code in recipe.judge.languages),
         *(
@@ -181,10 +180,16 @@ def _check_languages(recipe: Recipe, codes: Collection[str]) -> list[Mistake]:
             for code in item.cutoffs
         ),
     ]
+
+
+def _check_languages(recipe: Recipe, codes: Collection[str]) -> list[Mistake]:
+    """Languages in the recipe that its model, which has these codes, never names."""
+    from curation.language import closest
+
     model = recipe.extract.language_model.file.rpartition("/")[2]
     return [
         (path, f"{model} names no language `{code}`{closest(code, codes)}")
-        for path, code in asked
+        for path, code in _languages(recipe)
         if code not in codes
     ]
 

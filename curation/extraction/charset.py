@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import re
 
+import numpy as np
 from charset_normalizer import from_bytes
 
 _BOMS = (
@@ -76,7 +77,6 @@ _META = re.compile(rb"<meta\b[^>]*?\bcharset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]+)",
 _XML = re.compile(rb"\s*<\?xml\b[^>]{0,200}?\bencoding\s*=\s*[\"']([A-Za-z0-9_.:-]+)")
 _COMMENT = re.compile(rb"<!--.*?(?:-->|\Z)", re.DOTALL)
 _MARKUP = re.compile(rb"<(?:script|style)\b[^<]*|<[^<>]*>|[\x00-\x7f]{200,}")
-_CONTROL_BYTES = bytes([*range(9), *range(0x0E, 0x1B), *range(0x1C, 0x20), 0x7F])
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x9f\ufffd]")
 
 
@@ -99,10 +99,11 @@ def decode(payload: bytes, http_charset: str | None) -> tuple[str, str]:
 
 def _most_controls(payload: bytes, text: str, charset: str) -> int:
     """At least how many characters `_CONTROLS` finds: counting bytes takes a tenth of the time."""
-    controls = len(payload) - len(payload.translate(None, _CONTROL_BYTES))
+    codes = np.frombuffer(payload, np.uint8)
+    controls = np.count_nonzero(codes < ord(" ")) + payload.count(b"\x7f")
     if charset == "utf-8" and "\ufffd" not in text:
         return controls + payload.count(b"\xc2")  # begins U+0080 to U+00BF
-    return controls + len(payload) - len(payload.translate(None, _HIGH))
+    return controls + np.count_nonzero(codes > 0x7F)
 
 
 def _decode(payload: bytes, http_charset: str | None) -> tuple[str, str]:

@@ -6,6 +6,7 @@ library's native code. The parent notes the page that ended it and goes on in a 
 
 from __future__ import annotations
 
+import fcntl
 import json
 import pickle
 import signal
@@ -26,6 +27,7 @@ from schemas.recipe import Extract
 
 # Records between a page that a child has and the next one to be read, so that both work at once.
 _WINDOW = 32
+_PIPE_BYTES = 1 << 20
 _OUT_OF_TIME = (-signal.SIGPROF, -signal.SIGALRM)
 
 Label = TypeVar("Label")
@@ -142,6 +144,8 @@ class _Child:
         )
         assert self._process.stdin is not None  # noqa: S101 - a pipe
         assert self._process.stdout is not None  # noqa: S101 - a pipe
+        with suppress(OSError):  # a page at once; a system may allow less
+            fcntl.fcntl(self._process.stdin, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self._answers: SimpleQueue[bytes | None] = SimpleQueue()
         # a thread, so that a child never waits to be heard while its parent waits to be read
         threading.Thread(

@@ -68,8 +68,8 @@ def parse_fields(head: bytes, joined: Collection[str] = ()) -> dict[str, str]:
     Lines that are no fields are passed over, the first line too.
     """
     fields: dict[str, str] = {}
-    for line in _FOLD.sub(b" ", head).splitlines():
-        text, colon, value = _text(line).partition(":")
+    for line in _lines(_FOLD.sub(b" ", head)):
+        text, colon, value = line.partition(":")
         if not colon:
             continue
         name = text.strip().lower()
@@ -79,6 +79,13 @@ def parse_fields(head: bytes, joined: Collection[str] = ()) -> dict[str, str]:
             value = f"{before}, {value.strip()}" if before else value.strip()
             fields[name] = value[:_VALUE_CHARACTERS]
     return fields
+
+
+def _lines(head: bytes) -> list[str]:
+    try:
+        return head.decode("ascii").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    except UnicodeDecodeError:
+        return list(map(_text, head.splitlines()))
 
 
 def _text(line: bytes) -> str:

@@ -65,7 +65,8 @@ def extract_files(
     ends: Counter[str] = Counter()
     with tempfile.TemporaryDirectory(prefix="gristmill-") as scratch:
         context = Context(Folder(scratch), with_models(asked, Folder(scratch)))
-        check_models(context.recipe, context.run)
+        if context.recipe.extract.languages:  # else no model is asked
+            check_models(context.recipe, context.run)
         tasks = plan_splits(context.recipe)
         with (
             Sandbox(extractor(context), workers) as sandbox,

@@ -39,10 +39,10 @@ MOST_BLOCKS = 300  # of a page that are learned from, at random
 REACH = 40  # tokens between two that are neighbours in the gold text
 # Few trees, as they are much of the time that a page takes.
 GLANCE_TREES, FIRST_TREES, SECOND_TREES = 40, 120, 100
+FIRST_LEAVES, SECOND_LEAVES = 63, 31
 GROWTH = {
     "objective": "cross_entropy",
     "learning_rate": 0.08,
-    "num_leaves": 63,
     "extra_trees": True,
     "min_data_in_leaf": 50,
     "feature_fraction": 0.4,
@@ -211,7 +211,10 @@ def example(page: Labelled) -> Example | Labelled:
 
 
 def grown(
-    examples: list[Example], trees: int, inputs: Callable[[Example], NDArray[np.float32]]
+    examples: list[Example],
+    trees: int,
+    leaves: int,
+    inputs: Callable[[Example], NDArray[np.float32]],
 ) -> lightgbm.Booster:
     """A forest that has learned from the pages.
 
@@ -232,15 +235,16 @@ def grown(
         weights.append(weight * page.weight / max(weight.sum(), 1))
     weight = np.concatenate(weights)
     weight *= len(weight) / weight.sum()
+    growth = {**GROWTH, "num_leaves": leaves}
     known = lightgbm.Dataset(
-        np.concatenate(rows), np.concatenate(targets), weight=weight, params=GROWTH
+        np.concatenate(rows), np.concatenate(targets), weight=weight, params=growth
     )
-    return lightgbm.train(GROWTH, known, trees)
+    return lightgbm.train(growth, known, trees)
 
 
 def first_forest(examples: list[Example]) -> lightgbm.Booster:
     """Learn the glance and the first look."""
-    return grown(examples, GLANCE_TREES + FIRST_TREES, lambda page: page.features)
+    return grown(examples, GLANCE_TREES + FIRST_TREES, FIRST_LEAVES, lambda page: page.features)
 
 
 def second_inputs(page: Example) -> NDArray[np.float32]:
@@ -251,7 +255,7 @@ def second_inputs(page: Example) -> NDArray[np.float32]:
 
 def second_forest(examples: list[Example]) -> lightgbm.Booster:
     """Learn the second look, from what the first found on pages that it did not learn from."""
-    return grown(examples, SECOND_TREES, second_inputs)
+    return grown(examples, SECOND_TREES, SECOND_LEAVES, second_inputs)
 
 
 EXAMPLES: list[Example] = []  # shared with the processes

@@ -56,7 +56,12 @@ class Declared:
         described, bodied = np.zeros(many, np.int64), np.zeros(many, np.int64)
         if self.description or self.body:
             for at, text in enumerate(texts):
-                if len(text) >= _LEAST and len(key := _squeeze(text[:_BEGINNING])) >= _LEAST:
+                if len(text) < _LEAST or not (word := text[:_BEGINNING].split(None, 1)[:1]):
+                    continue
+                first = word[0].lower()  # of most it is nowhere, which is soon known
+                if first not in self.description and first not in self.body:
+                    continue
+                if len(key := _squeeze(text[:_BEGINNING])) >= _LEAST:
                     described[at] = key in self.description
                     bodied[at] = key in self.body
         best = title.argmax() if many else 0

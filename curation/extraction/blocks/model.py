@@ -77,8 +77,8 @@ def unsure(likely: Ints) -> NDArray[np.bool_]:
 
 
 def second_look(first: Ints, second: Ints) -> Ints:
-    """What both forests say of a block, in steps: a quarter is the first's."""
-    return (first + 3 * second) // 4
+    """What both looks say of a block, in steps: a quarter is the second's."""
+    return (3 * first + second) // 4
 
 
 def first_look(glance: Forest, others: Forest, rows: NDArray[np.float32]) -> Ints:
