@@ -75,10 +75,10 @@ class English:
         special = self._special.get(chunk)
         if special is not None:
             return special
+        if chunk.isalpha():  # every rule needs something else than a letter
+            return [chunk]
         letters, mark = chunk[:-1], chunk[-1]
-        if chunk.isascii() and letters.isalpha():  # most chunks, cut at sight
-            if mark.isalpha():
-                return [chunk]
+        if chunk.isascii() and letters.isalpha():  # most of the others, cut at sight
             if mark in self._closing:
                 return [*self._special.get(letters, (letters,)), mark]
             if mark == "." and letters[-1].islower() and letters not in self._special:
@@ -91,7 +91,7 @@ class English:
 
     def _prefix_length(self, chunk: str, start: int, end: int) -> int:
         near = chunk[start : min(end, start + WINDOW)]
-        if near.isascii() and near.isalpha():
+        if near.isalpha():
             return 0
         match = self._prefix.match(near)
         if match is not None and match.end() == WINDOW < end - start:  # a long run of dots
@@ -100,7 +100,7 @@ class English:
 
     def _suffix_length(self, chunk: str, start: int, end: int) -> int:
         near = chunk[max(start, end - WINDOW) : end]
-        if near.isascii() and near.isalpha():
+        if near.isalpha():
             return 0
         match = self._suffix.search(near)
         if match is not None and match.end() - match.start() == WINDOW < end - start:
@@ -139,7 +139,8 @@ class English:
     def _rest(self, rest: str, *, special: bool) -> list[str]:
         if special and rest in self._special:
             return self._special[rest]
-        if rest.isascii() and rest.isalnum():  # no rule cuts between letters and digits
+        # no rule cuts between letters, nor between ASCII letters and digits
+        if rest.isalpha() or (rest.isascii() and rest.isalnum()):
             return [rest]
         # spaCy knows no URL without a dot
         if "." in rest and len(rest) <= LONGEST_URL and self._url is not None and self._url(rest):
