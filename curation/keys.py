@@ -8,6 +8,7 @@ is chosen.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from hashlib import blake2b
 
 import numpy as np
@@ -56,10 +57,15 @@ def document_id(source: str, relative_path: str, offset: int, offset_kind: str) 
     as `bytes` or `rows`. Raises ValueError for an absolute path or a negative offset, which
     would make ids depend on the machine.
     """
-    if relative_path.startswith("/") or "://" in relative_path:
-        raise ValueError(f"`{relative_path}` must be relative to the root of `{source}`")
     if offset < 0:
         raise ValueError(f"offset {offset} in `{relative_path}` is negative")
-    parts: tuple[Part, ...] = (source, relative_path, offset, offset_kind)
-    encoded = b"".join(map(_encode, parts))
+    encoded = _file(source, relative_path) + _encode(offset) + _encode(offset_kind)
     return blake2b(encoded, digest_size=16).digest()
+
+
+@lru_cache(1024)
+def _file(source: str, relative_path: str) -> bytes:
+    """What the names of all documents of a file begin with."""
+    if relative_path.startswith("/") or "://" in relative_path:
+        raise ValueError(f"`{relative_path}` must be relative to the root of `{source}`")
+    return _encode(source) + _encode(relative_path)

@@ -6,6 +6,7 @@ resolved in `pipelines.recipe`, which knows what exists.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
@@ -35,6 +36,7 @@ class Columns(Contract):
     language: str | None = Field(None, description="Its language, as declared.")
     licence: str | None = Field(None, description="Its licence.")
 
+    @cached_property
     def named(self) -> dict[str, str]:
         """The columns there are, by field."""
         fields = ("text", "url", "crawled", "title", "language", "licence")
@@ -42,11 +44,11 @@ class Columns(Contract):
 
     def required(self) -> dict[str, str]:
         """Those that a file must have."""
-        return self.named()
+        return self.named
 
     def top(self) -> list[str]:
         """The columns to read, each once."""
-        return sorted({column.partition(".")[0] for column in self.named().values()})
+        return sorted({column.partition(".")[0] for column in self.named.values()})
 
 
 # Column names as the data sets' cards give them.

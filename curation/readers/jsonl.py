@@ -16,6 +16,8 @@ from schemas.recipe import Columns
 
 _WRAPPING = 16  # JSON's longest writing of a byte of text (`\\u0000` is 6), and the other columns
 _CHECKED_LINES = 100
+# Control characters in strings are not JSON, but what they mean is clear.
+_DECODER = json.JSONDecoder(strict=False)
 
 
 def read_jsonl(
@@ -50,8 +52,7 @@ def _record(line: Line, columns: Columns, most: int) -> Record | Damage:
 def parse_object(data: bytes) -> dict[str, Any]:
     """A JSON object of bytes; ValueError says what is wrong with them."""
     try:
-        # Control characters in strings are not JSON, but what they mean is clear.
-        row = json.loads(data.removeprefix(b"\xef\xbb\xbf"), strict=False)
+        row = _DECODER.decode(data.removeprefix(b"\xef\xbb\xbf").decode())
     except RecursionError:
         raise ValueError("nested too deep") from None
     except UnicodeDecodeError:

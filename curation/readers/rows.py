@@ -30,7 +30,7 @@ def row_record(
     most: int,
 ) -> Record | Damage:
     """The record of a row; `Damage` if it has no text or more than `most` bytes of it."""
-    values = {name: _value(row, column) for name, column in columns.named().items()}
+    values = {name: _value(row, column) for name, column in columns.named.items()}
     text = values.pop("text")
     if not isinstance(text, str):
         detail = f"`{columns.text}` is {'not there' if text is None else 'not a string'}"
@@ -41,7 +41,7 @@ def row_record(
         detail = f"{size} bytes of text, more than {most}"
         return Damage(offset, length, inner, "too_large", detail, unit=unit)
     crawled = _time(values.pop("crawled", None))
-    strings = {name: storable(_text(value)) for name, value in values.items() if _text(value)}
+    strings = {name: storable(string) for name, value in values.items() if (string := _text(value))}
     return text_record(Place(offset, length, inner, unit=unit), text, crawled, **strings)
 
 
