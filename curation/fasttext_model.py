@@ -8,7 +8,9 @@ without bound or crashes the process. The layout is that of `FastText::saveModel
 from __future__ import annotations
 
 import mmap
+import os
 import struct
+from functools import lru_cache
 from pathlib import Path
 
 from fasttext_pybind import fasttext
@@ -33,6 +35,16 @@ class _BadFileError(Exception):
 def load(path: str | Path) -> fasttext:
     """A supervised model, for `multilinePredict`. Raises UserError for a file that is none."""
     try:
+        stat = os.stat(path)
+    except OSError as error:
+        raise UserError(f"{path}: not a fastText model: {error}") from None
+    return _load(str(path), (stat.st_ino, stat.st_size, stat.st_mtime_ns))
+
+
+@lru_cache(4)
+def _load(path: str, _: tuple[int, int, int]) -> fasttext:
+    """`load` once for what a file holds now."""
+    try:
         with (
             Path(path).open("rb") as stream,
             mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data,
@@ -45,7 +57,7 @@ def load(path: str | Path) -> fasttext:
     # The module `fasttext` fails on NumPy 2 and warns on every load; this is what it wraps.
     model = fasttext()
     try:
-        model.loadModel(str(path))
+        model.loadModel(path)
         model.getLabels("strict")  # all of which must be UTF-8
     except (ValueError, RuntimeError, MemoryError) as error:
         raise UserError(f"{path}: not a fastText model: {error}") from None

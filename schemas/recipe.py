@@ -6,7 +6,7 @@ resolved in `pipelines.recipe`, which knows what exists.
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import lru_cache
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
@@ -36,7 +36,8 @@ class Columns(Contract):
     language: str | None = Field(None, description="Its language, as declared.")
     licence: str | None = Field(None, description="Its licence.")
 
-    @cached_property
+    # for every row; a cached property would go along into a copy that has other columns
+    @lru_cache(64)  # noqa: B019
     def named(self) -> dict[str, str]:
         """The columns there are, by field."""
         fields = ("text", "url", "crawled", "title", "language", "licence")
@@ -44,11 +45,11 @@ class Columns(Contract):
 
     def required(self) -> dict[str, str]:
         """Those that a file must have."""
-        return self.named
+        return self.named()
 
     def top(self) -> list[str]:
         """The columns to read, each once."""
-        return sorted({column.partition(".")[0] for column in self.named.values()})
+        return sorted({column.partition(".")[0] for column in self.named().values()})
 
 
 # Column names as the data sets' cards give them.

@@ -30,7 +30,7 @@ def row_record(
     most: int,
 ) -> Record | Damage:
     """The record of a row; `Damage` if it has no text or more than `most` bytes of it."""
-    values = {name: _value(row, column) for name, column in columns.named.items()}
+    values = {name: _value(row, column) for name, column in columns.named().items()}
     text = values.pop("text")
     if not isinstance(text, str):
         detail = f"`{columns.text}` is {'not there' if text is None else 'not a string'}"
