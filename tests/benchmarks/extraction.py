@@ -111,7 +111,7 @@ def main() -> None:
     info = Path("/proc/cpuinfo")
     names = info.read_text().splitlines() if info.exists() else []
     processor = next((n.split(": ")[1] for n in names if n.startswith("model name")), "")
-    packages = ("lightgbm", "selectolax", "trafilatura", "Resiliparse", "rs-trafilatura")
+    packages = ("onnxruntime", "selectolax", "trafilatura", "Resiliparse", "rs-trafilatura")
     print("command  python -m tests.benchmarks.extraction", *sys.argv[1:])
     print(f"machine  {processor or platform.machine()}, python {platform.python_version()}")
     print("versions", ", ".join(f"{name} {release(name)}" for name in packages if release(name)))
