@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from curation.judgement import Chain
 
 VERSION = 3
-LIBRARIES = ("datasketch", "numpy", "spacy")
+LIBRARIES = ("numpy", "spacy")
 
 MICRO_BATCH = 256
 _REPEATED = ("source", "language", "reasons.list.element")
