@@ -23,7 +23,7 @@ from curation.dedup.exact import digest
 from curation.dedup.minhash import Signer
 from curation.extraction import Extractor, Page
 from curation.judgement import Chain
-from curation.language import Languages
+from curation.language import bundled, languages_of
 from curation.pii import replace
 from curation.readers import Record
 from curation.readers.warc import read_warc
@@ -96,8 +96,7 @@ def steps(data: Path, run: Path) -> None:
     seconds, found = timed(lambda: map(extractor.extract, records))
     texts = [page.text for page in found if isinstance(page, Page)]
     rows.append(("extract (trafilatura)", seconds, len(records)))
-    model = next((run / "models").iterdir())
-    languages = Languages(str(model))
+    languages = languages_of(recipe.extract, lambda model: bundled(model.file))
     seconds, named = timed(lambda: languages.identify(texts))
     rows.append(("language", seconds, len(texts)))
     chain = Chain(recipe.judge)
