@@ -200,7 +200,7 @@ def read_yaml(path: Path | Traversable, file: str, kind: str) -> Any:
     try:
         return yaml.load(path.read_text("utf-8"), _Loader)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
-        raise UserError(f"{file}: no valid YAML: {error}") from error
+        raise UserError(f"{file}: not YAML: {' '.join(str(error).split())}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file}: cannot read the {kind}: {error}") from error
 
@@ -213,8 +213,9 @@ class _Loader(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if isinstance(key, Hashable) and key in seen:
+                line = key_node.start_mark.line + 1
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key `{key}` is given twice", key_node.start_mark
+                    None, None, f"the key `{key}` in line {line} stands twice", key_node.start_mark
                 )
             seen.add(key)
         return super().construct_mapping(node, deep)

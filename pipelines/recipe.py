@@ -194,30 +194,10 @@ def _check_languages(recipe: Recipe, codes: Collection[str]) -> list[Mistake]:
     ]
 
 
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice in a mapping, where YAML would take the last."""
-
-
-def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: set[Any] = set()
-    for key_node, _ in node.value:
-        key = loader.construct_object(key_node, deep=True)
-        if isinstance(key, (list, dict)) or key in seen:
-            line = key_node.start_mark.line + 1
-            raise yaml.constructor.ConstructorError(
-                None, None, f"the key `{key}` in line {line} stands twice", key_node.start_mark
-            )
-        seen.add(key)
-    return yaml.SafeLoader.construct_mapping(loader, node, deep=True)
-
-
-_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-
-
 def _read(name: str) -> tuple[dict[str, Any], Path]:
     """The mapping in a recipe file, and the folder from which its paths go."""
     if name in names():
-        text, base = (BUNDLED / f"{name}.yaml").read_text("utf-8"), Path.cwd()
+        path, base = BUNDLED / f"{name}.yaml", Path.cwd()
     else:
         path = Path(name)
         if not path.is_file():
@@ -225,14 +205,10 @@ def _read(name: str) -> tuple[dict[str, Any], Path]:
             raise UserError(
                 f"{name}: no such recipe: neither a file nor one of the bundled ones ({known})"
             )
-        try:
-            text, base = path.read_text("utf-8"), path.resolve().parent
-        except UnicodeDecodeError as error:
-            raise UserError(f"{name}: not UTF-8 text: {error}") from None
-    try:
-        value = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
-    except yaml.YAMLError as error:
-        raise UserError(f"{name}: not YAML: {' '.join(str(error).split())}") from None
+        base = path.resolve().parent
+    from curation.rules import read_yaml
+
+    value = read_yaml(path, name, "recipe")
     if not isinstance(value, dict):
         raise UserError(f"{name}: a recipe is a mapping of keys to values, see `recipe show`")
     return value, base

@@ -31,18 +31,11 @@ def _add_extract(add: Add) -> None:
         "gristmill extract crawl/ page.html --output pages.parquet --rejected lost.jsonl",
         _extract,
     )
-    extract.add_argument(
-        "input",
-        nargs="+",
-        metavar="IN",
-        help="WARC, WET, HTML, JSONL, Parquet, CSV, text, code, tar or zip: a file, a pattern, an "
+    _add_files(
+        extract,
+        "WARC, WET, HTML, JSONL, Parquet, CSV, text, code, tar or zip: a file, a pattern, an "
         "fsspec URL, or a folder, which is searched for WARC files, or else for all of these",
-    )
-    extract.add_argument(
-        "--output",
-        required=True,
-        metavar="OUT",
-        help="a .jsonl (.gz, .zst) or .parquet file; `-` is standard output",
+        "a .jsonl (.gz, .zst) or .parquet file",
     )
     extract.add_argument("--rejected", metavar="FILE", help="what is no page, and why")
     extract.add_argument("--recipe", help="take the options of this recipe's `extract`")
@@ -80,18 +73,10 @@ def _add_dedup(add: Add) -> None:
         "gristmill dedup shards/*.parquet --output clusters.parquet --near fineweb --verify .75",
         _dedup,
     )
-    dedup.add_argument(
-        "input",
-        nargs="+",
-        metavar="IN",
-        help="JSONL, Parquet, CSV, text, WET: a file, a folder, a pattern, or an fsspec URL",
-    )
-    dedup.add_argument(
-        "--output",
-        required=True,
-        metavar="OUT",
-        help="a .jsonl (.gz, .zst) or .parquet file of id, cluster, representative, kept, level, "
-        "cut; `-` is standard output",
+    _add_files(
+        dedup,
+        "JSONL, Parquet, CSV, text, WET: a file, a folder, a pattern, or an fsspec URL",
+        "a .jsonl (.gz, .zst) or .parquet file of id, cluster, representative, kept, level, cut",
     )
     dedup.add_argument("--recipe", help="take the options of this recipe's `deduplicate`")
     dedup.add_argument(
@@ -122,9 +107,7 @@ def _add_dedup(add: Add) -> None:
         "--against", action="append", metavar="RUN", help="remove what this run or index holds"
     )
     dedup.add_argument("--index", metavar="FOLDER", help="leave an index here for --against")
-    dedup.add_argument("--id", default="id", metavar="COLUMN", help="what rows are called by")
-    dedup.add_argument("--format", help="of all inputs; default: by name and first bytes")
-    dedup.add_argument("--columns", help="layout of rows, such as fineweb (default text)")
+    _add_rows(dedup)
     dedup.add_argument("--workers", type=int, default=1, help="worker processes (default 1)")
     dedup.add_argument(
         "--memory", type=bytes_of, default=2 << 30, help="for shuffles, such as 4G (default 2G)"
@@ -239,26 +222,35 @@ def _add_classifier(add: Add) -> None:
 
 def _add_texts(parser: argparse.ArgumentParser, what: str) -> None:
     """What the steps on their own over texts share."""
-    parser.add_argument(
-        "input",
-        nargs="+",
-        metavar="IN",
-        help="JSONL, Parquet, CSV, text, WET: a file, a folder, a pattern, or an fsspec URL; `-` "
-        "is JSON lines on standard input",
+    _add_files(
+        parser,
+        "JSONL, Parquet, CSV, text, WET: a file, a folder, a pattern, or an fsspec URL; `-` is "
+        "JSON lines on standard input",
+        f"a .jsonl (.gz, .zst) or .parquet file of {what}",
     )
+    _add_rows(parser)
+    parser.add_argument("--quiet", action="store_true", help="no summary")
+
+
+def _add_files(parser: argparse.ArgumentParser, inputs: str, output: str) -> None:
+    parser.add_argument("input", nargs="+", metavar="IN", help=inputs)
     parser.add_argument(
-        "--output",
-        required=True,
-        metavar="OUT",
-        help=f"a .jsonl (.gz, .zst) or .parquet file of {what}; `-` is standard output",
+        "--output", required=True, metavar="OUT", help=f"{output}; `-` is standard output"
     )
+
+
+def _add_rows(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--id", default="id", metavar="COLUMN", help="what rows are called by")
-    _add_reading(parser)
+    _add_layout(parser)
+
+
+def _add_layout(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--format", help="of all inputs; default: by name and first bytes")
+    parser.add_argument("--columns", help="layout of rows, such as fineweb (default text)")
 
 
 def _add_reading(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--format", help="of all inputs; default: by name and first bytes")
-    parser.add_argument("--columns", help="layout of rows, such as fineweb (default text)")
+    _add_layout(parser)
     parser.add_argument("--quiet", action="store_true", help="no summary")
 
 

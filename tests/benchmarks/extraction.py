@@ -69,8 +69,9 @@ def measure(data: Path, every: int) -> tuple[dict[str, float], dict[str, dict[st
             start = time.process_time()
             try:
                 text = engine(page.html()) or ""
-            except Exception:
-                text = ""  # the pipeline rejects the page
+            except Exception as error:
+                text = ""  # as the pipeline, which rejects the page
+                print(f"{name} failed on {page.kind} of {page.site}: {error!r}", file=sys.stderr)
             seconds[name] += time.process_time() - start
             judge(page, text, scores[name])
     return {name: taken / spent for name, spent in seconds.items()}, scores

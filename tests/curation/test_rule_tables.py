@@ -99,9 +99,9 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("name: [mine", "no valid YAML"),
-        (f"name: mine\nname: yours\nrules:\n{ROW}", "the key `name` is given twice"),
-        ("name: mine\nrules: !!python/object/apply:os.getcwd []", "no valid YAML"),
+        ("name: [mine", "not YAML"),
+        (f"name: mine\nname: yours\nrules:\n{ROW}", "the key `name` in line 2 stands twice"),
+        ("name: mine\nrules: !!python/object/apply:os.getcwd []", "not YAML"),
         ("", "the table: "),
         ("- a", "the table: "),
         (f"name: mine\nrules:\n{ROW}{ROW}", "rules[1].reason: `short` is the reason of rules[0]"),

@@ -10,7 +10,8 @@ from selectolax.lexbor import LexborHTMLParser
 
 from curation.extraction.blocks import Block, dom
 from curation.extraction.charset import decode
-from curation.extraction.formulas import latex_of, resolve_formulas
+from curation.extraction.formulas import resolve_formulas
+from curation.extraction.mathml import latex_of
 from curation.extraction.structure import render
 from curation.readers import Record
 from curation.readers.warc import read_warc
