@@ -35,7 +35,7 @@ lint: install
 
 install: $(VENV)/installed
 
-$(VENV)/installed: pyproject.toml deploy/constraints.txt $(shell find curation -name '*.pyx')
+$(VENV)/installed: pyproject.toml deploy/constraints.txt $(shell find curation -name '*.p[yx][xd]')
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "gristmill needs Python 3.11 or newer; this is `$(PYTHON) --version 2>&1`." \
 		"Name another: make PYTHON=python3.12" >&2; exit 1; }

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from curation import classifiers
+from curation.classifiers import signals as classifiers
 from curation.edits import EDITS, Edit
 from curation.language import canonical
 from curation.measures import MEASURES, Measure, View
 from curation.measures.view import VERSION as VIEW_VERSION
 from curation.rules import did_you_mean, failing
+from schemas.base import ModelFile
 from schemas.errors import UserError
-from schemas.recipe import EditStep, Judge, ModelFile, RulesStep
+from schemas.judge import EditStep, Judge, RulesStep
 from schemas.rules import Condition, Row, RuleTable, conditions
 
 LANGUAGE = "language"

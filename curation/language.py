@@ -18,8 +18,9 @@ from pathlib import Path
 from fasttext_pybind import fasttext
 
 from curation.fasttext_model import LABEL, labels, load
+from schemas.base import ModelFile
 from schemas.errors import UserError
-from schemas.recipe import LANGUAGE_MODEL, Extract, ModelFile
+from schemas.extract import LANGUAGE_MODEL, Extract
 
 UNDETERMINED = "und"  # ISO 639-2
 

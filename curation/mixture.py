@@ -27,7 +27,7 @@ from curation.histogram import (
     upper_edge,
 )
 from curation.keys import Keys, key64, key64_many
-from schemas.recipe import Mix
+from schemas.mix import Mix
 
 Ids = Sequence[bytes] | npt.NDArray[np.void]
 Range = tuple[int, int]

@@ -14,7 +14,7 @@ from typing import get_args
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from curation import linked_data
-from schemas.recipe import OptOut, Rights
+from schemas.extract import OptOut, Rights
 
 _OPT_OUTS: tuple[OptOut, ...] = get_args(OptOut)
 # Directives of X-Robots-Tag and robots meta, letters alone: `noai` and `noimageai` (DeviantArt),

@@ -18,15 +18,15 @@ import yaml
 from pydantic import ValidationError
 
 from curation.edits import EDITS
+from schemas.base import Contract, ModelFile
 from schemas.errors import UserError
-from schemas.recipe import EditStep, ModelFile, NamedChain, RulesStep
+from schemas.judge import EditStep, NamedChain, RulesStep
 from schemas.rules import (
     AllOf,
     AllRule,
     AnyOf,
     AnyRule,
     Condition,
-    Contract,
     Group,
     Operator,
     Row,

@@ -13,8 +13,8 @@ import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, trainers
 
 from schemas.errors import UserError
-from schemas.recipe import TrainTokenizer
 from schemas.shard import RESERVED_SPECIAL_IDS, TokenType, token_type
+from schemas.tokenizer import TrainTokenizer
 
 # How text is cut into the words that merges never cross: letters (with the marks that belong to
 # them, as Indic scripts need) after at most one other sign; digits by three, so that numbers are

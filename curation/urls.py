@@ -12,13 +12,15 @@ from functools import cache
 from hashlib import blake2b
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote_from_bytes, unquote, urlsplit
 
 import numpy as np
-from tldextract import TLDExtract
 
 from schemas.errors import UserError
+
+if TYPE_CHECKING:
+    from tldextract import TLDExtract
 
 Kind = Literal["domains", "urls", "words", "substrings"]
 
@@ -66,6 +68,8 @@ _GZIP = b"\x1f\x8b"
 @cache
 def public_suffixes() -> TLDExtract:
     """The public suffix list that tldextract carries; never the network, never a cache on disk."""
+    from tldextract import TLDExtract  # brings `requests`: not for those who need no suffixes
+
     return TLDExtract(cache_dir=None, suffix_list_urls=())
 
 

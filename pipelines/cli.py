@@ -147,7 +147,7 @@ def _inputs(options: argparse.Namespace) -> dict[str, object]:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from pipelines.recipe import load
+    from pipelines.recipes.loading import load
     from pipelines.run import finished, run, say
     from pipelines.runners import Engine
     from pipelines.store import Folder, is_remote
@@ -201,7 +201,7 @@ def _report(options: argparse.Namespace) -> int:
 def _recipe_list(_: argparse.Namespace) -> int:
     import textwrap
 
-    from pipelines.recipe import describe
+    from pipelines.recipes.loading import describe
 
     for name, description in describe():
         head = f"{name:<12} "
@@ -210,14 +210,14 @@ def _recipe_list(_: argparse.Namespace) -> int:
 
 
 def _recipe_show(options: argparse.Namespace) -> int:
-    from pipelines.recipe import load, to_yaml
+    from pipelines.recipes.loading import load, to_yaml
 
     print(to_yaml(load(options.recipe)), end="")
     return 0
 
 
 def _recipe_validate(options: argparse.Namespace) -> int:
-    from pipelines.recipe import load
+    from pipelines.recipes.loading import load
 
     load(options.recipe)
     print(f"{options.recipe}: a valid recipe")
@@ -227,7 +227,7 @@ def _recipe_validate(options: argparse.Namespace) -> int:
 def _recipe_diff(options: argparse.Namespace) -> int:
     import json
 
-    from pipelines.comparison import as_json, as_text, compare, recipe_at
+    from pipelines.recipes.comparison import as_json, as_text, compare, recipe_at
 
     called = (options.left, options.right)
     found = compare(recipe_at(options.left), recipe_at(options.right), called)

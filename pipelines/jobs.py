@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 
 from pipelines.receipts import Task
 from pipelines.steps import Context, Work, execute
@@ -88,6 +88,13 @@ class Unspill(beam.DoFn):
                     file.seek(start)
                     chunks.append(file.read(size))
         yield key, chunks
+
+
+def dealt(pipeline: beam.Pipeline, items: Iterable[Any]) -> beam.PCollection:
+    """Elements, dealt out to the workers if there are several."""
+    elements = pipeline | beam.Create(items, reshuffle=False)
+    alone = pipeline.options.view_as(DirectOptions).direct_num_workers == 1
+    return elements if alone else elements | beam.Reshuffle()
 
 
 def by_key(chunks: beam.PCollection, label: str, keys: Iterable[Any] = ()) -> beam.PCollection:

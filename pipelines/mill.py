@@ -94,16 +94,12 @@ class Mill:
         def build(pipeline: Any, waiting: Sequence[Task]) -> None:
             import apache_beam as beam
 
-            from pipelines.jobs import Execute
+            from pipelines.jobs import Execute, dealt
 
             # the local runner deals elements out beforehand: the largest first
             ordered = sorted(waiting, key=lambda task: (-task.size, task.key))
-            _ = (
-                pipeline
-                | beam.Create([task.to_json() for task in ordered], reshuffle=False)
-                | beam.Reshuffle()
-                | beam.ParDo(Execute(self.context, step, work))
-            )
+            elements = dealt(pipeline, [task.to_json() for task in ordered])
+            _ = elements | beam.ParDo(Execute(self.context, step, work))
 
         return self.jobs(step, [tasks], build)
 

@@ -14,7 +14,7 @@ from types import ModuleType
 from pipelines import ledger
 from pipelines.mill import Mill, Progress
 from pipelines.receipts import Task
-from pipelines.recipe import freeze, thaw
+from pipelines.recipes.freezing import freeze, thaw
 from pipelines.runners import Engine
 from pipelines.splits import plan_splits
 from pipelines.stages import curate, deduplicate, extract, judge, mix, tokenize, tokenizer

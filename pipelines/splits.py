@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from pipelines.receipts import Task
 from pipelines.store import Folder, etag
 from schemas.errors import UserError
-from schemas.recipe import LAYOUTS, Columns, Input, Recipe
+from schemas.inputs import LAYOUTS, Columns, Input
+from schemas.recipe import Recipe
 
 if TYPE_CHECKING:
     from curation.readers import Damage, Record

@@ -27,7 +27,7 @@ from apache_beam.runners.worker import sdk_worker_main
 from apache_beam.transforms import environments
 from google.protobuf import json_format, text_format  # type: ignore[import-untyped]
 
-import pipelines.keyshuffles  # noqa: F401 - what most workers need
+import pipelines.dedup.keyshuffles  # noqa: F401 - what most workers need
 
 _URN = "gristmill:environment:forked:v1"
 _LOG = "GRISTMILL_WORKER_LOG"

@@ -5,18 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from schemas.base import Contract, Name
 
 Operator = Literal[">", ">=", "<", "<=", "==", "!=", "in", "not in"]
 Threshold = bool | int | float | str | tuple[str, ...]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
 Reason = Annotated[Name, Field(description="What a rejection by this rule is called.")]
-
-
-class Contract(BaseModel):
-    """Base of everything that is read from a user's file: unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Condition(Contract):

@@ -9,7 +9,7 @@ import pytest
 
 from curation.extraction import Extractor, Page
 from curation.readers.warc import read_warc
-from schemas.recipe import Extract
+from schemas.extract import Extract
 
 FOLDER = Path(__file__).parent / "data"
 

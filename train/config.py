@@ -10,8 +10,8 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from schemas.base import Contract
 from schemas.errors import UserError
-from schemas.rules import Contract
 
 PRESETS = Path(__file__).parent / "presets"
 # More lanes than this only spread the reads of one process over more row groups.

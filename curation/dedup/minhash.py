@@ -20,14 +20,15 @@ import numpy as np
 import numpy.typing as npt
 
 from curation.dedup import words
+from curation.dedup.minima import lower
 from curation.dedup.nodes import Array, Words
-from schemas.recipe import Near
+from schemas.deduplicate import Near
 
 # Odd factor of the polynomials over word hashes and over the rows of a band (that of PCG64's
 # "cheap" multiplier).
 _FACTOR = np.uint64(0xDA942042E4DD58B5)
 _EMPTY = np.uint64((1 << 64) - 1)
-# Shingles permuted at once: with the buffer they stay in a processor's second-level cache.
+# Shingles hashed at once: with the buffers they stay in a processor's second-level cache.
 _SLICE = 1 << 15
 # Values of a signature that its sketch has at most: a standard error below .016.
 SKETCH_VALUES = 1024
@@ -62,7 +63,7 @@ class Signer:
         for batch in words.batches(texts):
             hashes, counts = self._hashes(batch)
             own = signatures[first : first + len(batch)]
-            self._permute(hashes, counts - (self.size - 1), own.T)
+            self._permute(hashes, counts - (self.size - 1), own)
             short = np.flatnonzero(counts < self.size)
             if len(short):
                 own[short] = self._whole(batch, hashes, counts, short)
@@ -105,7 +106,7 @@ class Signer:
         return result
 
     def _permute(self, hashes: Words, counts: npt.NDArray[np.int64], minima: Words) -> None:
-        """Lower `minima` [permutations, n] to those of the shingles of n consecutive texts.
+        """Lower `minima` [n, permutations] to those of the shingles of n consecutive texts.
 
         `hashes` are of their words or characters, `counts` their shingles, which may be less
         than none.
@@ -116,20 +117,7 @@ class Signer:
             shingles = words.mix(self._shingles(hashes[offset : offset + _SLICE + overlap]))
             first = np.maximum(starts - offset, 0)
             last = np.minimum(starts + counts - offset, len(shingles))
-            inside = np.flatnonzero(first < last)
-            if not len(inside):
-                continue
-            first, last = first[inside], last[inside]
-            spans = zip(first, last, strict=True)
-            shingles = np.concatenate([shingles[start:end] for start, end in spans])
-            borders = np.cumsum(last - first) - (last - first)
-            values = np.empty_like(shingles)
-            lowest = np.empty((len(minima), len(inside)), np.uint64)
-            for row, factor, shift in zip(lowest, self._factors, self._shifts, strict=True):
-                np.multiply(shingles, factor, out=values)
-                np.add(values, shift, out=values)
-                np.minimum.reduceat(values, borders, out=row)
-            minima[:, inside] = np.minimum(minima[:, inside], lowest)
+            lower(shingles, first, last, self._factors, self._shifts, minima)
 
     def _whole(
         self, batch: Sequence[str], hashes: Words, counts: npt.NDArray[np.int64], short: Array
@@ -166,7 +154,7 @@ def band_keys(signatures: Words, bands: int, rows: int, scope: str | Iterable[st
     verification finds out.
     """
     labels = [scope] if isinstance(scope, str) else list(scope)
-    by_label = {label: _label_hash(label) for label in labels}
+    by_label = {label: _label_hash(label) for label in set(labels)}
     scopes = np.array([by_label[label] for label in labels], np.uint64)
     keys: Words = words.mix(np.add.outer(scopes, np.arange(bands, dtype=np.uint64)))
     values = signatures.reshape(len(signatures), bands, rows)

@@ -18,12 +18,12 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator, Sequence
-from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
 from curation.dedup.nodes import Array, Words
+from curation.dedup.wordhashes import of_words
 
 # Characters hashed at once: 1 MiB of 64-bit values, which stays in a processor's cache.
 BATCH = 1 << 17
@@ -33,6 +33,8 @@ _SEPARATOR = ord(" ")
 _ZERO = ord("0")
 # Set on a character that is a word by itself.
 _ALONE = 1 << 31
+# Of the polynomials over characters: 2^64 / golden ratio, the increment of SplitMix64.
+_BASE = 0x9E3779B97F4A7C15
 
 # Blocks of the scripts without spaces, first and last code point.
 SPACELESS = (
@@ -100,18 +102,6 @@ def _folded(points: Array) -> Array:
     return np.take(_table, points, mode="clip")
 
 
-@cache
-def _powers() -> tuple[Words, Words]:
-    """Powers of an odd number mod 2^64, and of its inverse: uint64 [BATCH] each."""
-    base = 0x9E3779B97F4A7C15  # 2^64 / golden ratio, the increment of SplitMix64
-    result = []
-    for factor in (base, pow(base, -1, 1 << 64)):
-        powers = np.full(BATCH, factor, np.uint64)
-        powers[0] = 1
-        result.append(np.multiply.accumulate(powers))
-    return result[0], result[1]
-
-
 def mix(hashes: Words) -> Words:
     """The finalizer of MurmurHash3: a bijection of 64-bit values that spreads their bits."""
     hashes = hashes ^ (hashes >> np.uint64(33))
@@ -123,11 +113,21 @@ def mix(hashes: Words) -> Words:
 
 
 def _codes(text: str) -> Array:
-    """Folded code points of a text, uint8 or uint32, with removed ones still in it."""
+    """Folded code points of a text, with removed ones still in it: uint8 if they fit, or uint32."""
     if text.isascii():
         return np.frombuffer(text.encode().translate(_ASCII), np.uint8)
     points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
-    return _folded(points)
+    others = np.flatnonzero(points > 127)
+    if 2 * len(others) > len(points):
+        return _folded(points)
+    # Most are ASCII: quotation marks, dashes and accents are looked up alone, and fold to it.
+    folded = _folded(points[others])
+    low = bytearray(points.astype(np.uint8)).translate(_ASCII)
+    codes: Array = np.frombuffer(low, np.uint8)
+    if folded.max() > 255:
+        codes = codes.astype(np.uint32)
+    codes[others] = folded
+    return codes
 
 
 def normalise(text: str) -> str:
@@ -190,18 +190,9 @@ def _pieces(text: str) -> Iterator[str]:
 def _hash(texts: Sequence[str]) -> tuple[Words, npt.NDArray[np.int64]]:
     """`hashes` of texts that have at most BATCH characters together, one more for each text.
 
-    The hash of a word of code points c is mix(sum c[i] x p^i mod 2^64): sums over all
-    characters, differences at the borders of words, divided by the power at the word's start.
+    The hash of a word of code points c is mix(sum c[i] x p^i mod 2^64).
     """
-    codes, ends_of_texts = _joined(texts)
-    starts, ends = _borders(codes)
-    powers, inverse = _powers()
-    sums = np.empty(len(codes) + 1, np.uint64)
-    sums[0] = 0
-    np.multiply(codes, powers[: len(codes)], out=sums[1:])
-    np.cumsum(sums[1:], out=sums[1:])
-    result = mix((sums[ends] - sums[starts]) * inverse[starts])
-    return result, np.diff(np.searchsorted(starts, ends_of_texts), prepend=0)
+    return of_words(*_joined(texts), _BASE, _SEPARATOR, _ALONE)
 
 
 def _characters(texts: Sequence[str]) -> tuple[Words, npt.NDArray[np.int64]]:
@@ -224,22 +215,8 @@ def _joined(texts: Sequence[str]) -> tuple[Array, npt.NDArray[np.int64]]:
     codes = _codes("\n".join(texts) + "\n")
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
     ends = np.cumsum(lengths + 1)
-    kept = codes != _REMOVED
-    if not kept.all():
-        ends = np.cumsum(kept)[ends - 1]
-        codes = codes[kept]
+    if not codes.all():
+        removed = np.flatnonzero(codes == _REMOVED)
+        ends -= np.searchsorted(removed, ends)
+        codes = np.delete(codes, removed)
     return codes, ends
-
-
-def _borders(codes: Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """First position of every word and the position after its last; a separator ends `codes`."""
-    word = np.zeros(len(codes) + 1, np.bool_)
-    np.not_equal(codes, _SEPARATOR, out=word[1:])
-    if codes.dtype == np.uint32:
-        alone = np.zeros(len(codes) + 1, np.bool_)
-        np.greater_equal(codes, _ALONE, out=alone[1:])
-        if alone.any():
-            cut = alone[1:] | alone[:-1] | (word[1:] != word[:-1])
-            return np.flatnonzero(cut & word[1:]), np.flatnonzero(cut & word[:-1])
-    borders = np.flatnonzero(word[1:] != word[:-1])
-    return borders[0::2], borders[1::2]

@@ -9,14 +9,14 @@ from functools import cached_property
 from typing import Any
 
 from curation import rights
+from curation.extraction import quick
 from curation.extraction.charset import UndecodableError, decode, is_wrong
 from curation.extraction.engines import Engine, engine
-from curation.extraction.quick import junk, surely_other
 from curation.extraction.tags import tags
 from curation.language import Languages
 from curation.readers import Damage, Record, storable
 from curation.urls import Blocked
-from schemas.recipe import Extract
+from schemas.extract import Extract
 
 HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 PAGES = frozenset({"response", "resource", "page"})  # kinds of record that can hold HTML
@@ -143,10 +143,13 @@ class Extractor:
         return self._quick_look(record)
 
     def _quick_look(self, record: Record) -> Rejected | None:
-        if found := junk(record.payload):
+        runs = quick.texts(record.payload)
+        if found := quick.junk(record.payload, runs):
             return Rejected(*found)
         if self._first and self._wanted:
-            other = surely_other(record.payload, self._wanted, self._first, record.charset)
+            other = quick.surely_other(
+                record.payload, runs, self._wanted, self._first, record.charset
+            )
             if other:
                 return Rejected("other_language", f"{other[0]} {other[1]:.2f}")
         return None
@@ -175,10 +178,11 @@ class Extractor:
             return Rejected("undecodable", str(error))
         if record.kind in TEXTS:
             return self._of_text(record, content, charset)
-        if excess := _excess(content, self.options.max_page_nodes):
+        markup = content.encode()  # what the parser reads
+        if excess := _excess(content, markup, self.options.max_page_nodes):
             return Rejected(*excess)
         try:
-            found = self._of_html(record, content)
+            found = self._of_html(record, content, markup)
         except Exception as error:
             return Rejected("extractor_error", type(error).__name__)
         if isinstance(found, Rejected):
@@ -191,12 +195,12 @@ class Extractor:
             page_bytes=len(record.payload),
         )
 
-    def _of_html(self, record: Record, html: str) -> Page | Rejected:
+    def _of_html(self, record: Record, html: str, markup: bytes) -> Page | Rejected:
         from selectolax.lexbor import LexborHTMLParser
 
         from curation.extraction import metadata
 
-        tree = LexborHTMLParser(html)
+        tree = LexborHTMLParser(markup)
         declared = rights.read(record.headers, tree)
         if refused := rights.decide(declared, self.options.rights):
             return _refused(refused)
@@ -257,10 +261,10 @@ def _is_html(record: Record) -> bool:
     return _HTML_START.match(record.payload) is not None
 
 
-def _excess(html: str, most: int) -> tuple[str, str] | None:
+def _excess(html: str, markup: bytes, most: int) -> tuple[str, str] | None:
     """What there is too much of, if the page has more tags than `most`, if one of them is too
     large, or if they stand too deep in each other."""
-    nodes, attributes = tags(html)
+    nodes, attributes = tags(markup)
     if attributes > _MOST_ATTRIBUTES:
         return "too_many_nodes", f"more than {_MOST_ATTRIBUTES} attributes"
     if nodes > most:

@@ -10,7 +10,6 @@ import codecs
 import re
 
 import numpy as np
-from charset_normalizer import from_bytes
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -164,6 +163,8 @@ def meta_charset(payload: bytes) -> str | None:
 
 def _detect(payload: bytes) -> str | None:
     """The charset that the text between the tags seems to be in."""
+    from charset_normalizer import from_bytes  # few pages need it
+
     words = _MARKUP.sub(b" ", payload[: _DETECT * 16]).split()
     text = b" ".join(words)[:_DETECT].rpartition(b" ")[0]
     best = from_bytes(text, cp_isolation=_LEGACY).best()

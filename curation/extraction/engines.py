@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from selectolax.lexbor import LexborHTMLParser
 
-from schemas.recipe import Extract
+from schemas.extract import Extract
 
 Engine = Callable[[str, LexborHTMLParser], str]
 

@@ -12,7 +12,7 @@ import re
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from curation.extraction.mathml import latex_of
-from schemas.recipe import Structure
+from schemas.extract import Structure
 
 # A formula and all its copies; the outermost match of a nest counts.
 _FORMULAS = (

@@ -7,7 +7,6 @@ extraction; where it is in doubt it says nothing, and the whole cascade decides.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from html import unescape
 
 from curation.extraction.charset import codec_of, meta_charset
@@ -22,7 +21,7 @@ _WINDOWS = 12  # places all over a page
 # made of sentences in 75 languages: tests/curation/extraction/test_quick.py.
 # Scripts and addresses; what is in English on pages in any language.
 _NOISE = re.compile(rb"\w\(['\"]|/\*|://|avaScript")
-_PARTS = 4  # texts that the model names each for itself
+_MOST_PARTS = 4  # texts that the model names each for itself
 _RUNS = 12  # the longest ones, which are sentences rather than menus
 _PART = 120  # characters
 _SURE = 0.4  # score of a part that counts, of which there must be
@@ -89,19 +88,29 @@ _TITLE = re.compile(
 )
 
 
-def junk(payload: bytes) -> tuple[str, str] | None:
+def texts(payload: bytes) -> list[bytes]:
+    """Longer runs of text in windows all over a page, in its order."""
+    size = len(payload)
+    if size <= _WINDOW * _WINDOWS:
+        return _RUN.findall(payload)
+    step = (size - _WINDOW) // (_WINDOWS - 1)
+    found: list[bytes] = []
+    for at in range(0, size - _WINDOW + 1, step):
+        found += _RUN.findall(payload, at, at + _WINDOW)
+    return found
+
+
+def junk(payload: bytes, runs: list[bytes]) -> tuple[str, str] | None:
     """Why a page surely has no main text, and what shows it; None if it may have some.
 
+    runs: its `texts`.
     `junk_binary`: another kind of file. `junk_no_text`: nothing to read but its title. With at
     most a few sentences: `junk_redirect`, `junk_frames`, `junk_needs_script`, `junk_error_page`.
     """
     if found := _FILES.match(payload):
         return "junk_binary", found[0][:4].decode("ascii", "backslashreplace")
-    seen = 0
-    for run in _runs(payload):
-        seen += len(run)
-        if seen > _FEW_RUNS:
-            return None
+    if sum(map(len, runs)) > _FEW_RUNS:
+        return None
     if b"articleBody" in payload:  # a text that is there as data
         return None
     seen = 0
@@ -128,22 +137,27 @@ def junk(payload: bytes) -> tuple[str, str] | None:
 
 
 def surely_other(
-    payload: bytes, wanted: frozenset[str], languages: Languages, charset: str | None = None
+    payload: bytes,
+    runs: list[bytes],
+    wanted: frozenset[str],
+    languages: Languages,
+    charset: str | None = None,
 ) -> tuple[str, float] | None:
     """The language of a page that surely is in none of the wanted ones, and the model's score.
 
-    wanted: codes as the model has them. charset: the label that the HTTP header gives.
+    runs: its `texts`. wanted: codes as the model has them. charset: the label that the HTTP
+    header gives.
     None if the page may be in a wanted language, if there is too little text to tell, or if its
     charset is not certain.
     """
-    texts = _sentences(payload, charset)
-    if len(texts) < _SURE_PARTS:
+    parts = _parts(payload, runs, charset)
+    if len(parts) < _SURE_PARTS:
         return None
     wanted = frozenset(map(canonical, wanted))
     near = wanted.union(*(group for group in _CLOSE if not wanted.isdisjoint(group)))
     best = ("", 0.0)
     sure = 0
-    for text in texts:
+    for text in parts:
         ((language, score),) = languages.identify([text])
         if score >= _DOUBT and canonical(language) in near:
             return None
@@ -153,14 +167,13 @@ def surely_other(
     return best if sure >= _SURE_PARTS else None
 
 
-def _sentences(payload: bytes, charset: str | None) -> list[str]:
-    """The longest texts of a page in the order of the page, as a few parts; none in doubt."""
-    runs = list(_runs(payload))
+def _parts(payload: bytes, runs: list[bytes], charset: str | None) -> list[str]:
+    """The longest runs of a page in the order of the page, as a few texts; none in doubt."""
     if len(runs) > _RUNS:
         least = sorted(map(len, runs))[-_RUNS]
         runs = [run for run in runs if len(run) >= least][:_RUNS]
     runs = [run for run in runs if not _NOISE.search(run)]
-    size = -(-len(runs) // _PARTS) or 1
+    size = -(-len(runs) // _MOST_PARTS) or 1
     parts = []
     for at in range(0, len(runs), size):
         raw = b" ".join(run[: 2 * _PART] for run in runs[at : at + size])[: 3 * _PART]
@@ -183,14 +196,3 @@ def _text(raw: bytes, payload: bytes, charset: str | None) -> str | None:
         return None
     text = raw.decode(codec, "replace")
     return text if text.count("\ufffd") <= _BROKEN else None
-
-
-def _runs(payload: bytes) -> Iterator[bytes]:
-    """Longer runs of text in windows all over a page, in its order, as far as they are wanted."""
-    size = len(payload)
-    if size <= _WINDOW * _WINDOWS:
-        yield from _RUN.findall(payload)
-        return
-    step = (size - _WINDOW) // (_WINDOWS - 1)
-    for at in range(0, size - _WINDOW + 1, step):
-        yield from _RUN.findall(payload, at, at + _WINDOW)

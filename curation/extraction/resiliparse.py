@@ -6,7 +6,7 @@ import re
 
 from resiliparse.extract.html2text import extract_plain_text
 
-from schemas.recipe import Extract
+from schemas.extract import Extract
 
 # It indents by the depth of a list, which on a hostile page is most of its output.
 _TOO_FAR = re.compile(r"^ {16,}", re.MULTILINE)

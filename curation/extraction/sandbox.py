@@ -23,7 +23,7 @@ from typing import IO, Self, TypeVar
 from curation.extraction import Extractor, Page, Rejected
 from curation.extraction.worker import read_frame
 from curation.readers import Damage, Record
-from schemas.recipe import Extract
+from schemas.extract import Extract
 
 # Records between a page that a child has and the next one to be read, so that both work at once.
 _WINDOW = 32

@@ -17,7 +17,7 @@ from typing import NamedTuple, Protocol
 
 from selectolax.lexbor import LexborNode
 
-from schemas.recipe import Structure
+from schemas.extract import Structure
 
 
 class Block(Protocol):

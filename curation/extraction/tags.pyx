@@ -1,56 +1,76 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """A look at a page's tags before it is parsed, compiled."""
 
-
-cdef inline bint is_space(Py_UCS4 character):
-    return character in (u" ", u"\t", u"\n", u"\r", u"\f")
+from libc.string cimport memchr
 
 
-def tags(str html):
-    """How many tags a page has, and the most attributes that one of them has.
+cdef inline bint is_space(unsigned char byte) noexcept nogil:
+    return byte == 32 or 9 <= byte <= 13 and byte != 11
+
+
+cdef inline bint is_letter(unsigned char byte) noexcept nogil:
+    return 97 <= (byte | 32) <= 122
+
+
+cdef inline const unsigned char* find(
+    const unsigned char* at, const unsigned char* end, unsigned char byte
+) noexcept nogil:
+    """The next place of a byte; the end if there is none."""
+    cdef const void* found = memchr(at, byte, end - at)
+    return <const unsigned char*>found if found != NULL else end
+
+
+def tags(bytes html):
+    """How many tags a page in UTF-8 has, and the most attributes that one of them has.
 
     The HTML standard's tokenizer as far as it finds attributes; what a script says in its strings
     counts too. In time linear in the page.
     """
-    cdef Py_ssize_t size = len(html), at = 0, end, many = 0, most = 0, attributes
-    cdef Py_ssize_t last_single = html.rfind("'"), last_double = html.rfind('"')
-    cdef Py_UCS4 quote
+    cdef const unsigned char* at = html
+    cdef const unsigned char* end = at + len(html)
+    cdef const unsigned char* last_single = at + max(html.rfind(b"'"), 0)
+    cdef const unsigned char* last_double = at + max(html.rfind(b'"'), 0)
+    cdef const unsigned char* after
+    cdef Py_ssize_t many = 0, most = 0, attributes
+    cdef unsigned char quote
     while True:
-        at = html.find("<", at) + 1
-        if at == 0 or at == size:
+        at = find(at, end, b"<") + 1
+        if at >= end:
             return many, most
-        if not (u"a" <= html[at] <= u"z" or u"A" <= html[at] <= u"Z"):
+        if not is_letter(at[0]):
             continue
         many += 1
         at += 1
-        while at < size and not (is_space(html[at]) or html[at] in (u"/", u">")):
+        while at < end and not (is_space(at[0]) or at[0] == b"/" or at[0] == b">"):
             at += 1
         attributes = 0
-        while at < size:
-            while at < size and (is_space(html[at]) or html[at] == u"/"):
+        while at < end:
+            while at < end and (is_space(at[0]) or at[0] == b"/"):
                 at += 1
-            if at == size or html[at] == u">":
+            if at == end or at[0] == b">":
                 break
             attributes += 1
             at += 1
-            while at < size and not (is_space(html[at]) or html[at] in (u"/", u">", u"=")):
+            while at < end and not (
+                is_space(at[0]) or at[0] == b"/" or at[0] == b">" or at[0] == b"="
+            ):
                 at += 1
-            end = at
-            while end < size and is_space(html[end]):
-                end += 1
-            if end == size or html[end] != u"=":
+            after = at
+            while after < end and is_space(after[0]):
+                after += 1
+            if after == end or after[0] != b"=":
                 continue
-            at = end + 1
-            while at < size and is_space(html[at]):
+            at = after + 1
+            while at < end and is_space(at[0]):
                 at += 1
-            if at == size:
+            if at == end:
                 break
-            quote = html[at]
-            if quote == u'"' or quote == u"'":
+            quote = at[0]
+            if quote == b'"' or quote == b"'":
                 # a quote that nothing ends is no quote
-                if at < (last_double if quote == u'"' else last_single):
-                    at = html.find('"' if quote == u'"' else "'", at + 1) + 1
+                if at < (last_double if quote == b'"' else last_single):
+                    at = find(at + 1, end, quote) + 1
                 continue
-            while at < size and not (is_space(html[at]) or html[at] == u">"):
+            while at < end and not (is_space(at[0]) or at[0] == b">"):
                 at += 1
         most = max(most, attributes)

@@ -9,7 +9,7 @@ from copy import deepcopy
 import trafilatura
 from trafilatura.settings import DEFAULT_CONFIG
 
-from schemas.recipe import Extract
+from schemas.extract import Extract
 
 # A line for every page without text: that is a rejection here.
 logging.getLogger("trafilatura").setLevel(logging.CRITICAL)

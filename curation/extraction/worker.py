@@ -18,7 +18,7 @@ from dataclasses import asdict
 from typing import IO, Any
 
 from curation.extraction import Extractor, Page
-from schemas.recipe import Extract
+from schemas.extract import Extract
 
 MEMORY = 3 << 30  # bytes of data that a child may hold
 # Wall-clock time a second of CPU time that is allowed, for what waits and does not work.

@@ -9,26 +9,13 @@ from cpython.unicode cimport PyUnicode_DATA, PyUnicode_KIND
 from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.string cimport memcmp
 
+from curation.measures.hashing cimport PRIME, plus, times
+
 cdef extern from "Python.h":
     Py_UCS4 PyUnicode_READ(int kind, const void* data, Py_ssize_t index) nogil
 
-cdef extern from *:
-    """
-    typedef unsigned __int128 wide;
-    """
-    ctypedef unsigned long long wide
-
-cdef uint64_t PRIME = (1 << 61) - 1
-# Drawn by each process, so that nobody can write a text whose n-grams all fall into one slot. No
-# result depends on it.
 cdef uint64_t BASE = (int.from_bytes(os.urandom(7), "little") << 4 | 1) % PRIME
-
-
-cdef inline uint64_t times(uint64_t one, uint64_t other) noexcept nogil:
-    """A product modulo 2**61 - 1."""
-    cdef wide product = <wide>one * other
-    cdef uint64_t low = (<uint64_t>product & PRIME) + <uint64_t>(product >> 61)
-    return low - PRIME if low >= PRIME else low
+cdef uint64_t SPREAD = int.from_bytes(os.urandom(8), "little") | 1
 
 
 cdef inline int bits_for(Py_ssize_t number) noexcept nogil:
@@ -67,7 +54,7 @@ def repeated(const int32_t[::1] ids, int most):
         slots = np.full(mask + 1, -1, np.int32)
         for at in range(many):
             key = keys[at]
-            slot = <Py_ssize_t>((<uint64_t>key * (BASE << 1 | 1)) >> (64 - bits))
+            slot = <Py_ssize_t>(<uint64_t>key * SPREAD >> (64 - bits))
             while slots[slot] >= 0 and keys[slots[slot]] != key:
                 slot = (slot + 1) & mask
             if slots[slot] < 0:
@@ -93,17 +80,22 @@ def repeated_characters(str solid, const int64_t[::1] offsets, sizes):
     `offsets`: of each word, and the end. n-grams are looked up by the sum of their codes x
     base**place modulo 2**61 - 1, and compared.
     """
-    cdef Py_ssize_t size = len(solid), words = offsets.shape[0], at, slot, mask, length, known
+    cdef Py_ssize_t size = len(solid), words = offsets.shape[0] - 1, at, slot, mask, length, known
     cdef Py_ssize_t begin, end, free, characters
     cdef int n, kind = PyUnicode_KIND(solid), bits
     cdef const char* data = <const char*>PyUnicode_DATA(solid)
-    cdef uint64_t[::1] sums = np.empty(size + 1, np.uint64), powers = np.empty(size + 1, np.uint64)
+    cdef uint64_t[::1] sums = np.empty(size + 1, np.uint64), powers
     cdef int32_t[::1] slots
     cdef uint64_t hashed
-    sums[0], powers[0] = 0, 1
+    sums[0] = 0
     for at in range(size):
-        hashed = times(sums[at], BASE) + <uint64_t>PyUnicode_READ(kind, data, at) + 1
-        sums[at + 1] = hashed - PRIME if hashed >= PRIME else hashed
+        sums[at + 1] = plus(times(sums[at], BASE), <uint64_t>PyUnicode_READ(kind, data, at) + 1)
+    n, length = max(sizes), 0
+    for at in range(words):
+        length = max(length, offsets[min(at + n, words)] - offsets[at])
+    powers = np.empty(length + 1, np.uint64)
+    powers[0] = 1
+    for at in range(length):
         powers[at + 1] = times(powers[at], BASE)
     bits = bits_for(words)
     mask = (<Py_ssize_t>1 << bits) - 1
@@ -111,14 +103,13 @@ def repeated_characters(str solid, const int64_t[::1] offsets, sizes):
     for n in sizes:
         slots = np.full(mask + 1, -1, np.int32)
         free = characters = 0
-        for at in range(words - n):
+        for at in range(words + 1 - n):
             begin, end = offsets[at], offsets[at + n]
             if begin < free:
                 continue
             length = end - begin
-            hashed = sums[end] + PRIME - times(sums[begin], powers[length])
-            hashed = hashed - PRIME if hashed >= PRIME else hashed
-            slot = <Py_ssize_t>(hashed & mask)
+            hashed = plus(sums[end], PRIME - times(sums[begin], powers[length]))
+            slot = <Py_ssize_t>(hashed * SPREAD >> (64 - bits))
             while slots[slot] >= 0:
                 known = offsets[slots[slot]]
                 if offsets[slots[slot] + n] - known == length and (

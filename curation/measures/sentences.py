@@ -14,6 +14,7 @@ from itertools import accumulate, chain, pairwise
 import numpy as np
 import numpy.typing as npt
 
+from curation.measures.chunks import starts_in_lines
 from curation.measures.punkt import punkt
 from curation.measures.tokens import Tokens, lexicon
 from curation.measures.words import MARK, STOP, without_surrogates
@@ -22,16 +23,11 @@ _CHUNK = re.compile(r"\S+")
 _GAP = re.compile(r"\s{2,}|[^\S ]")
 
 
-def _starts(
-    kinds: npt.NDArray[np.uint8], lines: npt.NDArray[np.int64] | None = None
-) -> npt.NDArray[np.int64]:
-    """Places of the words that start a sentence, but for the first of the text or line."""
+def _starts(kinds: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    """Places of the words that start a sentence, but for the first of the text."""
     places = np.flatnonzero(kinds & MARK == 0)
     stops = kinds[places] & STOP != 0
-    starting = stops[:-1] & ~stops[1:]
-    if lines is not None:
-        starting &= lines[places[:-1]] == lines[places[1:]]
-    return places[1:][starting]
+    return places[1:][stops[:-1] & ~stops[1:]]
 
 
 def split(text: str, tokens: Tokens) -> list[str]:
@@ -73,27 +69,20 @@ def by_language(text: str, language: str) -> list[str]:
     return [text[start:end] for start, end in pairwise(cuts)]
 
 
-def count_by_line(lines: Sequence[str], chunks: Sequence[int], tokens: Tokens) -> int:
+def count_by_line(lines: Sequence[str], chunks: list[int], tokens: Tokens) -> int:
     """The sentences of lines, each cut on its own; a line without words is one, as in datatrove.
 
     `chunks`: how many each line has; `tokens`: the words of all lines.
     """
-    of_word = _numbered(chunks, tokens)
-    starts = of_word[_starts(tokens.kinds, of_word)]
+    found = 1 + starts_in_lines(tokens.kinds, tokens.counts, chunks, STOP, MARK)
     space = sum(map(len, lines)) - int(tokens.lengths.sum())
-    if space == sum(chunks) - len(lines) == sum(line.count(" ") for line in lines):
-        return len(lines) + len(starts)  # one blank after each chunk
-    uneven = [place for place, line in enumerate(lines) if _GAP.search(line)]
-    # In these lines white space is a word; any word that is no punctuation stands for it.
-    padded = [_GAP.sub(" x ", lines[place]).split() for place in uneven]
-    known = lexicon()
-    again = known.cut("spacy", known.numbers(list(chain.from_iterable(padded))))
-    in_padded = _starts(again.kinds, _numbered(list(map(len, padded)), again))
-    even = np.isin(starts, uneven, invert=True)
-    return len(lines) + int(even.sum()) + len(in_padded)
-
-
-def _numbered(chunks: Sequence[int], tokens: Tokens) -> npt.NDArray[np.int64]:
-    """The number of the line of each word."""
-    of_chunk = np.repeat(np.arange(len(chunks)), np.array(chunks, np.int64))
-    return np.repeat(of_chunk, tokens.counts)
+    one_blank_each = space == sum(chunks) - len(lines) == "\n".join(lines).count(" ")
+    if not one_blank_each:
+        uneven = [place for place, line in enumerate(lines) if _GAP.search(line)]
+        # In these lines white space is a word; any word that is no punctuation stands for it.
+        padded = [_GAP.sub(" x ", lines[place]).split() for place in uneven]
+        known = lexicon()
+        again = known.cut("spacy", known.numbers(list(chain.from_iterable(padded))))
+        many = list(map(len, padded))
+        found[uneven] = 1 + starts_in_lines(again.kinds, again.counts, many, STOP, MARK)
+    return int(found.sum())

@@ -12,12 +12,13 @@ import threading
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, chain
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
 
 from curation.measures import words
+from curation.measures.chunks import Numbers, gather
 
 MOST_CHUNKS = 1 << 18
 MOST_CHARACTERS = 1 << 23
@@ -38,7 +39,7 @@ class Tokens:
     lengths: npt.NDArray[np.int64]
     kinds: npt.NDArray[np.uint8]
     counts: npt.NDArray[np.int64]
-    _known: dict[str, int]
+    _known: Numbers
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -56,32 +57,20 @@ class Tokens:
 
     def distinct(self, listed: Sequence[str]) -> int:
         """How many of these (different) words occur."""
-        return sum(bool((self.ids == self._known.get(word, -1)).any()) for word in listed)
+        return sum(bool((self.ids == self._known.get(word)).any()) for word in listed)
 
     def occurrences(self, word: str) -> int:
         """How often a word occurs."""
-        return int(np.count_nonzero(self.ids == self._known.get(word, -1)))
+        return int(np.count_nonzero(self.ids == self._known.get(word)))
 
     def among(self, words: Iterable[str]) -> int:
         """How many words are one of these."""
-        known = [self._known[word] for word in words if word in self._known]
+        known = [self._known.get(word) for word in words]
         return int(np.isin(self.ids, known).sum())
 
     def amount(self, kind: int) -> int:
         """How many words are of a kind."""
         return int(np.count_nonzero(self.kinds & kind))
-
-
-class _Index(dict[str, int]):
-    """Numbers strings in the order in which they are first asked for."""
-
-    def __init__(self) -> None:
-        self.new: list[str] = []
-
-    def __missing__(self, key: str) -> int:
-        number = self[key] = len(self)
-        self.new.append(key)
-        return number
 
 
 class _Cut:
@@ -92,7 +81,7 @@ class _Cut:
         self._kind = kind
         self._chunks = array("q")  # a chunk's first place in `_words` << 32 | its words
         self._words = array("i")  # ids of words, chunk after chunk
-        self._ids = _Index()
+        self._ids = Numbers()
         self._looks = array("q")  # of each word, its characters << 8 | its kind
 
     def learn(self, chunks: Sequence[str]) -> None:
@@ -100,27 +89,16 @@ class _Cut:
         cut = list(map(self._cut, chunks[len(self._chunks) :]))
         if not cut:
             return
-        counts = list(map(len, cut))
-        firsts = accumulate(counts[:-1], initial=len(self._words))
-        self._words.extend(map(self._ids.__getitem__, chain.from_iterable(cut)))
-        self._chunks.extend([first << 32 | n for first, n in zip(firsts, counts, strict=True)])
-        new, self._ids.new = self._ids.new, []
+        counts = np.fromiter(map(len, cut), np.int64, len(cut))
+        firsts = len(self._words) + np.cumsum(counts) - counts
+        self._chunks.frombytes((firsts << 32 | counts).tobytes())
+        self._words.frombytes(self._ids.of(list(chain.from_iterable(cut))).tobytes())
+        new = self._ids.strings[len(self._looks) :]
         self._looks.extend([len(word) << 8 | self._kind(word) for word in new])
 
     def gather(self, chunks: Integers) -> Tokens:
         """The words of the chunks of these numbers."""
-        held = np.frombuffer(self._chunks, np.int64)[chunks] if len(chunks) else _NOTHING
-        counts = held & 0xFFFFFFFF
-        ends = np.cumsum(counts)
-        if not len(ends) or not ends[-1]:
-            return self._tokens(np.empty(0, np.int32), counts)
-        places = np.repeat((held >> 32) - ends + counts, counts)
-        places += np.arange(len(places))
-        return self._tokens(np.frombuffer(self._words, np.int32)[places], counts)
-
-    def _tokens(self, ids: Integers, counts: npt.NDArray[np.int64]) -> Tokens:
-        looks = np.frombuffer(self._looks, np.int64)[ids] if len(ids) else _NOTHING
-        return Tokens(ids, looks >> 8, looks.astype(np.uint8), counts, self._ids)
+        return Tokens(*gather(chunks, self._chunks, self._words, self._looks), self._ids)
 
 
 class _Chunks(_Cut):
@@ -134,7 +112,9 @@ class _Chunks(_Cut):
         self._looks.extend([len(chunk) << 8 | self._kind(chunk) for chunk in new])
 
     def gather(self, chunks: Integers) -> Tokens:
-        return self._tokens(chunks, np.ones(len(chunks), np.int64))
+        looks = np.frombuffer(self._looks, np.int64)[chunks] if len(chunks) else _NOTHING
+        ones = np.ones(len(chunks), np.int64)
+        return Tokens(chunks, looks >> 8, looks.astype(np.uint8), ones, self._ids)
 
 
 # By name: how a chunk is cut into words, and the bits of a word.
@@ -154,35 +134,29 @@ class Lexicon:
     def __init__(self) -> None:
         """Hold nothing yet."""
         self._lock = threading.RLock()
-        self._numbers = _Index()
-        self._chunks: list[str] = []
-        self._characters = 0
+        self._numbers = Numbers()
         self._cuts: dict[str, _Cut] = {}
 
     @property
     def is_spent(self) -> bool:
-        """Whether it holds as much as it may, or a look-up was cut short."""
-        return (
-            len(self._chunks) > MOST_CHUNKS
-            or self._characters > MOST_CHARACTERS
-            or len(self._chunks) != len(self._numbers)
-        )
+        """Whether it holds as much as it may."""
+        return len(self._numbers) > MOST_CHUNKS or self._numbers.characters > MOST_CHARACTERS
+
+    def chunks(self, text: str) -> Integers:
+        """A number for each chunk of a text: int32 [chunks]."""
+        with self._lock:
+            return self._numbers.of_chunks(text)
 
     def numbers(self, chunks: Sequence[str]) -> Integers:
-        """A number for each chunk, which holds no white space: int32 [chunks]."""
+        """A number for each of these chunks: int32 [chunks]."""
         with self._lock:
-            numbers = np.fromiter(map(self._numbers.__getitem__, chunks), np.int32, len(chunks))
-            if self._numbers.new:
-                new, self._numbers.new = self._numbers.new, []
-                self._chunks += new
-                self._characters += sum(map(len, new))
-            return numbers
+            return self._numbers.of(chunks)
 
     def cut(self, name: str, numbers: Integers) -> Tokens:
         """The words of the chunks of these numbers, by the definition `name` in `CUTS`."""
         with self._lock:
             cut = self._cuts.pop(name, None) or CUTS[name]()
-            cut.learn(self._chunks)
+            cut.learn(self._numbers.strings)
             self._cuts[name] = cut  # not if it was cut short
             return cut.gather(numbers)
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curation.measures import characters, sentences, tokens
+from curation.measures.chunks import in_lines, without_space
 from curation.measures.tokens import Integers, Lexicon, Tokens
 
 # Bump when a cut changes; the fingerprint of a run holds it.
@@ -56,7 +57,7 @@ class View:
         if self._given is not None:
             return self._given
         lexicon = tokens.lexicon()
-        return lexicon, lexicon.numbers(self.chunks)
+        return lexicon, lexicon.chunks(self.text)
 
     def cut(self, name: str) -> Tokens:
         """The words by one of the definitions in `tokens.CUTS`."""
@@ -77,7 +78,7 @@ class View:
     @cached_property
     def solid(self) -> str:
         """The text without white space: the words joined."""
-        return "".join(self.chunks)
+        return without_space(self.text)
 
     def offsets(self, name: str) -> npt.NDArray[np.int64]:
         """Where each word of a cut that leaves nothing out starts in `solid`, and the end of the
@@ -101,18 +102,7 @@ class View:
     @cached_property
     def line_chunks(self) -> list[int]:
         """How many of `chunks` each of `lines` has."""
-        lines = list(map(str.strip, self.lines))
-        blanks = [line.count(" ") for line in lines]
-        if (
-            sum(map(len, lines)) - len(self.solid)
-            == sum(blanks)
-            == len(self.chunks) - len(list(filter(None, lines)))
-        ):  # nothing but single blanks between chunks
-            return [count + 1 if line else 0 for line, count in zip(lines, blanks, strict=True)]
-        return [
-            count + 1 if line and "  " not in line and line.isprintable() else len(line.split())
-            for line, count in zip(lines, blanks, strict=True)
-        ]
+        return in_lines(self.text)
 
     @cached_property
     def rows(self) -> list[str]:

@@ -7,18 +7,20 @@ where it ends, the next is searched for.
 from __future__ import annotations
 
 import io
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from fastwarc.stream_io import Lz4Reader, ZstdReader
+from zlib_ng import zlib_ng
 
 from curation.readers import DamageKind
 from curation.readers.frames import LZ4_MAGIC, ZSTD_MAGIC, Slice, lz4_end, zstd_end
 from curation.readers.source import BLOCK, BrokenError, File, Source, Window
 
 GZIP_MAGIC = b"\x1f\x8b\x08"
+# What zlib_ng raises of bytes that do not inflate; its stub takes the class for an exception.
+DeflateError = cast(type[Exception], zlib_ng.error)
 
 _PIECE = 1 << 14  # compressed bytes given to a decoder at once
 # Inflated bytes a compressed byte, above which a member over the limit is not inflated further.
@@ -99,7 +101,7 @@ class Inflated(Source):
 class _Gzip(Member):
     def __init__(self, window: Window, start: int, limit: int) -> None:
         super().__init__(window, start, limit)
-        self._zlib = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        self._zlib = zlib_ng.decompressobj(zlib_ng.MAX_WBITS | 16)
 
     def _inflate(self) -> bytes:
         while not self._zlib.eof:
@@ -108,7 +110,7 @@ class _Gzip(Member):
                 raise BrokenError("truncated", "the file ends inside a gzip member")
             try:
                 chunk = self._zlib.decompress(piece, BLOCK)
-            except zlib.error as error:
+            except DeflateError as error:
                 reason = str(error).split(": ", 1)[-1]  # without the number
                 raise BrokenError("corrupt_gzip", reason) from None
             left = self._zlib.unused_data if self._zlib.eof else self._zlib.unconsumed_tail
@@ -172,7 +174,7 @@ class Codec:
     name: as people say it. magic: what each part begins with. kind: that of damage in it.
     stored: the most bytes that one block holds as they are. open: a part from its place and a
     limit in bytes. start: inflated bytes, at most so many, from a part's first ones; raises
-    OSError or zlib.error.
+    OSError or DeflateError.
     """
 
     name: str
@@ -194,7 +196,7 @@ class Codec:
         """The first bytes that inflate from a place, none if they do not."""
         try:
             return self.start(window.exactly(place, self.stored + _LONGEST_HEADER), most)
-        except (OSError, zlib.error):
+        except (OSError, DeflateError):
             return b""
 
     def next(self, window: Window, start: int, end: int, begins: bytes) -> int | None:
@@ -257,7 +259,7 @@ GZIP = Codec(
     "corrupt_gzip",
     65_535,
     _Gzip,
-    lambda data, most: zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(data, most),
+    lambda data, most: zlib_ng.decompressobj(zlib_ng.MAX_WBITS | 16).decompress(data, most),
 )
 LZ4 = _frames(LZ4_MAGIC, "LZ4", "corrupt_lz4", 1 << 22, lz4_end, Lz4Reader)
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import io
 import re
-import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
 from curation.readers import Damage, Record
 from curation.readers.archives import check_zip, read_tar, read_zip
-from curation.readers.compressed import GZIP, LZ4, ZSTD, codec_of
+from curation.readers.compressed import GZIP, LZ4, ZSTD, DeflateError, codec_of
 from curation.readers.documents import read_document
 from curation.readers.jsonl import check_jsonl, read_jsonl
 from curation.readers.parquet import check_parquet, read_parquet
@@ -20,7 +19,7 @@ from curation.readers.tables import check_table, read_table
 from curation.readers.warc import check_warc, read_warc
 from curation.readers.warc import is_splittable as is_splittable_warc
 from schemas.errors import UserError
-from schemas.recipe import Columns, Format
+from schemas.inputs import Columns, Format
 
 HEAD_BYTES = 1 << 16  # of a file that `detect` looks at
 
@@ -61,7 +60,7 @@ def _inflated(head: bytes) -> bytes:
         if head.startswith(codec.magic):
             try:
                 return codec.start(head, 512)
-            except (OSError, zlib.error):
+            except (OSError, DeflateError):
                 return b""
     return head
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import re
-import zlib
 from collections.abc import Callable, Collection, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from fastwarc.stream_io import BrotliReader, ZstdReader
+from zlib_ng import zlib_ng
+
+from curation.readers.compressed import DeflateError
 
 _HEAD_END = re.compile(rb"\n\r*\n")
 _FOLD = re.compile(rb"\r*\n[ \t]+")
@@ -153,7 +155,7 @@ def _decode(body: bytes, coding: str, most: int) -> tuple[bytes, bool]:
             decoded += piece
             if len(decoded) > most:
                 raise TooLargeError(f"the body's {coding} coding expands to more than {most} bytes")
-    except (zlib.error, OSError):
+    except (DeflateError, OSError):
         # Brotli gives some noise for a while before it refuses what is not Brotli.
         plain = not decoded or not _CONTROL.search(body[:_PLAIN_BYTES])
         return (body if plain else bytes(decoded)), False
@@ -162,7 +164,7 @@ def _decode(body: bytes, coding: str, most: int) -> tuple[bytes, bool]:
 
 def _gunzip(body: bytes) -> Iterator[bytes]:
     while body:
-        body = yield from _inflate(body, zlib.MAX_WBITS | 16)
+        body = yield from _inflate(body, zlib_ng.MAX_WBITS | 16)
         if not body.startswith(_GZIP):
             return
 
@@ -170,21 +172,21 @@ def _gunzip(body: bytes) -> Iterator[bytes]:
 def _inflate_deflate(body: bytes) -> Iterator[bytes]:
     """With zlib's frame, as the standard has it, or without, as some servers send it."""
     try:
-        zlib.decompressobj().decompress(body[:_PLAIN_BYTES], 1)
-        bits = zlib.MAX_WBITS
-    except zlib.error:
-        bits = -zlib.MAX_WBITS
+        zlib_ng.decompressobj().decompress(body[:_PLAIN_BYTES], 1)
+        bits = zlib_ng.MAX_WBITS
+    except DeflateError:
+        bits = -zlib_ng.MAX_WBITS
     yield from _inflate(body, bits)
 
 
 def _inflate(body: bytes, bits: int) -> Generator[bytes, None, bytes]:
     """The inflated pieces; gives back what stands after them."""
-    decoder = zlib.decompressobj(bits)
+    decoder = zlib_ng.decompressobj(bits)
     while not decoder.eof:
         piece = decoder.decompress(body, _PIECE)
         body = decoder.unconsumed_tail
         if not (piece or body or decoder.eof):
-            raise zlib.error("cut off")
+            raise DeflateError("cut off")
         yield piece
     return decoder.unused_data
 

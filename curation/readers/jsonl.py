@@ -12,7 +12,7 @@ from curation.readers.lines import Line, read_lines
 from curation.readers.rows import row_record
 from curation.readers.source import Window
 from schemas.errors import UserError
-from schemas.recipe import Columns
+from schemas.inputs import Columns
 
 _WRAPPING = 16  # JSON's longest writing of a byte of text (`\\u0000` is 6), and the other columns
 _CHECKED_LINES = 100

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from curation.readers import Damage, Record
 from curation.readers.rows import row_record
 from schemas.errors import UserError
-from schemas.recipe import Columns
+from schemas.inputs import Columns
 
 _BATCH = 64  # rows decoded at once
 _MOST_GROUP = 1 << 32  # bytes of the columns read of one row group, inflated

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from curation.readers import Damage, DamageKind, Place, Record, storable
-from schemas.recipe import Columns
+from schemas.inputs import Columns
 
 
 class RowError(ValueError):
@@ -36,8 +36,8 @@ def row_record(
         detail = f"`{columns.text}` is {'not there' if text is None else 'not a string'}"
         return Damage(offset, length, inner, "no_text", detail, unit=unit)
     text = storable(text)
-    size = len(text.encode())
-    if size > most:
+    # of UTF-8 a character has four bytes at most, so that few texts need be counted
+    if 4 * len(text) > most and (size := len(text.encode())) > most:
         detail = f"{size} bytes of text, more than {most}"
         return Damage(offset, length, inner, "too_large", detail, unit=unit)
     crawled = _time(values.pop("crawled", None))

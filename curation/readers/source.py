@@ -87,7 +87,8 @@ class Source:
         """The next `count` bytes, fewer only at the end."""
         while len(self._data) - self._at < count and self._more():
             pass
-        return bytes(self._data[self._at : self._at + count])
+        with memoryview(self._data) as data:  # copied once
+            return bytes(data[self._at : self._at + count])
 
     def at_end(self) -> bool:
         """Whether no byte is left; of a member, also that its checksum is right."""

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 from curation.readers.code import NAMES, is_licence, language_of
 from curation.readers.documents import DocumentFormat
-from schemas.recipe import Format
+from schemas.inputs import Format
 
 COMPRESSED = frozenset({".gz", ".zst", ".lz4"})
 _SUFFIXES: tuple[tuple[Format, str], ...] = (

@@ -12,7 +12,7 @@ from curation.readers.lines import Line, read_lines
 from curation.readers.rows import row_record
 from curation.readers.source import Window
 from schemas.errors import UserError
-from schemas.recipe import Columns
+from schemas.inputs import Columns
 
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from curation.classifiers import Classifier, Example, Settings, evaluate, fit, scorer
+from curation.classifiers.figures import evaluate
+from curation.classifiers.fitting import Example, Settings, fit
+from curation.classifiers.scorers import Classifier, scorer
 from pipelines.alone.rows import writing
 from pipelines.alone.texts import Text, batches, texts
 from schemas.errors import UserError

@@ -21,20 +21,22 @@ from curation.keys import document_id
 from curation.readers import Damage, Record
 from curation.readers.suffixes import format_of
 from pipelines.alone.rows import Rows, writing
-from pipelines.edges import CutList
+from pipelines.dedup.edges import CutList
+from pipelines.dedup.signatures import schema, signature_table
 from pipelines.inputs import input_at
 from pipelines.mill import Mill, Progress
 from pipelines.parts import read_table
 from pipelines.receipts import Attempt, Receipt, Task
-from pipelines.recipe import load, to_yaml
+from pipelines.recipes.loading import load, to_yaml
 from pipelines.runners import Engine
-from pipelines.signatures import schema, signature_table
 from pipelines.splits import input_of, plan_splits, read_split
 from pipelines.stages import deduplicate
 from pipelines.steps import Context, Manifest
 from pipelines.store import Folder, is_remote
+from schemas.deduplicate import NEAR, Deduplicate
 from schemas.errors import UserError
-from schemas.recipe import LAYOUTS, NEAR, Deduplicate, Input, Layout, Recipe
+from schemas.inputs import LAYOUTS, Input, Layout
+from schemas.recipe import Recipe
 from schemas.tables import DEDUPLICATED, ID
 
 _BATCH = 256

@@ -17,13 +17,16 @@ from curation.readers import Damage, Record
 from pipelines.alone.rows import Rows, writing
 from pipelines.inputs import input_at
 from pipelines.receipts import Task
-from pipelines.recipe import check_models, load, with_models
+from pipelines.recipes.freezing import check_models, with_models
+from pipelines.recipes.loading import load
 from pipelines.splits import input_of, plan_splits, read_split
 from pipelines.stages.extract import extractor
 from pipelines.steps import Context
 from pipelines.store import Folder
 from schemas.errors import UserError
-from schemas.recipe import Extract, Input, Recipe, Rights, Splits
+from schemas.extract import Extract, Rights
+from schemas.inputs import Input, Splits
+from schemas.recipe import Recipe
 from schemas.tables import EXTRACTED, NOT_EXTRACTED
 
 _WHOLE = 1 << 62  # bytes of a split: every file in one
@@ -75,16 +78,18 @@ def extract_files(
         ):
             records = _records(context.recipe, tasks, quiet)
             kept = _Batch(pages)
-            lost = _Batch(losses)
+            lost = _Batch(losses) if losses else None
             for file, record, result in sandbox.extract(records):
                 if isinstance(result, Rejected):
                     ends[result.reason] += 1
-                    lost.add(_lost(file, record, result))
+                    if lost:
+                        lost.add(_lost(file, record, result))
                 else:
                     ends["written"] += 1
                     kept.add(_row(file, record, result))
             kept.flush()
-            lost.flush()
+            if lost:
+                lost.flush()
     return ends
 
 
@@ -100,9 +105,9 @@ def _options(recipe: str | None, over: Mapping[str, Any]) -> Extract:
 
 
 class _Batch:
-    """Rows that go to a file some at a time, or nowhere."""
+    """Rows that go to a file some at a time."""
 
-    def __init__(self, rows: Rows | None) -> None:
+    def __init__(self, rows: Rows) -> None:
         self._rows = rows
         self._waiting: list[dict[str, Any]] = []
 
@@ -112,8 +117,7 @@ class _Batch:
             self.flush()
 
     def flush(self) -> None:
-        if self._rows:
-            self._rows.write(self._waiting)
+        self._rows.write(self._waiting)
         self._waiting.clear()
 
 

@@ -16,7 +16,7 @@ from curation.rules import load_chain
 from pipelines.alone.rows import writing
 from pipelines.alone.texts import Text, batches, texts
 from schemas.errors import UserError
-from schemas.recipe import Judge
+from schemas.judge import Judge
 
 _BATCH = 256
 _JUDGED = [

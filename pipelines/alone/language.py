@@ -21,8 +21,9 @@ from curation.language import (
 )
 from pipelines.alone.rows import writing
 from pipelines.alone.texts import batches, texts
+from schemas.base import ModelFile
 from schemas.errors import UserError
-from schemas.recipe import Extract, ModelFile
+from schemas.extract import Extract
 
 _BATCH = 256
 _OPINION = [pa.field("language", pa.string(), False), pa.field("score", pa.float64(), False)]

@@ -35,13 +35,16 @@ class _Lines:
 
     def write(self, rows: Iterable[Mapping[str, Any]]) -> None:
         for row in rows:
-            self._stream.write(json.dumps(row, ensure_ascii=False, default=_plain).encode() + b"\n")
+            self._stream.write(_ENCODER.encode(row).encode() + b"\n")
 
 
 def _plain(value: Any) -> str:
     if isinstance(value, datetime):
         return value.isoformat().replace("+00:00", "Z")
     raise TypeError(f"{type(value).__name__} has no JSON")
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, default=_plain)
 
 
 @contextmanager

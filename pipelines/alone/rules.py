@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from curation.classifiers import signals as classifiers
 from curation.edits import EDITS
 from curation.judgement import Chain, closest
 from curation.measures import MEASURES
@@ -20,7 +21,7 @@ from pipelines.report.formats import exact, share, value
 from pipelines.report.shape import Threshold
 from pipelines.report.signals import Values, holds, panel
 from schemas.errors import UserError
-from schemas.recipe import EditStep, Judge, RulesStep
+from schemas.judge import EditStep, Judge, RulesStep
 from schemas.rules import AnyRule, Condition, Row, Rule, RuleTable, conditions
 
 _WIDTH = 100
@@ -98,18 +99,19 @@ def _row(row: Row) -> Iterator[tuple[str, str]]:
         yield f"  {said(part)}", ""
 
 
-def explain(signal: str) -> str:
-    """What a signal is, by whom, and the bundled rules that judge by it. Raises UserError."""
-    family, name = _owner(signal)
-    owner = MEASURES.get(family) or EDITS[family]
-    lines = [signal, *_wrapped("  ", owner.formulas[name])]
-    if family in EDITS:
-        lines += _wrapped("  ", f"Told by the edit `{family}`, of what it did to the text.")
-    lines += _wrapped("  Source: ", owner.source)
+def explain(signal: str, rules: str = "") -> str:
+    """What a signal is, by whom, and the rules that judge by it: the bundled ones, and those of
+    `rules`, whose classifiers have signals of their own. Raises UserError."""
+    formula, source, edit = _defined(signal, rules)
+    lines = [signal, *_wrapped("  ", formula)]
+    if edit:
+        lines += _wrapped("  ", f"Told by the edit `{edit}`, of what it did to the text.")
+    lines += _wrapped("  Source: ", source)
+    name = signal.rpartition(".")[2]
     others = [other for other in _signals() if other != signal and _same_name(other, name)]
     if others:
         lines += _wrapped("  Of the same name: ", ", ".join(others))
-    rows = list(_judging(signal))
+    rows = list(_judging(signal, rules))
     lines += ["", "Judged by" if rows else "No bundled table judges by it."]
     wide = [max((len(row[at]) for row in rows), default=0) for at in range(3)]
     for row in rows:
@@ -129,15 +131,24 @@ def _same_name(signal: str, name: str) -> bool:
     return signal.rpartition(".")[2] == name
 
 
-def _owner(signal: str) -> tuple[str, str]:
-    """Family and name. Raises UserError with the closest there are."""
+def _defined(signal: str, rules: str) -> tuple[str, str, str]:
+    """A signal's formula, its source, and the edit that tells it. Raises UserError with the closest
+    there are."""
+    own = load_chain(rules, Path()) if rules else Judge()
+    for called, item in own.classifiers.items():
+        for name, formula in classifiers.formulas(called, item).items():
+            if signal == f"{classifiers.FAMILY}.{name}":
+                return formula, f"the model {item.model.file}, named in {rules}", ""
     family, _, name = signal.rpartition(".")
     every = list(_signals())
     if signal not in every:
         same = [other for other in every if _same_name(other, name)]
-        mend = f"; of this name there are {', '.join(same)}" if same else closest(signal, Judge())
+        mend = f"; of this name there are {', '.join(same)}" if same else closest(signal, own)
+        if signal.startswith(f"{classifiers.FAMILY}.") and not rules:
+            mend = ": its model stands in `judge.classifiers`; name that file by --rules"
         raise UserError(f"no signal is called `{signal}`{mend}")
-    return family, name
+    owner = MEASURES.get(family) or EDITS[family]
+    return owner.formulas[name], owner.source, family if family in EDITS else ""
 
 
 @cache
@@ -161,11 +172,24 @@ def _chains() -> dict[str, list[str]]:
     return found
 
 
-def _judging(signal: str) -> Iterator[tuple[str, str, str, str]]:
-    """Table, condition, reason and chains of each bundled rule on the signal."""
-    for name, reason, condition in _bundled_rules():
+def _rules(rules: str) -> list[tuple[str, str, Condition]]:
+    """Those of the bundled tables, and of the other tables of `rules`."""
+    if not rules:
+        return _bundled_rules()
+    return _bundled_rules() + [
+        (table.name, row.reason, condition)
+        for table in _tables(load_chain(rules, Path()).chain)
+        if table.name not in table_names()
+        for row in table.rules
+        for _, condition in conditions(row)
+    ]
+
+
+def _judging(signal: str, rules: str) -> Iterator[tuple[str, str, str, str]]:
+    """Table, condition, reason and chains of each rule on the signal."""
+    for name, reason, condition in _rules(rules):
         if condition.signal == signal:
-            used = ", ".join(_chains().get(name, []))
+            used = ", ".join(_chains().get(name, [] if name in table_names() else [rules]))
             yield name, asked(condition), reason, f"in {used}" if used else ""
 
 
@@ -180,8 +204,8 @@ def spread(
 
     Measured where `chain` measures it, else on the texts as they are. Raises UserError.
     """
-    _owner(signal)
     if chain is None:
+        _defined(signal, "")
         rule = Rule(signal=signal, operator=">=", threshold=-math.inf, reason="any")
         chain = Chain(alone(RuleTable(name="any", rules=(rule,))))
         where = "on the texts as they are (--rules CHAIN: where a chain measures it)"

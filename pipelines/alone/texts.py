@@ -16,7 +16,8 @@ from curation.readers import Damage
 from pipelines.inputs import input_at
 from pipelines.splits import plan_splits, read_split
 from schemas.errors import UserError
-from schemas.recipe import LAYOUTS, Columns, Input, Recipe, Splits
+from schemas.inputs import LAYOUTS, Columns, Input, Splits
+from schemas.recipe import Recipe
 
 _ID = "id"
 _WHOLE = 1 << 62  # bytes of a split: every file in one

@@ -27,7 +27,8 @@ from pipelines.run import STAGES, context_of, manifests
 from pipelines.steps import Context, Manifest
 from pipelines.store import Folder
 from schemas.errors import UserError
-from schemas.recipe import Mix, OptOut
+from schemas.extract import OptOut
+from schemas.mix import Mix
 from schemas.shard import ShardManifest
 from schemas.shard import Split as ShardSplit
 

@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from pipelines.report import shape
 from pipelines.steps import Context
-from schemas.recipe import Recipe, RulesStep
+from schemas.judge import RulesStep
+from schemas.recipe import Recipe
 from schemas.rules import AllOf, AllRule, AnyOf, AnyRule, Condition, Group, Row, RuleTable
 
 Values = npt.NDArray[np.float64]

@@ -17,7 +17,7 @@ from curation.histogram import HISTOGRAMS, Histogram, to_table
 from curation.mixture import holdout_key, sample_keys
 from curation.pii import replace
 from curation.urls import registered_domain
-from pipelines.edges import CutList, drop_list
+from pipelines.dedup.edges import CutList, drop_list
 from pipelines.mill import Mill
 from pipelines.parts import read_part, read_table
 from pipelines.receipts import Attempt, Receipt, Task

@@ -40,10 +40,9 @@ import numpy as np
 from curation.dedup import components
 from curation.dedup.nodes import LINK
 from curation.measures import view
-from pipelines.edges import commit_edges, edge_files, read_edges
-from pipelines.groups import filter_lines, find_runs, groups
-from pipelines.jobs import by_key
-from pipelines.keyshuffles import (
+from pipelines.dedup.edges import commit_edges, edge_files, read_edges
+from pipelines.dedup.groups import filter_lines, find_runs, groups
+from pipelines.dedup.keyshuffles import (
     DIGEST,
     KEY,
     MEMBER,
@@ -62,8 +61,7 @@ from pipelines.keyshuffles import (
     RequestChunks,
     keys_of,
 )
-from pipelines.mill import Mill
-from pipelines.pieces import (
+from pipelines.dedup.pieces import (
     KEY_BYTES,
     ROW,
     CommitCuts,
@@ -73,13 +71,16 @@ from pipelines.pieces import (
     find_pieces,
     keyed_pieces,
 )
+from pipelines.dedup.signatures import index_digest, keyed_levels, parts, sketch_values
+from pipelines.jobs import by_key, dealt
+from pipelines.mill import Mill
 from pipelines.receipts import Attempt, Receipt, Task
 from pipelines.runners import JobFailed
-from pipelines.signatures import index_digest, keyed_levels, parts, sketch_values
 from pipelines.steps import Context, Manifest, fingerprint
-from schemas.recipe import Near, Pieces, Recipe
+from schemas.deduplicate import Near, Pieces
+from schemas.recipe import Recipe
 
-VERSION = 3
+VERSION = 4
 LIBRARIES = ("numpy", "scipy")
 
 RANGE_BYTES = 16 << 20  # packed keys that one range of a shuffle holds
@@ -176,7 +177,7 @@ class Steps:
         step, tasks = self._plan(level, self._ranges(size))
 
         def build(pipeline: beam.Pipeline, waiting: Sequence[Task]) -> None:
-            chunks = self._over(pipeline, self.parts) | beam.ParDo(
+            chunks = dealt(pipeline, self.parts) | beam.ParDo(
                 DigestChunks(self.context, level, waiting)
             )
             _ = by_key(chunks, "digests", keys_of(waiting)) | beam.ParDo(
@@ -205,9 +206,7 @@ class Steps:
         most = MEMBERS_BYTES // self._member_bytes(near)
 
         def build(pipeline: beam.Pipeline, waiting: Sequence[Task]) -> None:
-            keys = self._over(pipeline, self.parts) | beam.ParDo(
-                BandChunks(self.context, near, waiting)
-            )
+            keys = dealt(pipeline, self.parts) | beam.ParDo(BandChunks(self.context, near, waiting))
             _ = by_key(keys, "keys", keys_of(waiting)) | beam.ParDo(
                 CommitCandidates(self.context, step, near, most)
             )
@@ -243,7 +242,7 @@ class Steps:
         step, tasks = self._plan("near", pieces)
 
         def build(pipeline: beam.Pipeline, waiting: Sequence[Task]) -> None:
-            requests = self._over(pipeline, keys_of(waiting)) | beam.ParDo(
+            requests = dealt(pipeline, keys_of(waiting)) | beam.ParDo(
                 RequestChunks(self.context, candidates, waiting)
             )
             members = by_key(requests, "requests") | beam.ParDo(
@@ -327,13 +326,13 @@ class Steps:
 
     def repeated(self, found: str) -> str:
         """Keys of parts that stand first in another part, by ranges of the key."""
-        receipts = self.context.receipts(found)
-        size = ROW.itemsize * sum(int(receipt.counts["keys"]) for receipt in receipts)
+        sent = sum(int(receipt.counts["keys"]) for receipt in self.context.receipts(found))
+        size = ROW.itemsize * sent
         step, tasks = self._plan("repeated", self._ranges(size))
 
         def build(pipeline: beam.Pipeline, waiting: Sequence[Task]) -> None:
             numbers = list(range(len(self.tasks)))
-            chunks = self._over(pipeline, numbers) | beam.ParDo(
+            chunks = dealt(pipeline, numbers) | beam.ParDo(
                 FirstChunks(self.context, found, waiting)
             )
             _ = by_key(chunks, "pieces", keys_of(waiting)) | beam.ParDo(
@@ -341,7 +340,9 @@ class Steps:
             )
 
         passes = self._passes(tasks, [size // len(tasks)] * len(tasks))
-        self.mill.jobs(step, passes, build, small=self._small(size // ROW.itemsize))
+        self.mill.jobs(step, passes, build, small=self._small(sent))
+        rows = sum(int(receipt.counts["rows"]) for receipt in self.context.receipts(step))
+        self._arrived(step, rows, sent)
         return step
 
     def cuts(self, found: str, repeated: str | None) -> Manifest:
@@ -352,7 +353,7 @@ class Steps:
         keys = [int(receipt.counts["keys"]) for receipt in self.context.receipts(found)]
 
         def build(pipeline: beam.Pipeline, waiting: Sequence[Task]) -> None:
-            chunks = self._over(pipeline, files) | beam.ParDo(
+            chunks = dealt(pipeline, files) | beam.ParDo(
                 RepeatedChunks(self.context, {task.spec["part"]: task.key for task in waiting})
             )
             _ = by_key(chunks, "repeated", keys_of(waiting)) | beam.ParDo(
@@ -362,17 +363,17 @@ class Steps:
         # how many of a part's keys are there is not known, only of all parts
         sizes = [KEY_BYTES * rows * own // max(sum(keys), 1) for own in keys]
         passes = self._passes(self.tasks, sizes)
-        return self.mill.jobs(self.step, passes, build, small=self._small(sum(keys)))
+        done = self.mill.jobs(self.step, passes, build, small=self._small(sum(keys)))
+        found_keys = sum(int(r.counts["elsewhere"]) for r in self.context.receipts(self.step))
+        self._arrived(self.step, found_keys, rows)
+        return done
 
     def _numbers(self) -> dict[str, int]:
         """The parts, by their task."""
         return {task.key: int(task.spec["part"]) for task in self.tasks}
 
-    def _over(self, pipeline: beam.Pipeline, items: Sequence[Any]) -> beam.PCollection:
-        return pipeline | beam.Create(items, reshuffle=False) | beam.Reshuffle()
-
     def _over_files(self, pipeline: beam.Pipeline, steps: list[str]) -> beam.PCollection:
-        return self._over(
+        return dealt(
             pipeline, [file.path for step in steps for file in edge_files(self.context, step)]
         )
 

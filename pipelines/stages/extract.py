@@ -21,7 +21,9 @@ from pipelines.receipts import Attempt, Receipt, Task
 from pipelines.splits import input_of, read_split
 from pipelines.steps import Context, Manifest, by_digest, model_path
 from pipelines.store import Folder
-from schemas.recipe import Extract, Input, Recipe
+from schemas.extract import Extract
+from schemas.inputs import Input
+from schemas.recipe import Recipe
 from schemas.tables import DOCUMENT, REJECTION
 
 if TYPE_CHECKING:

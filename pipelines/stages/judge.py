@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from pipelines.dedup.signatures import schema as signature_schema
+from pipelines.dedup.signatures import signature_table, signing
 from pipelines.mill import Mill
 from pipelines.parts import read_part
 from pipelines.receipts import Attempt, Receipt, Task, bin_pack
-from pipelines.signatures import schema as signature_schema
-from pipelines.signatures import signature_table, signing
 from pipelines.steps import Context, Manifest, by_digest, model_path
 from pipelines.store import Folder
-from schemas.recipe import Judge, Recipe
+from schemas.judge import Judge
+from schemas.recipe import Recipe
 from schemas.tables import EDIT, VERDICT
 
 if TYPE_CHECKING:

@@ -19,7 +19,9 @@ from pathlib import Path
 
 from fasttext_pybind import args, fasttext, loss_name, model_name, train
 
-from curation.classifiers import Example, Settings, evaluate, features, fit_lines
+from curation.classifiers.features import features
+from curation.classifiers.figures import evaluate
+from curation.classifiers.fitting import Example, Settings, fit_lines
 
 FOLDS = 4
 PLAIN = ({"dim": 100, "epoch": 5, "lr": 0.1}, {"dim": 16, "epoch": 25, "lr": 0.5})

@@ -22,12 +22,12 @@ import pyarrow as pa
 
 from curation.dedup.minhash import band_keys, sketch
 from curation.dedup.words import mix
+from pipelines.dedup.signatures import schema
 from pipelines.mill import Mill, Progress
 from pipelines.parts import read_table
 from pipelines.receipts import Attempt, Receipt, Task
-from pipelines.recipe import to_yaml
+from pipelines.recipes.loading import to_yaml
 from pipelines.runners import Engine
-from pipelines.signatures import schema
 from pipelines.stages import deduplicate
 from pipelines.steps import Context
 from pipelines.store import Folder

@@ -28,7 +28,7 @@ from curation.pii import replace
 from curation.readers import Record
 from curation.readers.warc import read_warc
 from curation.tokenization import load_tokenizer
-from pipelines.recipe import load
+from pipelines.recipes.loading import load
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -24,7 +24,7 @@ import numpy as np
 from selectolax.lexbor import LexborHTMLParser
 
 from curation.extraction import blocks, trafilatura
-from schemas.recipe import Extract
+from schemas.extract import Extract
 from tests.benchmarks import train_blocks
 from tests.benchmarks.web_pages import REPOSITORY, SETS, Labelled, f1, pages
 

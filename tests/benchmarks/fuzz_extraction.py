@@ -21,7 +21,7 @@ from curation.extraction import Extractor, Page, Rejected
 from curation.language import Languages
 from curation.readers import Record
 from curation.readers.warc import read_warc
-from schemas.recipe import Extract, Structure
+from schemas.extract import Extract, Structure
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SAMPLE = REPOSITORY / "tests/data/sample"

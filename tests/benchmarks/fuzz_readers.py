@@ -36,7 +36,7 @@ from curation.readers.formats import check, is_splittable, read
 from curation.readers.source import Window
 from curation.readers.warc import read_warc
 from schemas.errors import UserError
-from schemas.recipe import Columns, Format
+from schemas.inputs import Columns, Format
 
 SAMPLE = Path(__file__).parents[1] / "data" / "sample"
 LIMIT = 1 << 17

@@ -26,11 +26,11 @@ import numpy as np
 from curation.dedup import bloom, runs
 from curation.dedup.pieces import Lines, sentences
 from pipelines.alone.dedup import Deduplicate, pieces_of, signature_table
+from pipelines.dedup.signatures import schema
 from pipelines.mill import Mill, Progress
 from pipelines.receipts import Attempt, Receipt, Task
-from pipelines.recipe import to_yaml
+from pipelines.recipes.loading import to_yaml
 from pipelines.runners import Engine
-from pipelines.signatures import schema
 from pipelines.stages import deduplicate
 from pipelines.steps import Context
 from pipelines.store import Folder

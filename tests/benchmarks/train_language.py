@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import curation
-from curation.classifiers import Settings, fit_lines
+from curation.classifiers.fitting import Settings, fit_lines
 from curation.language import SECOND, words_only
 
 # The vectors' size and n-grams are the best of four tried, on a quarter of the sentences.

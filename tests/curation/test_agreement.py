@@ -27,7 +27,7 @@ from curation.edits import EDITS
 from curation.judgement import Chain
 from curation.measures import MEASURES, View
 from curation.rules import failing, load_table
-from schemas.recipe import EditStep, Judge, RulesStep
+from schemas.judge import EditStep, Judge, RulesStep
 from tests.curation.golden import DOCUMENTS, Differences, near, read, sha256
 
 pytestmark = pytest.mark.corpus

@@ -6,25 +6,15 @@ import random
 
 import pytest
 
-from curation.classifiers import (
-    BadWords,
-    Classifier,
-    Example,
-    Perplexity,
-    Settings,
-    card_path,
-    evaluate,
-    features,
-    fit,
-    is_held_out,
-    local_file,
-    measures,
-    scorer,
-    threshold_for,
-)
+from curation.classifiers.cards import card_path
+from curation.classifiers.features import features
+from curation.classifiers.figures import evaluate, threshold_for
+from curation.classifiers.fitting import Example, Settings, fit, is_held_out
+from curation.classifiers.scorers import BadWords, Classifier, Perplexity, scorer
+from curation.classifiers.signals import local_file, measures
 from curation.measures.view import View
 from schemas.errors import UserError
-from schemas.recipe import Classifier as Spec
+from schemas.judge import Classifier as Spec
 
 SMALL = Settings(kept=2_000, epoch=10)
 GOOD = (

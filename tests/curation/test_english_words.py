@@ -1,18 +1,25 @@
 """Words and sentences equal spaCy's, which is asked in the same test."""
 
+import gzip
 import itertools
+import json
 import pydoc_data.topics
 import random
+import string
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import spacy
 
 from curation.measures import View, tokens
 from curation.measures.english import LONGEST_URL, english
+from curation.measures.english import MARKS as KNOWN_MARKS
+from curation.measures.words import kind
 
 MARKS = [*"abcXD08.,:;()-_'’\"!?/=<>*[]{}$€°CkmG%+#@&…。，\u00ad·~^`|\\", "'s", "km", "US$", "..."]
 MARKS += ["http://", "a.m.", ":)", "e.g.", "n't", "(-", "10", "Ph.D.", "😀", "我们", "ß", "١٢", "и"]
+MARKS_BESIDE = KNOWN_MARKS + "…"
 SPACES = [" ", " ", " ", "  ", "\n", "\n\n", "\xa0", "\t", "\u3000", " \n", "\x1f"]
 
 
@@ -54,6 +61,49 @@ def test_words_of_hostile_chunks_are_spacys(pipeline: spacy.Language) -> None:
     rng = random.Random(5)
     for _ in range(6000):
         chunk = "".join(rng.choices(MARKS, k=rng.choice([1, 2, 3, 4, 6, 9, 20, 50])))
+        assert english().words(chunk) == spacy_words(pipeline, chunk), chunk
+
+
+def test_words_of_three_marks_and_letters_are_spacys(pipeline: spacy.Language) -> None:
+    """What is remembered of a mark between two others is what spaCy makes of it, for all there are;
+    the letters of a class are alike."""
+    beside = ["a", "Z", "7", *MARKS_BESIDE]
+    for one, two, three in itertools.product(beside, repeat=3):
+        chunk = one + two + three
+        assert english().words(chunk) == spacy_words(pipeline, chunk), chunk
+
+
+def test_words_with_any_letter_and_digit_beside_a_mark_are_spacys(pipeline: spacy.Language) -> None:
+    rng = random.Random(9)
+    letters = string.ascii_letters + string.digits
+    for mark, one, two in itertools.product(MARKS_BESIDE, letters, "aZ7"):
+        some = "".join(rng.choices(letters, k=rng.choice([0, 1, 3, 9])))
+        for chunk in (some + one + mark + two, some + two + mark + one, some + one + mark):
+            assert english().words(chunk) == spacy_words(pipeline, chunk), chunk
+
+
+def test_words_of_any_characters_are_spacys(pipeline: spacy.Language) -> None:
+    rng = random.Random(10)
+    codes = itertools.chain(range(0xD800), range(0xE000, 0x30000))  # spaCy takes no surrogates
+    every = [character for character in map(chr, codes) if not character.isspace()]
+    near = [*MARKS, *MARKS_BESIDE, *string.ascii_letters, *string.digits]
+    for _ in range(8000):
+        some = rng.choices(near, k=rng.choice([1, 3, 8])) + rng.choices(every, k=2)
+        rng.shuffle(some)
+        chunk = "".join(some)
+        assert english().words(chunk) == spacy_words(pipeline, chunk), chunk
+
+
+@pytest.mark.corpus
+def test_words_of_chunks_of_real_pages_are_spacys(pipeline: spacy.Language, corpus: Path) -> None:
+    found: dict[str, None] = {}
+    for path in sorted((corpus / "web").glob("*.gold.jsonl.gz")):
+        with gzip.open(path, "rt", encoding="utf-8") as lines:
+            for line in lines:
+                found |= dict.fromkeys((json.loads(line)["main_text"] or "").split())
+    chunks = [chunk for chunk in found if len(chunk) < LONGEST_URL]
+    assert len(chunks) > 50_000
+    for chunk in random.Random(11).sample(chunks, 20_000):
         assert english().words(chunk) == spacy_words(pipeline, chunk), chunk
 
 
@@ -127,7 +177,7 @@ def test_an_interrupted_look_up_is_mended(monkeypatch: pytest.MonkeyPatch) -> No
 
     with monkeypatch.context() as patch:
         tokens.forget()
-        patch.setattr(english(), "words", interrupted)
+        patch.setitem(tokens.CUTS, "spacy", lambda: tokens._Cut(interrupted, kind))
         with pytest.raises(KeyboardInterrupt):
             _ = View("three four").tokens
     assert View("three, two four").words == ["three", ",", "two", "four"]

@@ -3,7 +3,7 @@ import struct
 
 import pytest
 
-from curation.classifiers import Settings, fit_lines
+from curation.classifiers.fitting import Settings, fit_lines
 from curation.fasttext_model import labels, load
 from curation.language import FIRST, SECOND, bundled
 from schemas.errors import UserError

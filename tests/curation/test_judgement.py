@@ -10,7 +10,7 @@ from curation.judgement import Chain, check_chain
 from curation.measures import MEASURES, View, round_signal
 from curation.rules import chain_names, load_chain, load_table, table_names
 from schemas.errors import UserError
-from schemas.recipe import EditStep, Judge, RulesStep
+from schemas.judge import EditStep, Judge, RulesStep
 from schemas.rules import RuleTable
 
 FINEWEB = ("gopher_repetition", "gopher_quality", "!c4_lines", "c4", "fineweb_quality")

@@ -9,7 +9,7 @@ import pytest
 from curation.judgement import Chain
 from curation.measures import MEASURES, View
 from curation.rules import load_chain, load_table
-from schemas.recipe import EditStep, Judge, RulesStep
+from schemas.judge import EditStep, Judge, RulesStep
 
 SIZE = 100_000
 RANDOM = random.Random(1)

@@ -25,7 +25,7 @@ from curation.mixture import (
     shift,
     validation_threshold,
 )
-from schemas.recipe import Mix
+from schemas.mix import Mix
 
 
 def make_ids(seed: int, count: int) -> list[bytes]:

@@ -6,7 +6,7 @@ from selectolax.lexbor import LexborHTMLParser
 from curation import linked_data
 from curation.readers.http import parse_response
 from curation.rights import Declared, decide, licence_of, read
-from schemas.recipe import Rights
+from schemas.extract import Rights
 
 TEXT = "<p>The mill turns slowly, and the grain becomes flour.</p>"
 CC_BY = "https://creativecommons.org/licenses/by/4.0/"

@@ -17,7 +17,7 @@ from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 from curation import tokenization
 from curation.tokenization import Tokens, load_tokenizer, train_tokenizer
 from schemas.errors import UserError
-from schemas.recipe import TrainTokenizer
+from schemas.tokenizer import TrainTokenizer
 
 SENTENCES = [
     "The miller grinds the grain; nothing is lost on the floor, isn't it so?",
@@ -148,7 +148,7 @@ def test_words_are_bounded() -> None:
 TRAIN = """
 import json, sys
 from curation.tokenization import train_tokenizer
-from schemas.recipe import TrainTokenizer
+from schemas.tokenizer import TrainTokenizer
 texts = json.load(sys.stdin)
 sys.stdout.buffer.write(train_tokenizer(texts, TrainTokenizer(vocabulary=2048)))
 """

@@ -6,7 +6,8 @@ from collections import Counter
 import pytest
 
 from pipelines.parts import read_table
-from pipelines.recipe import load, with_models
+from pipelines.recipes.freezing import with_models
+from pipelines.recipes.loading import load
 from pipelines.splits import plan_splits
 from pipelines.stages.extract import extract_split
 from pipelines.steps import Context

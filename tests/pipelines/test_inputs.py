@@ -12,7 +12,8 @@ from curation.readers import Record
 from pipelines.inputs import input_at
 from pipelines.splits import plan_splits, read_split
 from schemas.errors import UserError
-from schemas.recipe import Input, Recipe, Splits
+from schemas.inputs import Input, Splits
+from schemas.recipe import Recipe
 
 MIT = (
     "MIT License\n\nPermission is hereby granted, free of charge, to any person obtaining a copy "

@@ -12,7 +12,7 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.recipe import load
+from pipelines.recipes.loading import load
 from pipelines.run import run
 from pipelines.runners import Engine
 from pipelines.stages import mix

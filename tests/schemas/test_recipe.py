@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from pipelines.mistakes import validate
+from pipelines.recipes.mistakes import validate
 from schemas.docs import FILE, markdown
 from schemas.recipe import Recipe
 

@@ -17,7 +17,7 @@ from curation.extraction.blocks import declared, dom
 from curation.extraction.blocks.features import table
 from curation.extraction.blocks.model import Favor, chances, cut
 from curation.extraction.structure import render
-from schemas.recipe import Extract
+from schemas.extract import Extract
 
 _BARE = 30  # words of a page without text of its own
 

@@ -6,8 +6,6 @@ import json
 import re
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 _MOST = 1 << 18  # characters of JSON-LD that are read
@@ -21,7 +19,6 @@ _TYPES = (
     "webpage website",
     "organization localbusiness service corporation",
 )
-_BEGINNING, _LEAST = 100, 12  # characters of a block that are looked for, and at least
 _KINDS = {"article": 1, "blog": 1, "product": 2, "product.item": 2, "og:product": 2, "website": 3}
 _TYPE_OF = {name: 1 << at for at, names in enumerate(_TYPES) for name in names.split()}
 _TYPE = re.compile(r'"@type"\s*:\s*(?:\[\s*)?"([^"]{1,40})"')
@@ -40,33 +37,6 @@ class Declared:
     description: str
     body: str
     embedded: tuple[LexborNode, str] | None
-
-    def blocks(
-        self, texts: list[str], headings: NDArray[np.int64]
-    ) -> list[NDArray[np.float64] | NDArray[np.int64]]:
-        """Features of blocks by what the page declares."""
-        many = len(texts)
-        title = np.zeros(many)
-        if self.title:
-            for at, text in enumerate(texts):
-                if headings[at] and len(text) < 300:
-                    words = set(text.lower().split())
-                    joint = len(words & self.title)
-                    title[at] = joint / max(len(words) + len(self.title) - joint, 1)
-        described, bodied = np.zeros(many, np.int64), np.zeros(many, np.int64)
-        if self.description or self.body:
-            for at, text in enumerate(texts):
-                if len(text) < _LEAST or not (word := text[:_BEGINNING].split(None, 1)[:1]):
-                    continue
-                first = word[0].lower()  # of most it is nowhere, which is soon known
-                if first not in self.description and first not in self.body:
-                    continue
-                if len(key := _squeeze(text[:_BEGINNING])) >= _LEAST:
-                    described[at] = key in self.description
-                    bodied[at] = key in self.body
-        best = title.argmax() if many else 0
-        away = np.arange(many) - best if title[best] > 0.4 else np.full(many, -1000)
-        return [title, away, described, bodied]
 
 
 def _squeeze(text: str) -> str:

@@ -23,6 +23,8 @@ cdef enum:
     COMMA = 4
     STOP = 5
     MARK = 6
+    BEGINNING = 100  # characters of a block that are looked for in what is declared, and at least
+    DECLARED_LEAST = 12
     PARAGRAPH = 1  # kinds of elements
     ITEM = 6
     CELL = 9
@@ -161,6 +163,53 @@ cdef inline void nearest(
                 out[bit] = level
             new >>= 1
             bit += 1
+
+
+cdef str squeezed(str text):
+    return "".join(text.split()).lower()
+
+
+cdef str first_word(str text):
+    """The first word of a text; "" if it has none."""
+    cdef Py_ssize_t size = len(text), start = 0, end
+    while start < size and text[start].isspace():
+        start += 1
+    end = start
+    while end < size and not text[end].isspace():
+        end += 1
+    return text[start:end]
+
+
+cdef by_declaration(declared, list texts, headings):
+    """Features of blocks by what the page declares, float64 [4, n]: for headings, the Jaccard
+    similarity of their words and the title's; blocks since the heading most like it; whether
+    a block begins as something in the description does, or in the declared body."""
+    cdef Py_ssize_t many = len(texts), at, best = 0
+    cdef str text, first, key, description = declared.description, body = declared.body
+    cdef frozenset title = declared.title
+    cdef const int32_t[::1] heading_of = headings
+    found = np.zeros((4, many), np.float64)
+    cdef double[:, ::1] out = found
+    cdef double joint
+    for at in range(many):
+        text = texts[at]
+        if title and heading_of[at] and len(text) < 300:
+            words = set(text.lower().split())
+            joint = len(words & title)
+            out[0, at] = ratio(joint, len(words) + len(title) - joint)
+            if out[0, at] > out[0, best]:
+                best = at
+        if (description or body) and len(text) >= DECLARED_LEAST:
+            text = text[:BEGINNING]
+            first = first_word(text).lower()  # of most it is nowhere, which is soon known
+            if first and (first in description or first in body):
+                key = squeezed(text)
+                if len(key) >= DECLARED_LEAST:
+                    out[2, at] = key in description
+                    out[3, at] = key in body
+    for at in range(many):
+        out[1, at] = at - best if out[0, best] > 0.4 else -1000
+    return found
 
 
 def table(dom, tree, texts_of, kind_of, heading_of, images_of, controls_of, counted, names, roles,
@@ -365,7 +414,7 @@ def table(dom, tree, texts_of, kind_of, heading_of, images_of, controls_of, coun
         np.float32,
     )
     cdef const float[::1] of_page = page
-    cdef const double[:, ::1] declared_of = np.array(declared.blocks(raw, headings), np.float64)
+    cdef const double[:, ::1] declared_of = by_declaration(declared, raw, headings)
 
     features = np.empty((many, columns), np.float32)
     cdef float[:, ::1] out = features

@@ -9,7 +9,7 @@ from curation.dedup.candidates import buckets, by_signatures, stars
 from curation.dedup.components import connected, contract
 from curation.dedup.minhash import Signer, band_keys
 from curation.dedup.nodes import nodes
-from schemas.recipe import Near
+from schemas.deduplicate import Near
 
 NEAR = Near()
 

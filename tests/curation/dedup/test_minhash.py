@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from curation.dedup.minhash import Signer, band_keys, jaccard, similarity, sketch
 from curation.dedup.words import BATCH, normalise
-from schemas.recipe import NEAR, Near
+from schemas.deduplicate import NEAR, Near
 
 datasketch = pytest.importorskip("datasketch")
 

@@ -10,7 +10,7 @@ from curation.dedup.candidates import buckets, by_signatures, stars
 from curation.dedup.components import connected, contract
 from curation.dedup.minhash import Signer, band_keys, similarity
 from curation.dedup.nodes import nodes
-from schemas.recipe import Near
+from schemas.deduplicate import Near
 
 pytestmark = pytest.mark.corpus
 

@@ -57,6 +57,7 @@ def test_words_of_scripts_without_spaces_are_characters():
 def test_hashes_are_as_documented(manual):
     texts = [" ".join(manual[start : start + 300]) for start in range(0, 60_000, 300)]
     texts[3] += " “Quoted” Ünïcödé words, to go the other way"
+    texts[120] += " Ωμέγα, пример words beyond Latin-1, to go a third"
     for batch in batches(texts):
         found, counts = hashes(batch)
         words = [normalise(text).split() for text in batch]

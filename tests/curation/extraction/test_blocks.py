@@ -10,7 +10,7 @@ from curation.extraction.blocks import choose, dom, main_text
 from curation.extraction.blocks.model import cut
 from curation.extraction.charset import decode
 from curation.readers.warc import read_warc
-from schemas.recipe import Extract
+from schemas.extract import Extract
 from tests.benchmarks.web_pages import f1, pages
 
 # What the shipped forests choose of the sample's pages: changes with the forests.

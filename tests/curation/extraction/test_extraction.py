@@ -12,7 +12,7 @@ from trafilatura.deduplication import LRU_TEST
 from curation.extraction import Extractor, Page, Rejected
 from curation.readers import Damage, Record
 from curation.readers.warc import read_warc
-from schemas.recipe import Extract, Structure
+from schemas.extract import Extract, Structure
 
 SAMPLE = Path(__file__).parents[2] / "data" / "sample"
 OPTIONS = Extract()
@@ -224,7 +224,7 @@ def test_hostile_markup_does_not_end_the_process():
 import sys
 from curation.extraction import Extractor
 from curation.readers import Record
-from schemas.recipe import Extract, Structure
+from schemas.extract import Extract, Structure
 text = "The mill turns slowly, and the grain becomes flour. " * 10
 for body in (
     "<div>" * 100_000 + f"<p>{text}" + "</div>" * 100_000,

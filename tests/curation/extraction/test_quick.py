@@ -5,14 +5,13 @@ from collections import Counter
 
 import pytest
 
-from curation.extraction import Extractor
+from curation.extraction import Extractor, quick
 from curation.extraction.charset import decode
-from curation.extraction.quick import junk, surely_other
 from curation.extraction.resiliparse import main_text
 from curation.language import FIRST, SECOND, Languages, bundled
 from curation.readers import Record
 from curation.readers.warc import read_warc
-from schemas.recipe import Extract
+from schemas.extract import Extract
 from tests.benchmarks import crawl_stream
 from tests.conftest import REPOSITORY
 
@@ -39,6 +38,14 @@ RUSSIAN = (
 @pytest.fixture(scope="module")
 def languages():
     return Languages(REPOSITORY / "curation/models/lid.176.ftz")
+
+
+def junk(payload):
+    return quick.junk(payload, quick.texts(payload))
+
+
+def surely_other(payload, wanted, languages):
+    return quick.surely_other(payload, quick.texts(payload), wanted, languages)
 
 
 def page(texts, charset="utf-8", head=""):

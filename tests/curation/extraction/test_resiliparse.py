@@ -1,7 +1,7 @@
 import pytest
 
 from curation.extraction.resiliparse import main_text
-from schemas.recipe import Extract, Structure
+from schemas.extract import Extract, Structure
 
 TEXT = "The mill turns slowly, and the grain becomes flour. " * 10
 PAGE = f"""<html><head><title>Mill</title></head><body><nav><a href=/>Home</a></nav>

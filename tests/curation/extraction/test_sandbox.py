@@ -13,7 +13,7 @@ from curation.extraction import Extractor, Page, Rejected
 from curation.extraction.sandbox import Sandbox
 from curation.readers import Damage, Record
 from curation.readers.warc import read_warc
-from schemas.recipe import Extract
+from schemas.extract import Extract
 
 SAMPLE = Path(__file__).parents[2] / "data" / "sample"
 TEXT = "The mill turns slowly, and the grain becomes flour. " * 10

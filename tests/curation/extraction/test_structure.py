@@ -15,7 +15,7 @@ from curation.extraction.mathml import latex_of
 from curation.extraction.structure import render
 from curation.readers import Record
 from curation.readers.warc import read_warc
-from schemas.recipe import Structure
+from schemas.extract import Structure
 
 SAMPLE = Path(__file__).parents[2] / "data" / "sample"
 PLAIN = Structure(lists=False, tables="text", code=False, formulas=False)

@@ -11,7 +11,7 @@ import zstandard
 
 from curation.readers.formats import HEAD_BYTES, check, detect, is_splittable, read
 from schemas.errors import UserError
-from schemas.recipe import Columns
+from schemas.inputs import Columns
 
 LIMIT = 1 << 20
 WARC = (

@@ -15,7 +15,7 @@ from curation.readers import Damage
 from curation.readers.jsonl import check_jsonl, read_jsonl
 from curation.readers.warc import read_warc
 from schemas.errors import UserError
-from schemas.recipe import LAYOUTS, Columns
+from schemas.inputs import LAYOUTS, Columns
 
 SAMPLE = Path(__file__).parents[2] / "data" / "sample"
 LIMIT = 1 << 20

@@ -9,7 +9,7 @@ import pytest
 from curation.readers import Damage
 from curation.readers.parquet import check_parquet, read_parquet
 from schemas.errors import UserError
-from schemas.recipe import LAYOUTS, Columns
+from schemas.inputs import LAYOUTS, Columns
 
 LIMIT = 1 << 20
 

@@ -7,7 +7,7 @@ import pytest
 from curation.readers import Damage
 from curation.readers.tables import check_table, read_table
 from schemas.errors import UserError
-from schemas.recipe import Columns
+from schemas.inputs import Columns
 
 LIMIT = 1 << 20
 COLUMNS = Columns(text="body", url="link")

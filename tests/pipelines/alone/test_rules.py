@@ -91,6 +91,30 @@ def test_an_unknown_signal_is_answered_with_the_closest(signal, said):
         explain(signal)
 
 
+def test_signals_of_a_chains_own_classifiers_are_explained(tmp_path):
+    chain = tmp_path / "chain.yaml"
+    chain.write_text(
+        "classifiers:\n"
+        "  books: {model: {file: books.ftz}, label: good, cutoffs: {en: [0.1, 0.2]}}\n"
+        "chain:\n"
+        "  - rules:\n"
+        "      name: own\n"
+        "      rules:\n"
+        "        - {signal: classifier.books, operator: '>=', threshold: 0.2, reason: no_book}\n"
+        "        - {signal: gopher.words, operator: '>=', threshold: 7, reason: short}\n"
+    )
+    lines = explain("classifier.books", str(chain)).splitlines()
+    assert lines[:2] == ["classifier.books", "  Probability of good of the text, by books.ftz."]
+    assert f"the model {tmp_path}/books.ftz, named in {chain}" in " ".join(" ".join(lines).split())
+    assert lines[-1].split() == ["own", ">=", "0.2", "no_book", "in", str(chain)]
+    assert "0 head, 1 middle" in explain("classifier.books.bucket", str(chain))
+    assert f">= 7       short             in {chain}" in explain("gopher.words", str(chain))
+    with pytest.raises(UserError, match="name that file by --rules"):
+        explain("classifier.books")
+    with pytest.raises(UserError, match="did you mean `books`"):
+        explain("classifier.boks", str(chain))
+
+
 def test_the_spread_counts_every_text(tmp_path):
     # of 1 to 100 words, so that the rule of 50 fails on 49
     path = texts(tmp_path, ["word " * size for size in range(1, 101)])

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.recipe import resolve
+from pipelines.recipes.loading import resolve
 from pipelines.run import run
 from pipelines.runners import Engine
 from pipelines.store import Folder

@@ -19,8 +19,8 @@ from curation.dedup.pieces import sentences
 from curation.dedup.spans import cut
 from curation.dedup.words import normalise
 from curation.measures import View
-from pipelines import groups, pieces
 from pipelines.alone.dedup import deduplicate_files, over_of, pieces_of
+from pipelines.dedup import groups, pieces
 from pipelines.run import context_of
 from pipelines.runners import Engine
 from pipelines.stages import curate, deduplicate

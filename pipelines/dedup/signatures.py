@@ -14,11 +14,11 @@ import pyarrow.compute as pc
 from curation.dedup.exact import digest, normalised_digest
 from curation.dedup.nodes import Array, nodes, preference
 from pipelines.parts import read_part, read_table
-from pipelines.recipe import thaw
+from pipelines.recipes.freezing import thaw
 from pipelines.steps import Context, read_manifest
 from pipelines.store import Folder
+from schemas.deduplicate import Deduplicate, Near
 from schemas.errors import UserError
-from schemas.recipe import Deduplicate, Near
 from schemas.tables import signature_schema
 
 if TYPE_CHECKING:

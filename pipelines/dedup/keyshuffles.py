@@ -17,10 +17,8 @@ import pyarrow as pa
 
 from curation.dedup import candidates, components, exact, minhash
 from curation.dedup.nodes import EDGE, LAST, LINK, NODE, Array, ids, pack, unpack
-from pipelines.edges import commit_edges, drop_table, keyed_drops, read_edges, undropped
-from pipelines.parts import read_table
-from pipelines.receipts import Attempt, Task, has_receipt
-from pipelines.signatures import (
+from pipelines.dedup.edges import commit_edges, drop_table, keyed_drops, read_edges, undropped
+from pipelines.dedup.signatures import (
     KEYED,
     keyed_levels,
     parts,
@@ -30,8 +28,10 @@ from pipelines.signatures import (
     sketch_values,
     texts_of,
 )
+from pipelines.parts import read_table
+from pipelines.receipts import Attempt, Task, has_receipt
 from pipelines.steps import Context, report_failure
-from schemas.recipe import Near
+from schemas.deduplicate import Near
 from schemas.tables import CANDIDATE, DROP
 
 MEMBER_ROWS = 4096  # members of a bucket in one chunk

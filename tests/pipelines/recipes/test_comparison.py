@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.comparison import Comparison, as_json, as_text, compare, recipe_at
-from pipelines.recipe import freeze, load, names
+from pipelines.recipes.comparison import Comparison, as_json, as_text, compare, recipe_at
+from pipelines.recipes.freezing import freeze
+from pipelines.recipes.loading import load, names
 from pipelines.store import Folder
 from schemas.errors import UserError
 

@@ -6,17 +6,21 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from curation.classifiers import Example, Settings, card_path, fit, fit_lines
+from curation.classifiers.cards import card_path
+from curation.classifiers.fitting import Example, Settings, fit, fit_lines
 from curation.judgement import Chain, check_chain
 from curation.rules import load_chain
 from pipelines import steps
 from pipelines.alone.extract import extract_files
 from pipelines.receipts import Task
-from pipelines.recipe import RecipeError, freeze, load, thaw
+from pipelines.recipes.freezing import freeze, thaw
+from pipelines.recipes.loading import load
+from pipelines.recipes.mistakes import RecipeError
 from pipelines.stages import extract, judge
 from pipelines.store import Folder
+from schemas.base import ModelFile
 from schemas.errors import UserError
-from schemas.recipe import Extract, ModelFile
+from schemas.extract import Extract
 from tests.runs import DEMO, mill
 
 TEXTS = {

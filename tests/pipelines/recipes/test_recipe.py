@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 
 from curation.rules import load_chain
-from pipelines.recipe import RecipeError, differences, freeze, load, names, thaw, with_models
+from pipelines.recipes.freezing import differences, freeze, thaw, with_models
+from pipelines.recipes.loading import load, names
+from pipelines.recipes.mistakes import RecipeError
 from pipelines.stages.judge import relevant
 from pipelines.store import Folder
+from schemas.base import ModelFile
 from schemas.errors import UserError
-from schemas.recipe import ModelFile, RulesStep
+from schemas.judge import RulesStep
 from schemas.rules import RuleTable
 from tests.runs import DEMO
 

@@ -11,9 +11,11 @@ from typing import Any
 import yaml
 
 from curation.rules import asked, said
-from pipelines.recipe import load, names, thaw
+from pipelines.recipes.freezing import thaw
+from pipelines.recipes.loading import load, names
 from pipelines.store import Folder, is_remote
-from schemas.recipe import EditStep, Judge, Recipe, RulesStep
+from schemas.judge import EditStep, Judge, RulesStep
+from schemas.recipe import Recipe
 from schemas.rules import Row, Rule, RuleTable
 
 _WIDTH = 100

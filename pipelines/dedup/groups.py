@@ -12,11 +12,11 @@ import pyarrow as pa
 from curation.dedup import bloom, runs
 from curation.dedup.nodes import Array, ids
 from curation.dedup.spans import Spans
+from pipelines.dedup.survivors import Survivors
 from pipelines.parts import read_part, read_table
 from pipelines.receipts import Attempt, Receipt, Task, bin_pack
 from pipelines.steps import Context
-from pipelines.survivors import Survivors
-from schemas.recipe import Pieces
+from schemas.deduplicate import Pieces
 from schemas.tables import GRAMS, SPAN
 
 # What finding runs takes, tokens and their places included.

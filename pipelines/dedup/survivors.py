@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curation.dedup.nodes import Array, factorize
-from pipelines.edges import undropped
+from pipelines.dedup.edges import undropped
+from pipelines.dedup.signatures import parts, texts_of
 from pipelines.parts import read_table
-from pipelines.signatures import parts, texts_of
 from pipelines.steps import Context
 
 # Texts that are looked at together.

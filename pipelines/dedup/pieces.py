@@ -20,13 +20,13 @@ from curation.dedup.nodes import Array, Words, pack
 from curation.dedup.pieces import Lines
 from curation.dedup.spans import Spans, disjoint
 from curation.dedup.words import mix
-from pipelines.groups import grams_table, group_spans
-from pipelines.keyshuffles import Commit, unpacked, write_index
+from pipelines.dedup.groups import grams_table, group_spans
+from pipelines.dedup.keyshuffles import Commit, unpacked, write_index
+from pipelines.dedup.survivors import Survivors
 from pipelines.parts import read_table
 from pipelines.receipts import Attempt, Receipt, Task
 from pipelines.steps import Context
-from pipelines.survivors import Survivors
-from schemas.recipe import Pieces
+from schemas.deduplicate import Pieces
 from schemas.tables import CUT, DROP, FIRST, GRAMS, PIECE, REPEATED
 
 KEYED = ("lines", "paragraphs", "sentences")
@@ -168,18 +168,18 @@ class CommitRepeated(Commit):
     def commit(self, attempt: Attempt, chunks: Iterable[bytes]) -> None:
         """`chunks`: ROW."""
         rows = unpacked(chunks, ROW)
+        counts = {"rows": len(rows)}
         # documents of one preference whose ids have equal upper halves are as their parts are
         rows = rows[np.lexsort((rows["part"], rows["id"], rows["preference"], rows["key"]))]
         later = np.zeros(len(rows), np.bool_)
         later[1:] = rows["key"][1:] == rows["key"][:-1]
-        keys = int(np.count_nonzero(~later))
         rows = rows[later]
         rows = rows[np.argsort(rows["part"], kind="stable")]
         table = pa.Table.from_arrays(
             [pa.array(rows["part"]), pa.array(rows["key"])], schema=REPEATED
         )
         attempt.writer("repeated", REPEATED, row_group_rows=_ROW_GROUP).write(table)
-        attempt.commit(len(rows), len(rows), counts={"keys": keys})
+        attempt.commit(len(rows), len(rows), counts=counts)
 
 
 class RepeatedChunks(beam.DoFn):
@@ -226,16 +226,15 @@ class CommitCuts(Commit):
         drops = read_table(self.context.home(self.step), documents.file("drops").path)
         attempt.writer("drops", DROP, dictionary=("level",)).write(drops)
         write_index(attempt, self.context, number, drops["id"])
-        counts = {
+        cut = {
             level: {
                 "documents": int(np.count_nonzero(np.diff(each.texts, prepend=-1))),
                 "characters": int((each.ends - each.starts).sum()),
             }
             for level, each in zip(levels, spans, strict=True)
         }
-        attempt.commit(
-            documents.records, documents.kept, documents.rejected, counts={"cut": counts}
-        )
+        counts = {"cut": cut, "elsewhere": len(elsewhere)}
+        attempt.commit(documents.records, documents.kept, documents.rejected, counts=counts)
 
     def _repeated(self, level: str, number: int, elsewhere: Words) -> Spans:
         """The pieces of a part that stand earlier, in it or in another one: sorted keys."""

@@ -10,6 +10,7 @@ from typing import Any, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from schemas.errors import UserError
 from schemas.recipe import Recipe
 
 Mistake = tuple[str, str]  # YAML path, what is wrong and what would be right
@@ -17,6 +18,17 @@ Path = tuple[str | int, ...]
 
 # stand in for what a recipe lacks, so that the rest of it can be checked
 _PLACEHOLDERS = {"name": "x", "inputs": [{"source": "x", "root": "x", "files": ["x"]}]}
+
+
+class RecipeError(UserError):
+    """All that is wrong with a recipe, each with its YAML path."""
+
+    def __init__(self, name: str, mistakes: list[Mistake]) -> None:
+        """`name` is the recipe's file or bundled name."""
+        self.mistakes = mistakes
+        lines = [f"  {path}: {text}" if path else f"  {text}" for path, text in mistakes]
+        count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
+        super().__init__("\n".join([f"{name}: {count} in this recipe", *lines]))
 
 
 def validate(value: Mapping[str, Any]) -> tuple[Recipe | None, list[Mistake]]:

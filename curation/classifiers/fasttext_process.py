@@ -1,4 +1,4 @@
-"""Fits a fastText model in a process of its own: `python -m curation.fitting OUTPUT < settings`.
+"""Fits a fastText model in a process of its own, which is this module run by Python.
 
 With one thread fastText initialises a tenth of its input matrix and leaves the rest to what is in
 memory: models differed from run to run, or ended in NaN. In a new process whose `malloc` takes
@@ -29,7 +29,7 @@ def fit(path: str, source: str, kept: int, settings: dict[str, Any]) -> None:
     """
     asked = {"path": path, "source": source, "kept": kept, "settings": settings}
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "curation.fitting"],
+        [sys.executable, "-P", "-m", "curation.classifiers.fasttext_process"],
         input=json.dumps(asked),
         capture_output=True,
         text=True,

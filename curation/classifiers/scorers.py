@@ -1,0 +1,181 @@
+"""What gives texts a score: a fastText model, a list of bad words, a KenLM model."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import re
+from pathlib import Path
+from typing import Any, Protocol
+
+from curation import fasttext_model
+from curation.classifiers.cards import card_path, file_sha256, read_card
+from curation.classifiers.features import features
+from curation.fasttext_model import LABEL
+from curation.language import words_only
+from curation.measures.bad_words import pattern
+from schemas.errors import UserError
+
+DECIMALS = 6  # of a score, as fastText sums in another order on another CPU
+Span = tuple[int, int, float]
+
+
+class Scorer(Protocol):
+    """Gives texts a score."""
+
+    def score(self, texts: list[str]) -> list[float]:
+        """The score of each text."""
+
+    def spans(self, text: str, threshold: float) -> list[Span]:
+        """Start and end in characters, and score, of what in a text reaches the threshold."""
+
+
+# A sentence, or as much of one as is read at once.
+_SENTENCE = re.compile(r"[^\s.!?。！？][^.!?。！？\n]{0,999}[.!?。！？]*[\"'”’)\]]*")
+
+
+def sentences(text: str) -> list[tuple[int, int]]:
+    """Start and end of each sentence in characters; of a longer one 1,000 at a time."""
+    return [match.span() for match in _SENTENCE.finditer(text)]
+
+
+class Classifier:
+    """A fastText model, fitted here or by anyone."""
+
+    def __init__(
+        self, path: str | Path, label: str | None = None, lists: tuple[str, ...] | None = None
+    ) -> None:
+        """Load a model, with its card if there is one beside it. Raises UserError.
+
+        `label`: whose score to give, without `__label__`; default the card's. `lists`: see
+        `features`, default the card's. Without either a model reads the text as it is, line breaks
+        as spaces, as DCLM gives it to its own.
+        """
+        path = Path(path)
+        self.card: dict[str, Any] = {}
+        self._lists = lists
+        card = card_path(path)
+        if card.exists() and card != path:
+            self.card = read_card(card.read_bytes(), file_sha256(path), str(path)) or {}
+        if self.card:
+            self._lists = tuple(self.card["settings"]["lists"])
+            label = label or str(self.card["label"])
+        self._model = fasttext_model.load(path)
+        labels = fasttext_model.labels(self._model)
+        if label is None or label not in labels:
+            what = (
+                f"has no label `{label}`" if label else "has no card that says whose score to give"
+            )
+            raise UserError(f"{path}: {what}: name one of {', '.join(sorted(labels)[:20])}")
+        self._label, self._count = LABEL + label, len(labels)
+
+    def score(self, texts: list[str]) -> list[float]:
+        """The label's share of each text, in [0, 1], rounded; 0 of a text without a word."""
+        if self._lists is None:
+            lines = [text.replace("\n", " ") for text in texts]
+        else:
+            lines = [features(text, self._lists) if text.strip() else "" for text in texts]
+        found = [0.0] * len(lines)
+        known = [at for at, line in enumerate(lines) if line.strip()]
+        if known:
+            labels, scores = self._model.multilinePredict(
+                [lines[at] + "\n" for at in known], self._count, 0.0, "strict"
+            )
+            for at, names, values in zip(known, labels, scores, strict=True):
+                share = dict(zip(names, values, strict=True)).get(self._label, 0.0)
+                found[at] = round(min(1.0, float(share)), DECIMALS)
+        return found
+
+    def spans(self, text: str, threshold: float) -> list[Span]:
+        """The sentences that reach the threshold; of a longer one 1,000 characters at a time."""
+        spans = sentences(text)
+        scores = self.score([text[start:end] for start, end in spans])
+        return [
+            (start, end, score)
+            for (start, end), score in zip(spans, scores, strict=True)
+            if score >= threshold
+        ]
+
+
+class BadWords:
+    """A list of bad words, as C4 used it: the score is how many a text has."""
+
+    def __init__(self, language: str) -> None:
+        """`language`: as in LDNOOBW's lists. Raises UserError if there is none."""
+        try:
+            self._pattern = pattern(language)
+        except KeyError:
+            raise UserError(f"bad_words:{language}: there is no list of this language") from None
+
+    def score(self, texts: list[str]) -> list[float]:
+        """How many words of the list each text has."""
+        return [float(len(self._pattern.findall(text.lower()))) for text in texts]
+
+    def spans(self, text: str, threshold: float = 1) -> list[Span]:
+        """The words, if they are as many as the threshold."""
+        low = text.lower()
+        if len(low) != len(text):  # a few capitals are two characters in lower case
+            low = "".join(char.lower() if len(char.lower()) == 1 else char for char in text)
+        found = [(*match.span(), 1.0) for match in self._pattern.finditer(low)]
+        return found if len(found) >= threshold else []
+
+
+def need_kenlm(name: str) -> None:
+    """Raise UserError if `kenlm`, which is an extra, is not installed."""
+    if importlib.util.find_spec("kenlm") is None:
+        raise UserError(f"{name}: needs kenlm: pip install 'gristmill[kenlm]'")
+
+
+class Perplexity:
+    """A KenLM model: the score is the perplexity of a text, low for text like the model's."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Load an ARPA or binary model. Raises UserError, also if `kenlm` is not installed."""
+        need_kenlm(str(path))
+        kenlm: Any = importlib.import_module("kenlm")
+        quiet = kenlm.Config()
+        quiet.show_progress, quiet.arpa_complain = False, kenlm.ARPALoadComplain.NONE
+        try:
+            self._model = kenlm.Model(str(path), quiet)
+        except (OSError, RuntimeError) as error:
+            raise UserError(f"{path}: not a KenLM model: {error}") from None
+
+    def score(self, texts: list[str]) -> list[float]:
+        """10 ** (-log10 likelihood / (words + lines)) of each text, rounded; 0 without a word.
+
+        As CCNet's `perplexity.py` (facebookresearch/cc_net bda555b), a line is a sentence with
+        its end; words are lower case, without digits and punctuation.
+        """
+        return [self._perplexity(list(map(words_only, text.splitlines()))) for text in texts]
+
+    def spans(self, text: str, threshold: float) -> list[Span]:
+        """The lines whose perplexity reaches the threshold."""
+        spans = [match.span() for match in re.finditer(r"\S[^\n]*", text)]
+        scores = [self._perplexity([words_only(text[start:end])]) for start, end in spans]
+        return [
+            (*span, score) for span, score in zip(spans, scores, strict=True) if score >= threshold
+        ]
+
+    def _perplexity(self, lines: list[str]) -> float:
+        lines = list(filter(None, lines))
+        likelihood = math.fsum(self._model.score(line) for line in lines)
+        size = sum(line.count(" ") + 2 for line in lines)
+        # float32 sums: a bound, for a text of nothing but unknown words
+        return round(10.0 ** min(300.0, -likelihood / size), 3) if size else 0.0
+
+
+def is_kenlm(name: str) -> bool:
+    """Whether a file is meant to be a KenLM model: .arpa, .arpa.gz, .arpa.bin, .klm."""
+    return name.endswith((".arpa", ".arpa.gz", ".arpa.bin", ".klm"))
+
+
+def scorer(name: str, label: str | None = None, lists: tuple[str, ...] | None = None) -> Scorer:
+    """`bad_words:LANGUAGE`, a KenLM model (`is_kenlm`), or a fastText model's path."""
+    kind, colon, rest = name.partition(":")
+    if kind == "bad_words" and colon:
+        return BadWords(rest)
+    if not is_kenlm(name):
+        return Classifier(name, label, lists)
+    if label is not None or lists is not None:
+        raise UserError(f"{name}: a KenLM model has neither a label nor features")
+    return Perplexity(name)

@@ -1,0 +1,101 @@
+"""The classifiers of a recipe as measures: their scores are the signals `classifier.NAME`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from curation.classifiers.cards import file_sha256
+from curation.classifiers.features import FEATURES
+from curation.classifiers.scorers import Scorer, is_kenlm, need_kenlm, scorer, sentences
+from curation.language import canonical
+from curation.measures.ccnet import bucket
+from curation.measures.signals import Measure, ratio
+from curation.measures.view import View
+from schemas.base import ModelFile
+from schemas.errors import UserError
+from schemas.judge import Classifier
+
+FAMILY = "classifier"
+VERSION = 1  # bump when a signal of the family changes
+
+
+def measures(
+    classifiers: Mapping[str, Classifier], find: Callable[[ModelFile], Path]
+) -> dict[str, Measure]:
+    """The measures of a recipe's `judge.classifiers`, by `classifier.NAME`.
+
+    `find`: where the file of a model is. A model is loaded when its first text is scored; what is
+    wrong with it is told then, by UserError. The language of a view is `canonical`.
+    """
+    return {
+        f"{FAMILY}.{name}": _measure(name, classifier, find)
+        for name, classifier in classifiers.items()
+    }
+
+
+def formulas(name: str, classifier: Classifier) -> dict[str, str]:
+    """A classifier's signals, without the family, and what each is."""
+    file = classifier.model.file.rpartition("/")[2]
+    what = "Perplexity" if is_kenlm(file) else f"Probability of {classifier.label or 'the label'}"
+    over = {
+        "document": f"{what} of the text, by {file}.",
+        "highest_sentence": f"{what} of the sentence that has most of it, by {file}.",
+        "share_of_sentences": f"Share of sentences whose {what[0].lower()}{what[1:]}, by {file}, "
+        f"is {classifier.threshold} or more.",
+    }
+    found = {name: over[classifier.over]}
+    if classifier.cutoffs:
+        found[f"{name}.bucket"] = "0 head, 1 middle, 2 tail, 3 a language without cut-offs."
+    return found
+
+
+def _measure(name: str, classifier: Classifier, find: Callable[[ModelFile], Path]) -> Measure:
+    file = classifier.model.file
+    if is_kenlm(file):
+        need_kenlm(file)
+    of = functools.cache(
+        lambda: scorer(str(find(classifier.model)), classifier.label, classifier.features)
+    )
+
+    cutoffs = {canonical(code): each for code, each in classifier.cutoffs.items()}
+
+    def measured(view: View) -> dict[str, float]:
+        score = _score(of(), classifier, view.text)
+        found = {name: score}
+        if cutoffs:
+            found[f"{name}.bucket"] = bucket(score, view.language, cutoffs)
+        return found
+
+    library = "kenlm" if is_kenlm(file) else "fasttext"
+    # both only ever rise, so that the sum is another one whichever does
+    return Measure(
+        FAMILY,
+        VERSION + FEATURES,
+        formulas(name, classifier),
+        measured,
+        (library,),
+        by_language=bool(classifier.cutoffs),
+    )
+
+
+def _score(of: Scorer, classifier: Classifier, text: str) -> float:
+    if classifier.over == "document":
+        return of.score([text])[0]
+    scores = of.score([text[start:end] for start, end in sentences(text)])
+    if classifier.threshold is None:
+        return max(scores, default=0.0)
+    return ratio(sum(score >= classifier.threshold for score in scores), len(scores))
+
+
+def local_file(model: ModelFile) -> Path:
+    """A model's file on this machine, checked against its checksum. Raises UserError."""
+    path = Path(model.file)
+    try:
+        digest = file_sha256(path) if model.sha256 else None
+    except OSError as error:
+        raise UserError(f"{model.file}: cannot be read: {error}") from None
+    if digest != model.sha256:
+        raise UserError(f"{model.file}: has the checksum {digest}, not {model.sha256}")
+    return path

@@ -1,0 +1,78 @@
+"""`gristmill dedup`."""
+
+from __future__ import annotations
+
+import argparse
+
+from pipelines.alone.cli.options import add_files, add_rows, reading_of, tell
+from pipelines.commands import Add, bytes_of
+
+
+def add_dedup(add: Add) -> None:
+    """Add `dedup` with its options."""
+    dedup = add(
+        "dedup",
+        "Find duplicates among documents: files in, a row for each document out.",
+        "gristmill dedup shards/*.parquet --output clusters.parquet --near fineweb --verify .75",
+        _dedup,
+    )
+    add_files(
+        dedup,
+        "JSONL, Parquet, CSV, text, WET: a file, a folder, a pattern, or an fsspec URL",
+        "a .jsonl (.gz, .zst) or .parquet file of id, cluster, representative, kept, level, cut",
+    )
+    dedup.add_argument("--recipe", help="take the options of this recipe's `deduplicate`")
+    dedup.add_argument(
+        "--near",
+        metavar="PRESET|B,R,N",
+        help="fineweb (default), refinedweb, redpajama, nemo, none; or bands, rows and words of a "
+        "shingle, such as 14,8,5 (20,13,24c: of characters)",
+    )
+    dedup.add_argument("--verify", type=float, help="least similarity of an edge (default .7)")
+    dedup.add_argument(
+        "--verify-by", choices=("signatures", "shingles"), help="estimated, or true Jaccard"
+    )
+    dedup.add_argument(
+        "--exact", action=argparse.BooleanOptionalAction, help="equal texts (default: yes)"
+    )
+    dedup.add_argument(
+        "--normalised", action=argparse.BooleanOptionalAction, help="equal normalised texts"
+    )
+    dedup.add_argument("--url", choices=("newest", "best"), help="one page of each URL")
+    dedup.add_argument(
+        "--pieces",
+        metavar="LEVEL[=N],...",
+        help="also find, in what is kept, repeated lines, paragraphs, sentences (runs of 3), bloom "
+        "(lines by n-grams of 13 words), substring (runs of 50 tokens): `cut` says where",
+    )
+    dedup.add_argument("--keep", help="longest (default), oldest, newest, smallest_id")
+    dedup.add_argument(
+        "--against", action="append", metavar="RUN", help="remove what this run or index holds"
+    )
+    dedup.add_argument("--index", metavar="FOLDER", help="leave an index here for --against")
+    add_rows(dedup)
+    dedup.add_argument("--workers", type=int, default=1, help="worker processes (default 1)")
+    dedup.add_argument(
+        "--memory", type=bytes_of, default=2 << 30, help="for shuffles, such as 4G (default 2G)"
+    )
+    dedup.add_argument("--quiet", action="store_true", help="no progress, no summary")
+
+
+def _dedup(options: argparse.Namespace) -> int:
+    from pipelines.alone.dedup import deduplicate_files, over_of
+    from pipelines.runners import Engine
+
+    ends = deduplicate_files(
+        options.input,
+        options.output,
+        recipe=options.recipe,
+        over=over_of(vars(options)),
+        reading=reading_of(options),
+        id_column=options.id,
+        index=options.index,
+        engine=Engine("direct", options.workers, options.memory),
+        quiet=options.quiet,
+    )
+    if not options.quiet:
+        tell(ends)
+    return 0

@@ -1,0 +1,74 @@
+"""`gristmill judge`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from pipelines.alone.cli.options import add_texts, reading_of
+from pipelines.commands import Add
+
+if TYPE_CHECKING:
+    from curation.judgement import Chain
+
+
+def add_judge(add: Add) -> None:
+    """Add `judge` with its options."""
+    judge = add(
+        "judge",
+        "Judge texts by rules: files in, JSON lines or Parquet out.",
+        "gristmill judge --rules fineweb pages.jsonl --output verdicts.parquet",
+        _judge,
+    )
+    add_rules_option(judge, required=True)
+    add_texts(judge, "a row for each text: id, language, kept, reasons, edited text, signals")
+    judge.add_argument(
+        "--exhaustive",
+        action=argparse.BooleanOptionalAction,
+        help="by every rule, or no further than the first table that rejects (default: as the "
+        "rules say)",
+    )
+
+
+def add_rules_option(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    """What says by which rules, and of what documents."""
+    parser.add_argument(
+        "--rules",
+        required=required,
+        metavar="NAME|FILE",
+        help="a bundled chain or table (see `gristmill rules list`), or a YAML file of one",
+    )
+    parser.add_argument(
+        "--languages",
+        metavar="LIST",
+        help="such as en=.65,de: keep these, with a score that exceeds the number, instead of "
+        "those that the rules say; `any` keeps all",
+    )
+    parser.add_argument(
+        "--source", default="", metavar="LABEL", help="of all texts (default: each row's `source`)"
+    )
+
+
+def chain_asked(options: argparse.Namespace, exhaustive: bool | None = None) -> Chain:
+    """The chain that the options of `add_rules_option` name. Raises UserError."""
+    from pipelines.alone.judge import chain_of, languages_of
+
+    languages = None if options.languages is None else languages_of(options.languages)
+    return chain_of(options.rules, exhaustive=exhaustive, languages=languages)
+
+
+def _judge(options: argparse.Namespace) -> int:
+    from pipelines.alone.judge import judge_files
+
+    judged = judge_files(
+        chain_asked(options, options.exhaustive),
+        options.input,
+        options.output,
+        source=options.source,
+        reading=reading_of(options),
+        id_column=options.id,
+    )
+    if not options.quiet:
+        print(judged.summary(), file=sys.stderr)
+    return 0

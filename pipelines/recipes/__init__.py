@@ -1,0 +1,1 @@
+"""Recipes: the bundled ones, and how one is read, checked, frozen into a run and compared."""

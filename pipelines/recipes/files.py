@@ -1,0 +1,63 @@
+"""The files that a recipe names: models and lists, bundled or of the user."""
+
+from __future__ import annotations
+
+import importlib.resources
+import posixpath
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pipelines.store import is_remote
+from schemas.base import ModelFile
+from schemas.extract import LISTS, Extract
+from schemas.judge import Judge
+
+
+@cache
+def bundled_models() -> dict[str, Any]:
+    """Models and lists that come with gristmill, by name."""
+    folders = [importlib.resources.files("curation") / name for name in ("models", "lists")]
+    return {item.name: item for folder in folders for item in folder.iterdir()}
+
+
+def absolute_path(path: str, base: Path) -> str:
+    """A path taken from `base`, unless it is absolute or a URL."""
+    return path if is_remote(path) else posixpath.normpath(posixpath.join(base, path))
+
+
+def absolute(model: ModelFile, base: Path) -> ModelFile:
+    """The file by its absolute path, unless it is bundled or a URL."""
+    if is_remote(model.file) or model.file in bundled_models():
+        return model
+    return model.model_copy(update={"file": absolute_path(model.file, base)})
+
+
+def with_files(
+    extract: Extract, judge: Judge, change: Callable[[str, ModelFile], ModelFile]
+) -> tuple[Extract, Judge]:
+    """The sections with each of their files changed; `change` is given its YAML path too."""
+    lists = {
+        kind: tuple(
+            change(f"extract.block.{kind}[{index}]", file)
+            for index, file in enumerate(getattr(extract.block, kind))
+        )
+        for kind in LISTS
+    }
+    second = extract.second_opinion
+    models = {
+        "language_model": change("extract.language_model", extract.language_model),
+        "second_opinion": second and change("extract.second_opinion", second),
+        "block": extract.block.model_copy(update=lists),
+    }
+    classifiers = {
+        name: item.model_copy(
+            update={"model": change(f"judge.classifiers.{name}.model", item.model)}
+        )
+        for name, item in judge.classifiers.items()
+    }
+    return (
+        extract.model_copy(update=models),
+        judge.model_copy(update={"classifiers": classifiers}),
+    )

@@ -1,0 +1,182 @@
+"""A recipe by name or file: read, laid over those it extends, checked in one go and resolved."""
+
+from __future__ import annotations
+
+import importlib.resources
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipelines.recipes.checks import check_keep, check_names
+from pipelines.recipes.files import absolute, absolute_path, with_files
+from pipelines.recipes.mistakes import Mistake, RecipeError, validate
+from schemas.errors import UserError
+from schemas.judge import EditStep, Judge, RulesStep
+from schemas.recipe import Recipe
+
+BUNDLED = importlib.resources.files("pipelines") / "recipes"
+
+
+def names() -> list[str]:
+    """Names of the bundled recipes."""
+    return sorted(
+        item.name.removesuffix(".yaml") for item in BUNDLED.iterdir() if item.name.endswith(".yaml")
+    )
+
+
+def describe() -> list[tuple[str, str]]:
+    """Name and description of each bundled recipe."""
+    return [(name, str(_read(name)[0].get("description", ""))) for name in names()]
+
+
+def load(name: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """Read, merge, check and resolve a recipe: a bundled name or a YAML file.
+
+    The result needs no other file than its models: rule tables are inlined and paths absolute.
+    `overrides` replaces top-level keys. Raises RecipeError with every mistake.
+    """
+    value, base, mistakes = _merged(name)
+    value.update(overrides or {})
+    return resolve(name, value, base, mistakes)
+
+
+def resolve(
+    name: str, value: Mapping[str, Any], base: Path, known: Sequence[Mistake] = ()
+) -> Recipe:
+    """Check the merged mapping; relative paths are taken from `base`, `known` is told too."""
+    recipe, mistakes = validate(value)
+    mistakes = [*known, *mistakes]
+    if recipe is None:
+        raise RecipeError(name, mistakes)
+    judge, wrong = _with_tables(recipe.judge, base)
+    mistakes += wrong or check_keep(recipe.deduplicate.keep, judge)
+    mistakes += check_names(recipe)
+    extract, judge = with_files(recipe.extract, judge, lambda _, file: absolute(file, base))
+    tokenizer = recipe.tokenizer
+    if tokenizer.load is not None:
+        tokenizer = tokenizer.model_copy(update={"load": absolute(tokenizer.load, base)})
+    deduplicate = recipe.deduplicate.model_copy(
+        update={"against": tuple(absolute_path(run, base) for run in recipe.deduplicate.against)}
+    )
+    inputs = tuple(
+        item.model_copy(update={"root": absolute_path(item.root, base)}) for item in recipe.inputs
+    )
+    if mistakes:
+        raise RecipeError(name, mistakes)
+    return recipe.model_copy(
+        update={
+            "judge": judge,
+            "extract": extract,
+            "deduplicate": deduplicate,
+            "tokenizer": tokenizer,
+            "inputs": inputs,
+        }
+    )
+
+
+def to_yaml(recipe: Recipe) -> str:
+    """The whole resolved recipe."""
+    return yaml.safe_dump(
+        recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100
+    )
+
+
+def _with_tables(judge: Judge, base: Path) -> tuple[Judge, list[Mistake]]:
+    """The chain with its rule tables in full, and what is wrong with it."""
+    from curation.judgement import check_chain
+    from curation.rules import load_table
+
+    chain: list[RulesStep | EditStep] = []
+    places: list[int] = []
+    mistakes: list[Mistake] = []
+    for index, step in enumerate(judge.chain):
+        if isinstance(step, RulesStep) and isinstance(step.rules, str):
+            try:
+                step = step.model_copy(update={"rules": load_table(step.rules, base)})
+            except UserError as error:
+                mistakes.append((f"judge.chain[{index}].rules", str(error)))
+                continue
+        chain.append(step)
+        places.append(index)
+    whole = judge.model_copy(update={"chain": tuple(chain)})
+
+    def place(match: re.Match[str]) -> str:
+        return f"judge.chain[{places[int(match[1])]}]"
+
+    for path, text in check_chain(whole):  # which numbers the steps that there are
+        mistakes.append((re.sub(r"judge\.chain\[(\d+)\]", place, path), text))
+    return whole, mistakes
+
+
+def _read(name: str) -> tuple[dict[str, Any], Path]:
+    """The mapping in a recipe file, and the folder from which its paths go."""
+    if name in names():
+        path, base = BUNDLED / f"{name}.yaml", Path.cwd()
+    else:
+        path = Path(name)
+        if not path.is_file():
+            known = ", ".join(names())
+            raise UserError(
+                f"{name}: no such recipe: neither a file nor one of the bundled ones ({known})"
+            )
+        base = path.resolve().parent
+    from curation.rules import read_yaml
+
+    value = read_yaml(path, name, "recipe")
+    if not isinstance(value, dict):
+        raise UserError(f"{name}: a recipe is a mapping of keys to values, see `recipe show`")
+    return value, base
+
+
+def _merged(name: str, seen: tuple[str, ...] = ()) -> tuple[dict[str, Any], Path, list[Mistake]]:
+    """A recipe laid over the one that it `extends`: mappings are merged, all else replaced.
+
+    A chain that `judge` names is put in its place, and replaces what is below. Returns the folder
+    from which paths go, too, and what is wrong with a chain.
+    """
+    value, base = _read(name)
+    mistakes: list[Mistake] = []
+    names_chain = isinstance(value.get("judge"), str)
+    if names_chain:
+        try:
+            value["judge"] = _chain(value["judge"], base)
+        except UserError as error:
+            mistakes.append(("judge", str(error)))
+            del value["judge"]
+    parent = value.pop("extends", None)
+    if parent is None:
+        return value, base, mistakes
+    if not isinstance(parent, str):
+        raise UserError(f"{name}: extends: the name or file of one recipe; this is {parent}")
+    other = parent if parent in names() else str(base / parent)
+    if other in seen:
+        raise UserError(f"{name}: extends: {parent} extends this recipe in turn")
+    below, _, wrong = _merged(other, (*seen, other))
+    if names_chain:
+        below.pop("judge", None)
+    return _overlay(below, value), base, [*wrong, *mistakes]
+
+
+def _chain(name: str, base: Path) -> dict[str, Any]:
+    """A chain with its tables in full, as it would stand under `judge`."""
+    from curation.rules import load_chain
+
+    return load_chain(name, base).model_dump(mode="json", exclude={"description"})
+
+
+def _overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    result = dict(below)
+    for key, value in above.items():
+        if isinstance(value, dict) and isinstance(result.get(key), dict):
+            result[key] = _overlay(result[key], value)
+        else:
+            result[key] = value
+    # of two that exclude each other the upper one counts
+    tokenizer = above.get("tokenizer")
+    if isinstance(tokenizer, dict) and len({"train", "load"} & set(tokenizer)) == 1:
+        (other,) = {"train", "load"} - set(tokenizer)
+        result["tokenizer"].pop(other, None)
+    return result

@@ -1,0 +1,101 @@
+"""`inputs` and `splits`: what a run reads, and how that is cut into tasks."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Literal
+
+from pydantic import Field
+
+from schemas.base import MEBIBYTE, Contract, Name
+
+Format = Literal["warc", "jsonl", "parquet", "csv", "tsv", "tar", "zip", "html", "text", "code"]
+
+
+class Columns(Contract):
+    """Names of the columns that hold a row's fields. `meta.url` is `url` inside `meta`, be it a
+    struct or JSON."""
+
+    text: str = Field("text", description="The text; all other fields are optional.")
+    url: str | None = Field(None, description="Address of the page.")
+    crawled: str | None = Field(None, description="Time of the crawl, ISO 8601 or a timestamp.")
+    title: str | None = Field(None, description="Its title.")
+    language: str | None = Field(None, description="Its language, as declared.")
+    licence: str | None = Field(None, description="Its licence.")
+
+    # for every row; a cached property would go along into a copy that has other columns
+    @lru_cache(64)  # noqa: B019
+    def named(self) -> dict[str, str]:
+        """The columns there are, by field."""
+        fields = ("text", "url", "crawled", "title", "language", "licence")
+        return {name: column for name in fields if (column := getattr(self, name)) is not None}
+
+    def required(self) -> dict[str, str]:
+        """Those that a file must have."""
+        return self.named()
+
+    def top(self) -> list[str]:
+        """The columns to read, each once."""
+        return sorted({column.partition(".")[0] for column in self.named().values()})
+
+
+# Column names as the data sets' cards give them.
+LAYOUTS = {
+    "text": Columns(),
+    "fineweb": Columns(url="url", crawled="date", language="language"),
+    # RedPajama-1T: `meta` of its JSON lines, or the JSON in it on the Hugging Face hub
+    "redpajama_v1": Columns(
+        url="meta.url", crawled="meta.timestamp", title="meta.title", language="meta.language"
+    ),
+    # RedPajama-V2: its JSON lines, and its rows as the Hugging Face hub serves them
+    "redpajama_v2": Columns(
+        text="raw_content", url="url", crawled="date_download", title="title", language="language"
+    ),
+    "redpajama_v2_hub": Columns(
+        text="raw_content", url="meta.url", crawled="meta.date_download", language="meta.language"
+    ),
+}
+Layout = Literal["text", "fineweb", "redpajama_v1", "redpajama_v2", "redpajama_v2_hub"]
+
+
+class Input(Contract):
+    """One source of documents: files below a root."""
+
+    source: Name = Field(description="Label of the source; weights in `mix` refer to it.")
+    root: str = Field(
+        description="Folder or fsspec URL that file names are relative to. A relative path is "
+        "taken from the recipe's folder. Document ids depend on the path below the root, "
+        "never on the root itself."
+    )
+    files: tuple[str, ...] = Field(
+        min_length=1, description="Globs below the root, such as `**/*.warc.gz`."
+    )
+    format: Format | None = Field(
+        None,
+        description="How the files are read; null tells by what they begin with and their names. "
+        "`warc` are WET and WAT files too; `html`, `text` and `code` are one document a file; "
+        "`tar` and `zip` hold such files.",
+    )
+    columns: Layout | Columns = Field(
+        "text",
+        description="Which columns of rows (JSONL, Parquet, CSV) mean what: the name of a known "
+        "layout, or the names.",
+    )
+    snapshot: str = Field("", description="Label of the crawl, for deduplication by snapshot.")
+
+
+class Splits(Contract):
+    """How the work is cut into tasks. Part of the recipe, so that ids of tasks never depend
+    on the number of workers."""
+
+    bytes: int = Field(
+        64 * MEBIBYTE,
+        ge=1,
+        description="A file larger than this is read as several byte ranges, when its format can "
+        "be entered in the middle. At crawl scale give more than a WARC file holds.",
+    )
+    part_bytes: int = Field(
+        256 * MEBIBYTE,
+        ge=1,
+        description="Later stages put parts together until their files hold this much.",
+    )

@@ -1,0 +1,46 @@
+"""`tokenizer`: one that is trained on the curated text, or one that is loaded."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from schemas.base import Contract, ModelFile
+
+
+class TrainTokenizer(Contract):
+    """A byte-level BPE, trained on a keyed sample of the curated text."""
+
+    vocabulary: int = Field(
+        32_768, ge=384, description="Ids in all: bytes, merges and 128 special ids; x 128."
+    )
+    sample_bytes: int = Field(
+        1 << 30, ge=1, description="UTF-8 bytes of text, divided over sources by `mix.weights`."
+    )
+
+    @model_validator(mode="after")
+    def _multiple_of_128(self) -> Self:
+        if self.vocabulary % 128:
+            low = self.vocabulary // 128 * 128
+            raise ValueError(
+                f"`vocabulary` must be a multiple of 128, such as {max(low, 384)} or {low + 128}"
+            )
+        return self
+
+
+class Tokenizer(Contract):
+    """Trained here, or loaded from a `tokenizer.json`."""
+
+    train: TrainTokenizer | None = Field(None, description="Train one.")
+    load: ModelFile | None = Field(None, description="Load one.")
+    end_of_text: str = Field("<|end_of_text|>", description="Token that closes every document.")
+    begin_of_text: str | None = Field(
+        None, description="Token that opens every document; null for none."
+    )
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if (self.train is None) == (self.load is None):
+            raise ValueError("give either `train` or `load`")
+        return self

@@ -1,0 +1,52 @@
+"""An engine that loses what it shuffles is found out."""
+
+import json
+import random
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import pytest
+
+from pipelines.alone.dedup import deduplicate_files
+from pipelines.jobs import by_key
+from pipelines.runners import JobFailed
+from pipelines.stages import deduplicate
+
+
+@pytest.mark.parametrize(
+    ("shuffle", "step"),
+    [
+        ("keys", "deduplicate/candidates"),
+        ("requests", "deduplicate/near"),
+        ("members", "deduplicate/near"),
+        ("pieces", "deduplicate/repeated"),
+        ("repeated", "deduplicate"),
+    ],
+)
+def test_lost_rows_are_no_answer(
+    shuffle: str, step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [f"w{number}" for number in range(400)]
+    random.Random(1).shuffle(words)
+    for number in range(2):
+        own = [*words[:200], f"other{number}"] if number else words[:200]
+        pages = [" ".join(own), "The same footer stands here.\n" + " ".join(words[200 + number :])]
+        rows = [{"id": f"{number}{at}", "text": text} for at, text in enumerate(pages)]
+        rows.append({"id": f"{number}c", "text": f"The same footer stands here.\nOf {number}"})
+        (tmp_path / f"{number}.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
+
+    def losing(chunks: beam.PCollection, label: str, keys: Iterable[Any] = ()) -> beam.PCollection:
+        if label == shuffle:
+            chunks = chunks | beam.Filter(lambda _: False)
+        return by_key(chunks, label, keys)
+
+    monkeypatch.setattr(deduplicate, "by_key", losing)
+    with pytest.raises(JobFailed, match=f"^{step}: .*came out of the engine's shuffle"):
+        deduplicate_files(
+            [str(tmp_path / "*.jsonl")],
+            str(tmp_path / "out.parquet"),
+            over={"pieces": {"lines": True}},
+            quiet=True,
+        )
