@@ -4,7 +4,8 @@
 
 Reads the folder `web` in GRISTMILL_DATA, then a crawl-like stream, as crawl_stream.py makes it, for
 English only. Everything is bound to one core and the CPU time of all processes is counted;
-trafilatura is given every HTML response of status 200, decoded, and only that call is timed.
+trafilatura is given every HTML response of status 200, decoded, and only that call is timed. The
+command is run before it and after it, as a machine's speed changes, and the mean is taken.
 """
 
 import argparse
@@ -71,8 +72,9 @@ def peer(source: Path) -> tuple[float, int]:
 
 def compare(name: str, source: Path, *words: str) -> None:
     """A line of the table."""
+    before = command(source, *words)
     theirs, count = peer(source)
-    ours = command(source, *words)
+    ours = (before + command(source, *words)) / 2
     print(
         f"{name:<28}{count:>7,} pages   gristmill {count / ours:7.1f}/s   "
         f"trafilatura {count / theirs:6.1f}/s   x {theirs / ours:.1f}"
