@@ -249,7 +249,8 @@ def first_forest(examples: list[Example]) -> lightgbm.Booster:
 
 def second_inputs(page: Example) -> NDArray[np.float32]:
     """What the second look sees."""
-    around = context(page.table, model.thousandths(page.first))
+    likely = model.thousandths(page.first)
+    around = context(page.table, likely, np.arange(len(likely)))
     return np.concatenate([around, page.features], axis=1)
 
 

@@ -5,4 +5,6 @@ from curation.extraction.blocks.features import Table
 
 COLUMNS: int
 
-def context(table: Table, likely: NDArray[np.int64]) -> NDArray[np.float32]: ...
+def context(
+    table: Table, likely: NDArray[np.int64], blocks: NDArray[np.int64]
+) -> NDArray[np.float32]: ...

@@ -20,9 +20,10 @@ cdef inline double ratio(double part, double whole) noexcept nogil:
     return part / (whole if whole > 1 else 1)
 
 
-def context(table, const int64_t[::1] likely):
-    """Features of the blocks by how likely each is main text, in thousandths: a row a block."""
-    cdef Py_ssize_t many = likely.shape[0], b, at, low, high, k, best, before
+def context(table, const int64_t[::1] likely, const int64_t[::1] blocks):
+    """Features by how likely each block of a page is main text, in thousandths: a row for each of
+    `blocks`, which are numbers of blocks."""
+    cdef Py_ssize_t many = likely.shape[0], b, at, low, high, k, best, before, place
     cdef const int32_t[::1] sizes = table.sizes, headings = table.headings
     cdef const int32_t[:, ::1] lows = table.low, highs = table.high
     cdef int64_t[:, ::1] sums = np.zeros((SUMS, many + 1), np.int64)
@@ -91,12 +92,15 @@ def context(table, const int64_t[::1] likely):
         np.float32,
     )
     cdef const float[::1] of_page = page
-    features = np.empty((many, COLUMNS), np.float32)
+    features = np.empty((blocks.shape[0], COLUMNS), np.float32)
     cdef float[:, ::1] out = features
     cdef float* row
-    k = 0
-    for b in range(many):
-        row = &out[b, 0]
+    k = COLUMNS
+    for place in range(blocks.shape[0]):
+        b = blocks[place]
+        if not 0 <= b < many:
+            raise IndexError(f"block {b} of {many}")
+        row = &out[place, 0]
         row[0] = likely[b]
         k = 1
         for which in range(6):

@@ -97,7 +97,7 @@ def chances(table: Table) -> Ints:
     likely = thousandths(first)
     again = np.flatnonzero(unsure(likely))
     if len(again):
-        rows = np.concatenate([context(table, likely)[again], table.features[again]], axis=1)
+        rows = np.concatenate([context(table, likely, again), table.features[again]], axis=1)
         second = steps(_forest("second").scores(rows))
         likely[again] = thousandths(second_look(first[again], second))
     return likely
