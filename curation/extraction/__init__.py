@@ -10,7 +10,7 @@ from typing import Any
 
 from curation import rights
 from curation.extraction import quick
-from curation.extraction.charset import UndecodableError, decode, is_wrong
+from curation.extraction.charset import UndecodableError, decode, is_wrong, markup_of
 from curation.extraction.engines import Engine, engine
 from curation.extraction.tags import tags
 from curation.language import Languages
@@ -178,7 +178,7 @@ class Extractor:
             return Rejected("undecodable", str(error))
         if record.kind in TEXTS:
             return self._of_text(record, content, charset)
-        markup = content.encode()  # what the parser reads
+        markup = markup_of(record.payload, content, charset)  # what the parser reads
         if excess := _excess(content, markup, self.options.max_page_nodes):
             return Rejected(*excess)
         try:

@@ -96,12 +96,19 @@ def decode(payload: bytes, http_charset: str | None) -> tuple[str, str]:
     return text, charset
 
 
+def markup_of(payload: bytes, text: str, charset: str) -> bytes:
+    """A decoded page in UTF-8: what it came as, if that is what it came in."""
+    if charset == "utf-8" and "\ufffd" not in text and not payload.startswith(codecs.BOM_UTF8):
+        return payload
+    return text.encode()
+
+
 def _most_controls(payload: bytes, text: str, charset: str) -> int:
     """At least how many characters `_CONTROLS` finds: counting bytes takes a tenth of the time."""
     codes = np.frombuffer(payload, np.uint8)
-    controls = int(np.count_nonzero(codes < ord(" "))) + payload.count(b"\x7f")
+    controls = int(np.count_nonzero(codes < ord(" ")) + np.count_nonzero(codes == 0x7F))
     if charset == "utf-8" and "\ufffd" not in text:
-        return controls + payload.count(b"\xc2")  # begins U+0080 to U+00BF
+        return controls + int(np.count_nonzero(codes == 0xC2))  # begins U+0080 to U+00BF
     return controls + int(np.count_nonzero(codes > 0x7F))
 
 

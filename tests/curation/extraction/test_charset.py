@@ -1,3 +1,4 @@
+import codecs
 import gzip
 import json
 import re
@@ -5,7 +6,7 @@ import time
 
 import pytest
 
-from curation.extraction.charset import UndecodableError, codec_of, decode, meta_charset
+from curation.extraction.charset import UndecodableError, codec_of, decode, markup_of, meta_charset
 from curation.readers.warc import read_warc
 
 GERMAN = "Schöne Grüße aus Köln, sagte die Bäckerin."
@@ -141,3 +142,21 @@ def test_all_web_pages_decode_right(corpus, name):
                     assert text.lstrip("\ufeff") == right.lstrip("\ufeff"), record.url
                     pages += 1
     assert pages == len(gold)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"flour",
+        "Mühle".encode(),
+        "Mühle".encode("cp1252"),
+        codecs.BOM_UTF8 + "Mühle".encode(),
+        "Mühle".encode("utf-16"),
+        ("Mühle " * 99 + "\ufffd").encode(),
+        "Mühle ".encode() * 99 + b"\xff",
+        ("Mühle " * 99 + "\0").encode(),
+    ],
+)
+def test_markup_is_the_text_in_utf_8(payload):
+    text, charset = decode(payload, None)
+    assert markup_of(payload, text, charset) == text.encode()
