@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from selectolax.lexbor import LexborNode
 
@@ -256,25 +256,23 @@ def _root(node: LexborNode) -> _Parts:
 
 
 def _over(node: LexborNode) -> _Parts:
-    children = _children(node)
-    base, above = _at(children, 0), _at(children, 1)
-    if base is not None and _token_of_limit(base):
-        return [base, "^", *_argument(above)]
-    accent = _ACCENTS.get(_token(above)) if above is not None and above.tag == "mo" else None
-    if accent:
-        return [accent, *_argument(base)]
-    return ["\\overset", *_argument(above), *_argument(base)]
+    return _stacked(node, "^", _ACCENTS, "\\overset")
 
 
 def _under(node: LexborNode) -> _Parts:
+    return _stacked(node, "_", _BELOW, "\\underset")
+
+
+def _stacked(node: LexborNode, limit: str, accents: Mapping[str, str], command: str) -> _Parts:
+    """A base with something above or below it: a limit, an accent, or anything."""
     children = _children(node)
-    base, below = _at(children, 0), _at(children, 1)
+    base, other = _at(children, 0), _at(children, 1)
     if base is not None and _token_of_limit(base):
-        return [base, "_", *_argument(below)]
-    accent = _BELOW.get(_token(below)) if below is not None and below.tag == "mo" else None
+        return [base, limit, *_argument(other)]
+    accent = accents.get(_token(other)) if other is not None and other.tag == "mo" else None
     if accent:
         return [accent, *_argument(base)]
-    return ["\\underset", *_argument(below), *_argument(base)]
+    return [command, *_argument(other), *_argument(base)]
 
 
 def _under_over(node: LexborNode) -> _Parts:

@@ -6,6 +6,7 @@ where it ends, the next is searched for.
 
 from __future__ import annotations
 
+import abc
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -48,9 +49,9 @@ class Member(Source):
         self.start = start
         self.end = start  # of what was read; of the part, once it is read to its end
 
+    @abc.abstractmethod
     def _inflate(self) -> bytes:
         """The next bytes, none at the end; sets `end`."""
-        raise NotImplementedError
 
     def _pull(self) -> bytes:
         chunk = self._inflate()

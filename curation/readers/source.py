@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import re
 from typing import BinaryIO
 
@@ -60,7 +61,7 @@ class Window:
         return -1
 
 
-class Source:
+class Source(abc.ABC):
     """Bytes from some position on; see `File` and `Member` for where they come from."""
 
     def __init__(self, position: int) -> None:
@@ -74,9 +75,9 @@ class Source:
         """Place of the next byte."""
         return self._base + self._at
 
+    @abc.abstractmethod
     def _pull(self) -> bytes:
         """The next bytes, none at the end. May raise BrokenError."""
-        raise NotImplementedError
 
     def _more(self) -> bool:
         chunk = self._pull()
