@@ -120,7 +120,10 @@ def _work(options: argparse.Namespace) -> int:
         # All find the same mistake and one tells it, before torchrun ends it as we exit.
         time.sleep(3)
         return 2
-    return _train(job)
+    status = _train(job)
+    from train.parallel import leave
+
+    return leave(status)
 
 
 def _train(job: Job) -> int:

@@ -87,6 +87,7 @@ def main(run: Path, config_file: str) -> None:
     assert step().skipped.item() == 0
     assert not torch.equal(before[0], everything()[0])
     dist.destroy_process_group()
+    parallel.leave(0)
 
 
 if __name__ == "__main__":
