@@ -56,8 +56,12 @@ def _preset(value: object) -> object:
     return NEAR[value]
 
 
+# What `keep` may be besides a signal.
+ORDERS = ("newest", "longest", "oldest", "smallest_id")
+
+
 def _keep(value: str) -> str:
-    if value in ("newest", "longest", "oldest", "smallest_id") or "." in value:
+    if value in ORDERS or "." in value:
         return value
     raise ValueError(
         f"`{value}` is none of 'newest', 'longest', 'oldest' or 'smallest_id', nor the name of a "

@@ -9,6 +9,7 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,8 @@ from pydantic import ValidationError
 
 from curation.keys import document_id
 from curation.readers import Damage, Record
-from curation.readers.suffixes import format_of
 from pipelines.alone.rows import Rows, writing
+from pipelines.alone.texts import AskedColumns, number, spooled
 from pipelines.dedup.edges import CutList
 from pipelines.dedup.signatures import schema, signature_table
 from pipelines.inputs import input_at
@@ -33,9 +34,9 @@ from pipelines.splits import input_of, plan_splits, read_split
 from pipelines.stages import deduplicate
 from pipelines.steps import Context, Manifest
 from pipelines.store import Folder, is_remote
-from schemas.deduplicate import NEAR, Deduplicate
+from schemas.deduplicate import NEAR, ORDERS, Deduplicate
 from schemas.errors import UserError
-from schemas.inputs import LAYOUTS, Input, Layout
+from schemas.inputs import LAYOUTS, Input
 from schemas.recipe import Recipe
 from schemas.tables import DEDUPLICATED, ID
 
@@ -43,6 +44,10 @@ _BATCH = 256
 _NAMES = pa.schema([pa.field("id", ID, False), pa.field("name", pa.string(), False)])
 _TEXTS = pa.schema([pa.field("id", ID, False), pa.field("text", pa.large_string(), False)])
 _MARK = "alone"
+# Of a row, what an option may decide by.
+_DECIDING = ("name", "url", "crawled", "signal")
+# Before the name of a column that `keep` names, as a recipe's signals have a family.
+_ROW = "row."
 
 
 def deduplicate_files(
@@ -59,34 +64,34 @@ def deduplicate_files(
 ) -> Counter[str]:
     """Write a row for every document of files, folders or patterns to `output`: DEDUPLICATED.
 
-    Order is that of the paths, of names, and of records. `recipe` gives the options, `over` lies
-    over its `deduplicate`, `reading` is `format` and `columns` of the inputs. Memory is that of
-    the engine, and some 100 bytes for each cluster. `index`: a folder for what is kept, that
-    later calls and runs can be deduplicated `against`. Returns how many records ended how:
-    `kept`, a level, or why a record is no document. Raises UserError.
+    Order is that of the paths, of names, and of records; `-` is standard input, JSON lines. A path
+    is a source of its own, whose name SOURCE=PATH gives. `recipe` gives the options, `over` lies
+    over its `deduplicate`, `reading` is `format` and `columns` of the inputs; a signal that `keep`
+    names is a column of numbers. Memory is that of the engine, and some 100 bytes for each
+    cluster. `index`: a folder for what is kept, that later calls and runs can be deduplicated
+    `against`. Returns how many records ended how: `kept`, a level, or why a record is no document.
+    Raises UserError.
     """
-    reading = dict(reading or {})
-    columns = reading.pop("columns", "text")
-    if columns not in LAYOUTS:
-        raise UserError(f"--columns {columns}: not known; one of {', '.join(LAYOUTS)}")
-    inputs = [
-        _named(Input(source=f"in{number}", **input_at(path), **reading), columns, id_column)
-        for number, path in enumerate(paths)
-    ]
-    asked = Recipe(name="dedup", inputs=tuple(inputs), deduplicate=options(recipe, over or {}))
-    with tempfile.TemporaryDirectory(prefix="gristmill-") as scratch:
+    asked = options(recipe, over or {})
+    deduplicate.relevant(Recipe(name="dedup", deduplicate=asked))  # before hours of signing
+    with (
+        tempfile.TemporaryDirectory(prefix="gristmill-") as scratch,
+        writing(output, DEDUPLICATED) as rows,
+    ):
+        inputs = _inputs(paths, dict(reading or {}), id_column, asked.keep, Path(scratch))
+        whole = Recipe(name="dedup", inputs=inputs, deduplicate=asked)
         run = Folder(index or f"{scratch}/run")
         run.make()
         if index and run.exists("recipe.yaml"):
             raise UserError(f"--index {index}: holds an index or a run: give a new folder")
-        run.create("recipe.yaml", to_yaml(asked).encode())
-        splits = _splits(asked, id_column)
-        mill = Mill(Context(run, asked), engine or Engine(), splits, Progress(quiet))
+        run.create("recipe.yaml", to_yaml(whole).encode())
+        splits = _splits(whole, id_column)
+        mill = Mill(Context(run, whole), engine or Engine(), splits, Progress(quiet))
         tasks = mill.plan("judge", _MARK, lambda: splits)
         read = mill.do("judge", sign_split, tasks)
+        _check_found(mill.context, id_column)
         done = deduplicate.run(mill, "deduplicate", _MARK)
-        with writing(output, DEDUPLICATED) as rows:
-            _write(mill.context, done, rows)
+        _write(mill.context, done, rows)
         if index:
             _prune(run)
     return Counter({**read.rejected, "kept": done.kept, **done.rejected})
@@ -112,9 +117,11 @@ def over_of(asked: Mapping[str, Any]) -> dict[str, Any]:
     """What the options of a command line lay over a recipe's `deduplicate`."""
     over = {
         name: value
-        for name in ("exact", "normalised", "url", "keep")
+        for name in ("scope", "exact", "normalised", "url", "keep", "prefer")
         if (value := asked.get(name)) is not None
     }
+    if over.get("keep", ".").isidentifier() and over["keep"] not in ORDERS:
+        over["keep"] = _ROW + over["keep"]
     if asked.get("pieces") is not None:
         over["pieces"] = pieces_of(asked["pieces"])
     if asked.get("against"):
@@ -124,13 +131,12 @@ def over_of(asked: Mapping[str, Any]) -> dict[str, Any]:
     near: dict[str, Any] | None = {}
     if asked.get("near") is not None:
         near = near_of(asked["near"])
-    if near is not None:
-        near |= {
-            name: value
-            for name in ("verify", "verify_by")
-            if (value := asked.get(name)) is not None
-        }
-    return {**over, "near": near}
+    verify = {
+        name: value for name in ("verify", "verify_by") if (value := asked.get(name)) is not None
+    }
+    if near is None and verify:
+        raise UserError("--near none: leaves nothing to verify: take --verify and --verify-by away")
+    return {**over, "near": near if near is None else near | verify}
 
 
 def near_of(text: str) -> dict[str, Any] | None:
@@ -176,17 +182,53 @@ _PIECES: dict[str, Callable[[str], Any]] = {
 }
 
 
-def _named(item: Input, layout: Layout, id_column: str) -> Input:
-    """The input with its columns; of what a reader of lines brings, a row's id is the title."""
-    columns = LAYOUTS[layout]
-    found = {name for pattern in item.files for name, _ in Folder(item.root).glob(pattern)}
-    if item.format != "parquet" and not any(map(_is_parquet, found)):
-        columns = columns.model_copy(update={"title": id_column})
-    return item.model_copy(update={"columns": columns})
+def _inputs(
+    paths: Sequence[str], reading: dict[str, Any], id_column: str, keep: str, scratch: Path
+) -> tuple[Input, ...]:
+    """The inputs; of what a reader of lines brings, a row's id is the title, the column that `keep`
+    names the licence."""
+    layout = reading.pop("columns", "text")
+    if layout not in LAYOUTS:
+        raise UserError(f"--columns {layout}: not known; one of {', '.join(LAYOUTS)}")
+    # addresses and times are read where there are some
+    fields = {"url": "url", "crawled": "date"} if layout == "text" else LAYOUTS[layout].named()
+    if keep not in ORDERS:
+        fields["licence"] = keep.removeprefix(_ROW)
+    columns = AskedColumns(**{**fields, "title": id_column})
+    found: dict[str, Input] = {}
+    for path in paths:
+        source, equals, place = path.partition("=")
+        if not equals or "/" in source or os.path.exists(path):
+            source, place = f"in{len(found)}", path
+        if source in found:
+            raise UserError(f"{path}: another input is `{source}`: give this one another name")
+        if place == "-":
+            place = spooled(scratch / "standard-input.jsonl")
+        asked = {"source": source, **input_at(place), **reading, "columns": columns}
+        try:
+            found[source] = Input.model_validate(asked)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise UserError(f"{path}: {first['loc'][0]}: {first['msg']}") from None
+    return tuple(found.values())
 
 
-def _is_parquet(name: str) -> bool:
-    return format_of(name) == "parquet"
+def _check_found(context: Context, id_column: str) -> None:
+    """Raise UserError for a column that decides and that no row has."""
+    receipts = context.receipts("judge")
+    if not any(receipt.kept for receipt in receipts):
+        return
+    asked = context.recipe.deduplicate
+    keep = asked.keep.removeprefix(_ROW)
+    layout = "give the layout of the rows by --columns"
+    for field, decides, message in (
+        ("name", id_column != "id", f"--id {id_column}: no row has such a column"),
+        ("url", asked.url, f"--url {asked.url}: no row has an address: {layout}"),
+        ("crawled", keep in ("newest", "oldest"), f"--keep {keep}: no row has a time: {layout}"),
+        ("signal", keep not in ORDERS, f"--keep {keep}: no row has a number of that name"),
+    ):
+        if decides and not any(receipt.counts[field] for receipt in receipts):
+            raise UserError(message)
 
 
 def _splits(recipe: Recipe, id_column: str) -> list[Task]:
@@ -204,17 +246,22 @@ def sign_split(context: Context, step: str, task: Task) -> Receipt:
     keeps_texts = by_shingles or options.pieces.levels()
     lost: Counter[str] = Counter()
     records = 0
+    found: Counter[str] = Counter()
     with Attempt(context.run, step, task.key) as attempt:
         signatures = attempt.writer("signatures", schema(options), dictionary=("scope",))
         names = attempt.writer("names", _NAMES)
         texts = attempt.writer("documents", _TEXTS) if keeps_texts else None
         for rows in _batches(_documents(context.recipe, task, lost)):
             signatures.write(signature_table(options, rows))
-            names.write(pa.table({name: [row[name] for row in rows] for name in _NAMES.names}))
+            called = [row["name"] or row["place"] for row in rows]
+            names.write(pa.table({"id": [row["id"] for row in rows], "name": called}))
             if texts:
                 texts.write([{"id": row["id"], "text": row["text"]} for row in rows])
             records += len(rows)
-        return attempt.commit(records + lost.total(), records, lost)
+            for name in _DECIDING:
+                found[name] += sum(row[name] is not None for row in rows)
+        counts = {name: found[name] for name in _DECIDING}
+        return attempt.commit(records + lost.total(), records, lost, counts)
 
 
 def _batches(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
@@ -232,6 +279,7 @@ def _documents(recipe: Recipe, task: Task, lost: Counter[str]) -> Iterator[dict[
     """What signing needs of each text; `lost` counts what is none."""
     item = input_of(recipe, task)
     ids = _Ids(item, task)
+    by_signal = recipe.deduplicate.keep not in ORDERS
     for file, record in read_split(recipe, task):
         if isinstance(record, Damage):
             lost[record.kind] += 1
@@ -242,12 +290,14 @@ def _documents(recipe: Recipe, task: Task, lost: Counter[str]) -> Iterator[dict[
             continue
         yield {
             "id": document_id(item.source, file, record.offset, record.offset_kind),
-            "name": ids.of(file, record) or f"{file}:{record.offset or record.inner}",
+            "name": ids.of(file, record),
+            "place": f"{file}:{record.offset or record.inner}",
             "source": item.source,
             "snapshot": item.snapshot,
             "url": record.url,
             "text": text,
             "crawled": record.crawled,
+            "signal": number(record.licence) if by_signal and record.kind == "text" else None,
         }
 
 
@@ -256,7 +306,7 @@ class _Ids:
 
     def __init__(self, item: Input, task: Task) -> None:
         self._root, self._column = Folder(item.root), task.spec["id"]
-        self._formats = {piece["file"]: piece["format"] for piece in task.spec["ranges"]}
+        self._formats = {piece["file"]: piece.get("format") for piece in task.spec["ranges"]}
         self._file = ""
         self._values: pa.ChunkedArray | None = None
 

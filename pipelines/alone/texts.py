@@ -35,10 +35,11 @@ class Text:
     score: float | None = None
 
 
-class _Asked(Columns):
+class AskedColumns(Columns):
     """Columns of which a file need only have the text's, and the ids' if they have a name."""
 
     def required(self) -> dict[str, str]:
+        """By field."""
         names = {"text": self.text, "title": self.title or _ID}
         return {field: name for field, name in names.items() if name != _ID}
 
@@ -66,11 +67,11 @@ def texts(
     fields = {"text": LAYOUTS[layout].text, "title": id_column, "licence": group}
     if more:
         fields |= {"language": "language", "url": "language_score"}
-    columns = _Asked(**fields)
+    columns = AskedColumns(**fields)
     with tempfile.TemporaryDirectory(prefix="gristmill-") as scratch:
         for path in paths:
             if path == "-":
-                path = _spooled(Path(scratch) / "standard-input.jsonl")
+                path = spooled(Path(scratch) / "standard-input.jsonl")
             asked = Input(source="in", **input_at(path), columns=columns, **reading)
             recipe = Recipe(name="texts", inputs=(asked,), splits=Splits(bytes=_WHOLE))
             for task in plan_splits(recipe):
@@ -86,18 +87,20 @@ def texts(
                         place = record.offset or record.inner
                         each = Text(record.title or f"{file}:{place}", text, record.licence)
                         if more and record.kind == "text":
-                            each.language, each.score = record.language, _number(record.url)
+                            each.language, each.score = record.language, number(record.url)
                         yield each
 
 
-def _number(text: str | None) -> float | None:
+def number(text: str | None) -> float | None:
+    """The number that a row has as text, if it is one."""
     try:
         return float(text or "")
     except ValueError:
         return None
 
 
-def _spooled(path: Path) -> str:
+def spooled(path: Path) -> str:
+    """The file with what standard input held, which is read the first time."""
     if not path.exists():
         with path.open("wb") as out:
             shutil.copyfileobj(sys.stdin.buffer, out)

@@ -18,7 +18,8 @@ def add_dedup(add: Add) -> None:
     )
     add_files(
         dedup,
-        "JSONL, Parquet, CSV, text, WET: a file, a folder, a pattern, or an fsspec URL",
+        "JSONL, Parquet, CSV, text, WET: a file, a folder, a pattern, or an fsspec URL; `-` is "
+        "JSON lines on standard input; SOURCE=PATH names its source",
         "a .jsonl (.gz, .zst) or .parquet file of id, cluster, representative, kept, level, cut",
     )
     dedup.add_argument("--recipe", help="take the options of this recipe's `deduplicate`")
@@ -45,7 +46,17 @@ def add_dedup(add: Add) -> None:
         help="also find, in what is kept, repeated lines, paragraphs, sentences (runs of 3), bloom "
         "(lines by n-grams of 13 words), substring (runs of 50 tokens): `cut` says where",
     )
-    dedup.add_argument("--keep", help="longest (default), oldest, newest, smallest_id")
+    dedup.add_argument(
+        "--keep",
+        help="longest (default), oldest, newest, smallest_id, or a column of numbers, such as "
+        "language_score, of which the kept row has most",
+    )
+    dedup.add_argument(
+        "--prefer", action="append", metavar="SOURCE", help="keep its rows before any other's"
+    )
+    dedup.add_argument(
+        "--scope", choices=("global", "source"), help="look within all (default), or each source"
+    )
     dedup.add_argument(
         "--against", action="append", metavar="RUN", help="remove what this run or index holds"
     )

@@ -3,6 +3,8 @@
 import gzip
 import json
 import random
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -193,6 +195,70 @@ def test_ids_of_parquet(tmp_path: Path) -> None:
         dedup(tmp_path / "lists.parquet", tmp_path, near="none")
 
 
+def test_keep_by_a_column_and_by_source(tmp_path: Path) -> None:
+    """The best score, whatever its row's length; a preferred source before any score."""
+    texts = [PAGE.format(day=day) for day in ("Monday", "Tuesday", "Wednesday")]
+    rows = [
+        {"id": "worst", "text": texts[2], "meta": {"score": -3}, "score": 1e-9},
+        {"id": "best", "text": texts[0], "meta": {"score": "x"}, "score": 0.5},
+        {"id": "none", "text": texts[1], "meta": {"score": -5}, "score": None},
+    ]
+    path = write(tmp_path / "in.jsonl", rows)
+    assert [id_ for id_, row in dedup(path, tmp_path, keep="score")[0].items() if row["kept"]] == [
+        "best"
+    ]
+    assert dedup(path, tmp_path, keep="meta.score")[0]["worst"]["kept"]
+    columns = {name: [row[name] for row in rows] for name in ("id", "text", "score")}
+    pq.write_table(pa.table(columns), tmp_path / "in.parquet")
+    assert dedup(tmp_path / "in.parquet", tmp_path, keep="score")[0]["best"]["kept"]
+    for word, text in (("short", texts[0]), ("long", texts[2])):
+        (tmp_path / word).mkdir()
+        write(tmp_path / word / "in.jsonl", [{"id": word, "text": text}])
+    paths = [f"one={tmp_path}/short", f"two={tmp_path}/long"]
+    for over, kept in (
+        ({}, {"long"}),
+        ({"prefer": ["one"]}, {"short"}),
+        ({"scope": "source"}, {"short", "long"}),
+    ):
+        output = str(tmp_path / "sources.jsonl")
+        deduplicate_files(paths, output, over=over_of(over), quiet=True)
+        found = [json.loads(line) for line in Path(output).read_text().splitlines()]
+        assert {row["id"] for row in found if row["kept"]} == kept
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"keep": "score"}, "--keep score: no row has a number"),
+        ({"keep": "gopher.words"}, "--keep gopher.words: no row has a number"),
+        ({"keep": "oldest"}, "--keep oldest: no row has a time"),
+        ({"url": "best"}, "--url best: no row has an address"),
+        ({"id_column": "key"}, "--id key: no row has such a column"),
+        ({"near": "none", "verify": 0.8}, "--near none: leaves nothing to verify"),
+        ({"near": "none", "verify_by": "shingles"}, "--near none: leaves nothing to verify"),
+    ],
+)
+def test_options_that_would_decide_nothing_are_refused(tmp_path: Path, options, said) -> None:
+    path = write(tmp_path / "in.jsonl", [{"id": 1, "text": "x", "score": "high"}])
+    with pytest.raises(UserError, match=said):
+        dedup(path, tmp_path, **options)
+    assert dedup(write(tmp_path / "in.jsonl", []), tmp_path)[1] == {"kept": 0}
+
+
+def test_mixed_folders_keep_their_ids_and_files_that_cannot_be_read_are_a_loss(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "all"
+    folder.mkdir()
+    write(folder / "lines.jsonl", [{"id": "a", "text": "x"}, {"id": 5, "text": "y"}])
+    pq.write_table(pa.table({"id": [6], "text": ["z"]}), folder / "rows.parquet")
+    (folder / "about.json").write_text("[1, 2]")
+    found, ends = dedup(folder, tmp_path, near="none")
+    assert set(found) == {"a", "5", "6"}
+    assert ends == {"kept": 3, "unreadable": 1}
+    assert "not read: " in capsys.readouterr().err
+
+
 def test_urls(tmp_path: Path) -> None:
     rows = [
         {"id": "old", "url": "http://Example.org:80/a", "date": "2020-01-01", "text": "a b " * 20},
@@ -203,6 +269,11 @@ def test_urls(tmp_path: Path) -> None:
     ]
     path = write(tmp_path / "in.jsonl", rows)
     reading = {"columns": "fineweb"}
+    # `url` and `date` are read where they are
+    assert (
+        dedup(path, tmp_path, url="newest", keep="oldest")[0]
+        == (dedup(path, tmp_path, url="newest", reading=reading, keep="oldest")[0])
+    )
     newest, ends = dedup(path, tmp_path, url="newest", reading=reading, keep="oldest")
     assert ends == {"kept": 3, "url": 1, "exact": 1}
     # the old page gave way to the new one, which gives way to an older page of the same text
@@ -258,6 +329,18 @@ def test_the_command(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     assert len(result.stdout.splitlines()) == 2
     assert "1 exact" in result.stderr
+    lines = subprocess.run(
+        [sys.executable, "-m", "pipelines.cli", "dedup", "-", "--output", "-", "--quiet"],
+        input=path.read_bytes(),
+        capture_output=True,
+        check=True,
+    )
+    assert [json.loads(line)["id"] for line in lines.stdout.splitlines()] == ["a", "b"]
+    # before anything is read
+    for words in (["--output", f"{tmp_path}/out.txt"], ["--output", "-", "--against", "nothing"]):
+        early = gristmill("dedup", str(path), *words)
+        assert early.returncode == 2
+        assert "judge" not in early.stderr
     wrong = gristmill("dedup", str(path), "--output", "-", "--verify", "1.5")
     assert wrong.returncode == 2
     assert "deduplicate.near.verify" in wrong.stderr
