@@ -1,12 +1,13 @@
 """How well and how fast classifiers fitted here tell texts apart, beside plain fastText.
 
-    python -m tests.benchmarks.classifiers DATA [TEXTS.jsonl.gz ...]
+    python -m tests.benchmarks.classifiers DATA [TEXTS.jsonl ...]
 
 DATA is the folder with `quality/` and `toxicity/`. Area under ROC, mean over folds: of quality by
 book, of the forum by post, of tweets and comments by item; across data sets, a model of two kinds
-of toxicity on the third. Plain fastText: the text as it is, words and pairs of words, its better
-setting of two. Unquantised; CPU time of one core. Other files of `text` and `toxic`, such as
-HateCheck, are measured by a model of the tweets and the forum. Takes some minutes.
+of toxicity on the third, and on the made cases of tests/data/toxicity. Plain fastText: the text as
+it is, words and pairs of words, its better setting of two. Unquantised; CPU time of one core.
+Other files of `text` and `toxic`, such as HateCheck, are measured as the cases are. Takes some
+minutes.
 """
 
 import gzip
@@ -24,11 +25,12 @@ from curation.classifiers.figures import evaluate
 from curation.classifiers.fitting import Example, Settings, fit_lines
 
 FOLDS = 4
+CASES = Path(__file__).resolve().parents[1] / "data" / "toxicity" / "cases.jsonl"
 PLAIN = ({"dim": 100, "epoch": 5, "lr": 0.1}, {"dim": 16, "epoch": 25, "lr": 0.5})
 
 
 def rows(path):
-    with gzip.open(path, "rt", encoding="utf-8") as lines:
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as lines:
         return [json.loads(line) for line in lines]
 
 
@@ -103,7 +105,7 @@ def compare(name, label, splits):
             found[title] = [sum(each) / len(figures) for each in zip(*figures, strict=True)]
     best = max(found["plain 0"], found["plain 1"])
     print(
-        f"{name:<28} ours {found['ours'][0]:.3f} ({found['ours'][1]:,.0f} texts/s), "
+        f"{name:<42} ours {found['ours'][0]:.3f} ({found['ours'][1]:,.0f} texts/s), "
         f"plain fastText {best[0]:.3f} ({best[1]:,.0f} texts/s)",
         flush=True,
     )
@@ -123,8 +125,11 @@ if __name__ == "__main__":
     folder = Path(sys.argv[1])
     names = ("tweets", "forum", "comments")
     sets = {name: toxicity(folder / f"toxicity/{name}.jsonl.gz") for name in names}
-    for each in map(Path, sys.argv[2:]):
-        compare(each.name, "toxic", [(sets["tweets"] + sets["forum"], toxicity(each))])
+    for each in (CASES, *map(Path, sys.argv[2:])):
+        for chosen in (("tweets",), ("tweets", "forum"), names):
+            rest = [example for name in chosen for example in sets[name]]
+            title = f"{each.name}, from {', '.join(chosen)}"
+            compare(title, "toxic", [(rest, toxicity(each))])
     compare("quality", "high", folds(quality(folder)))
     for name, examples in sets.items():
         compare(name, "toxic", folds(examples))

@@ -3,6 +3,7 @@ import hashlib
 import json
 import math
 import random
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from curation.classifiers.cards import card_path
 from curation.classifiers.features import features
 from curation.classifiers.figures import evaluate, threshold_for
 from curation.classifiers.fitting import Example, Settings, fit, is_held_out
+from curation.classifiers.regard import NO_GROUP, regard
 from curation.classifiers.scorers import BadWords, Classifier, Perplexity, scorer
 from curation.classifiers.signals import local_file, measures
 from curation.measures.view import View
@@ -55,7 +57,10 @@ def words(text):
     [
         ("You are SO sh1t", ["you", "are", "so", "shit"]),
         ("b@dd@@@ss f*ck soooo", ["baddaass", "fck", "soo"]),
-        ("In 1984, 3D", ["in", "1984", ",", "3d"]),
+        ("In 1984, 3D 2nd @3oo", ["in", "1984", ",", "3d", "2nd", "@", "3oo"]),
+        ("5cum, I h a t e it", ["scum", ",", "i", "hate", "it"]),
+        ("v e r m i n.", ["vermin", "."]),
+        ("a b 1 c d", ["a", "b", "1", "c", "d"]),
         # what fastText gives a meaning cannot come from a text
         ("__label__high x", ["_", "_", "label", "_", "_", "high", "x"]),
         ("</s>\n\ue000\tend", ["<", "/", "s", ">", "end"]),
@@ -73,13 +78,44 @@ def test_features_statistics():
     loud = features("ONE TWO THREE, FOUR").split()
     assert len(base) == len(loud)
     assert [at for at, (a, b) in enumerate(zip(base, loud, strict=True)) if a != b] == [5, 12]
-    assert features("a shit day").split()[-1] != features("a good day").split()[-1]
+    bad, good = (features(f"so ein {what} tag", ("de",)).split() for what in ("arschloch", "guter"))
+    assert bad[-1] != good[-1]
 
 
 def test_features_of_odd_text_are_one_line():
     odd = ["\0", "a\r\nb\x85c\u2028d", "İ" * 9, "1" * 100_000, "a@" * 50_000, "!" * 100_000]
     for text in odd:
         assert len(features(text).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("The mill turns.", (NO_GROUP, 3, 0, 0)),
+        ("This soup is vile, I hate it.", (NO_GROUP, 1, 0, 0)),
+        ("Two Muslims run the mill.", (3, 3, 1, 0)),
+        ("Muslims are vermin.", (2, 3, 1, 0)),
+        ("Muslims are not vermin.", (4, 3, 1, 0)),
+        ("I don't trust women.", (2, 3, 1, 0)),
+        ("Not one of the many women of our town is kind.", (4, 3, 1, 0)),  # too far away
+        ("Women came. They are filthy parasites.", (1, 3, 1, 0)),
+        ("They are filthy parasites. Women came.", (3, 1, 1, 0)),
+        ("Women work here. My printer is trash.", (3, 2, 1, 0)),
+        ('He wrote "women are trash", which is wrong.', (4, 3, 1, 0)),
+        ("Whoever says that women are trash should be ashamed.", (3, 3, 1, 1)),
+        ("Women are vile, filthy, lazy, stupid and worthless.", (0, 3, 1, 0)),
+        ("Women. " * 5, (3, 3, 3, 0)),
+        ("", (NO_GROUP, 3, 0, 0)),
+    ],
+)
+def test_regard(text, expected):
+    assert regard(words(text)) == expected
+
+
+def test_regard_is_of_english():
+    told = regard(words("Muslims are vermin."))
+    with_it, without = features("Muslims are vermin."), features("Muslims are vermin.", ("de",))
+    assert len(with_it.split()) == len(without.split()) + 2 * len(told)
 
 
 def test_figures():
@@ -325,3 +361,23 @@ def test_quality_on_books_it_never_saw(corpus, tmp_path):
     every.sort(key=lambda each: each.label)
     card = fit(every, tmp_path / "quality.ftz", Settings(kept=0, epoch=10))
     assert card["held_out"]["area_under_roc"] > 0.94
+
+
+CASES = Path(__file__).resolve().parents[1] / "data" / "toxicity" / "cases.jsonl"
+
+
+@pytest.mark.corpus
+def test_cases_by_a_model_of_tweets(corpus, tmp_path):
+    """Hate is told from what only looks so; with words alone it is not: .53."""
+    with gzip.open(corpus / "toxicity/tweets.jsonl.gz", "rt", encoding="utf-8") as lines:
+        every = [
+            Example("toxic" if row["toxic"] else "clean", row["text"], row["id"])
+            for row in map(json.loads, lines)
+        ]
+    every.sort(key=lambda each: each.label, reverse=True)
+    card = fit(every, tmp_path / "toxic.ftz")
+    assert card["held_out"]["area_under_roc"] > 0.97
+    cases = [json.loads(line) for line in CASES.read_text("utf-8").splitlines()]
+    scores = Classifier(tmp_path / "toxic.ftz").score([case["text"] for case in cases])
+    figures = evaluate([case["toxic"] for case in cases], scores)
+    assert figures["area_under_roc"] > 0.65
