@@ -22,6 +22,7 @@ DamageKind = Literal[
     "no_text",
     "wrong_length",
     "too_large",
+    "unreadable",
 ]
 FlawKind = Literal["wrong_length", "wrong_coding"]
 

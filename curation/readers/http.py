@@ -15,12 +15,20 @@ from curation.readers.compressed import DeflateError
 
 _HEAD_END = re.compile(rb"\n\r*\n")
 _FOLD = re.compile(rb"\r*\n[ \t]+")
-_STATUS = re.compile(rb"HTTP/\d(?:\.\d)?[ \t]+(\d{3})(?!\d)")
+# What a head begins with: a status line, also that of a shoutcast server, or a field.
+_HEAD = re.compile(rb"\s{0,4}(?:HTTP[/ ]|ICY |[a-z][a-z0-9-]{0,40}:[ \t])", re.IGNORECASE)
+_STATUS = re.compile(rb"\s{0,4}(?:HTTP|ICY)[^\s]*[ \t]*(\d*)", re.IGNORECASE)
+_MOST_INTERIM = 4  # heads such as `100 Continue` before the one that counts
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([^\"';\s,]+)", re.IGNORECASE)
-_CHUNK = re.compile(rb"[ \t]*([0-9a-fA-F]{1,8})[ \t]*(?:;[^\r\n]*)?\r?\n")
+_MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+", re.ASCII)
+# What servers name that know no better: the content decides (WHATWG MIME Sniffing, 5.1).
+_UNKNOWN = frozenset(
+    {"unknown/unknown", "application/unknown", "application/x-unknown-content-type"}
+)
+_CHUNK = re.compile(rb"[ \t]*0*([0-9a-fA-F]{1,8})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _HEAD_BYTES = 1 << 20  # the part of a header that is read
 _GZIP = b"\x1f\x8b\x08"
-_PLAIN = frozenset({"", "identity", "none"})
+_PLAIN = frozenset({"", "identity", "none", "chunked"})
 _PAGES = frozenset({"", "text/html", "application/xhtml+xml", "text/plain"})
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 _PLAIN_BYTES = 256  # text this long has no control character, and coded data has one
@@ -39,6 +47,8 @@ _DECLARATIONS = frozenset(
         "last-modified",
     }
 )
+# Fields that all count where they are repeated.
+_JOINED = _DECLARATIONS | {"content-type", "content-encoding", "transfer-encoding"}
 _VALUE_CHARACTERS = 4096  # of such a field, all its lines together; what is longer is cut off
 
 
@@ -48,7 +58,8 @@ class TooLargeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """status: None if the status line has none. charset: as the Content-Type names it.
+    """status: 200 if the status line has none or is missing, as browsers take it; None if it is
+    no number of three digits. charset: as the Content-Type names it.
 
     sound: whether the body was coded as its header says, and whole.
     headers: of the fields that declare rights, language and age those that it has, by names in
@@ -98,9 +109,28 @@ def _text(line: bytes) -> str:
 
 
 def parse_content_type(value: str) -> tuple[str, str | None]:
-    """Media type in lower case, "" if there is none, and the charset parameter."""
+    """Media type in lower case, "" if there is none that means something, and the charset.
+
+    Of several, as of repeated fields, the last one counts (WHATWG Fetch, 2.2.3).
+    """
     charset = _CHARSET.search(value)
-    return value.partition(";")[0].strip().lower(), charset[1] if charset else None
+    media_type = ""
+    for part in value.lower().split(","):
+        name = part.partition(";")[0].strip()
+        if _MEDIA_TYPE.fullmatch(name):
+            media_type = name
+    return "" if media_type in _UNKNOWN else media_type, charset[1] if charset else None
+
+
+def is_response(block: bytes, media_type: str) -> bool:
+    """Whether the block of a `response` record is one of HTTP, be it 0.9, without a head.
+
+    media_type: of the record.
+    """
+    named = media_type == "application/http"
+    return (
+        named or block.startswith(b"HTTP/") or (not media_type and _HEAD.match(block) is not None)
+    )
 
 
 def parse_response(block: bytes, most: int) -> Response:
@@ -110,15 +140,20 @@ def parse_response(block: bytes, most: int) -> Response:
     as far as it goes. A page that is gzip though its header does not say so is decoded.
     Raises TooLargeError if decoding gives more than `most` bytes.
     """
-    end = _HEAD_END.search(block)
-    head, body = (block[: end.start()], block[end.end() :]) if end else (block, b"")
-    status = _STATUS.match(head)
-    fields = parse_fields(head[:_HEAD_BYTES], _DECLARATIONS)
+    if not _HEAD.match(block):
+        return Response(200, "", None, block, True, {})
+    head, body = _split(block)
+    for _ in range(_MOST_INTERIM):
+        if not (100 <= (_status(head) or 0) < 200 and body.startswith(b"HTTP/")):
+            break
+        head, body = _split(body)
+    fields = parse_fields(head[:_HEAD_BYTES], _JOINED)
     media_type, charset = parse_content_type(fields.get("content-type", ""))
     sound = True
     if "chunked" in fields.get("transfer-encoding", "").lower() and body:
         body, sound = _unchunk(body)
-    codings = [part.strip().lower() for part in fields.get("content-encoding", "").split(",")]
+    written = f"{fields.get('content-encoding', '')},{fields.get('transfer-encoding', '')}"
+    codings = [coding for part in written.split(",") if (coding := part.strip().lower())]
     for coding in reversed(codings[:_MOST_CODINGS]):
         if coding not in _PLAIN and body:
             body, whole = _decode(body, coding, most)
@@ -127,7 +162,19 @@ def parse_response(block: bytes, most: int) -> Response:
         body, _ = _decode(body, "gzip", most)
         sound = False
     headers = {name: fields[name] for name in fields if name in _DECLARATIONS}
-    return Response(int(status[1]) if status else None, media_type, charset, body, sound, headers)
+    return Response(_status(head), media_type, charset, body, sound, headers)
+
+
+def _split(block: bytes) -> tuple[bytes, bytes]:
+    """Head and body."""
+    end = _HEAD_END.search(block)
+    return (block[: end.start()], block[end.end() :]) if end else (block, b"")
+
+
+def _status(head: bytes) -> int | None:
+    line = _STATUS.match(head)
+    code = line[1] if line else b""
+    return int(code) if len(code) == 3 else 200 if not code else None
 
 
 def _unchunk(body: bytes) -> tuple[bytes, bool]:

@@ -16,6 +16,7 @@ from curation.readers import Damage, DamageKind, FlawKind, Record
 from curation.readers.compressed import GZIP, LZ4, ZSTD, Codec, codec_of
 from curation.readers.http import (
     TooLargeError,
+    is_response,
     parse_content_type,
     parse_fields,
     parse_response,
@@ -288,8 +289,8 @@ def _place(item: _Raw | _Flaw, offset: int, length: int, inner: int, most: int) 
     kind = fields["warc-type"].lower()
     url = fields.get("warc-target-uri", "").strip("<> \t") or None
     crawled = _time(fields.get("warc-date", ""))
-    if kind != "response" or not item.block.startswith(b"HTTP/"):
-        media_type, charset = parse_content_type(fields.get("content-type", ""))
+    media_type, charset = parse_content_type(fields.get("content-type", ""))
+    if kind != "response" or not is_response(item.block, media_type):
         return Record(
             offset,
             length,

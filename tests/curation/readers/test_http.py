@@ -9,6 +9,7 @@ import zstandard
 
 from curation.readers.http import (
     TooLargeError,
+    is_response,
     parse_content_type,
     parse_fields,
     parse_response,
@@ -92,12 +93,40 @@ def test_unknown_coding_is_kept():
         (b"HTTP/1.1 200 OK", 200),
         (b"HTTP/1.0 404", 404),
         (b"HTTP/2 301 Moved", 301),
-        (b"HTTP/1.1 OK", None),
         (b"HTTP/1.1 2000 OK", None),
+        # browsers take what has no number for 200
+        (b"HTTP/1.1 OK", 200),
+        (b"HTTP/1.1 ", 200),
+        (b"HTTP 404 Not Found", 404),
+        (b"http/1.1 404 Not Found", 404),
+        (b"ICY 404 Not Found", 404),
+        (b"\r\nHTTP/1.1 404 Not Found", 404),
     ],
 )
 def test_status(line, status):
-    assert parse_response(response(b"", status=line), LIMIT).status == status
+    found = parse_response(response(TEXT, status=line), LIMIT)
+    assert (found.status, found.content_type, found.body) == (status, "text/html", TEXT)
+
+
+@pytest.mark.parametrize(
+    ("block", "media_type"),
+    [
+        (TEXT, ""),  # HTTP/0.9 has no head
+        (b"Content-Type: text/html\r\n\r\n" + TEXT, "text/html"),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" * 3 + response(TEXT), "text/html"),
+    ],
+)
+def test_heads_that_are_missing_or_many(block, media_type):
+    assert is_response(block, "application/http")
+    found = parse_response(block, LIMIT)
+    assert (found.status, found.content_type, found.body) == (200, media_type, TEXT)
+
+
+def test_what_is_no_response():
+    assert not is_response(b"20240101000000\nexample.com. 300 IN A 192.0.2.1", "text/dns")
+    assert not is_response(b"Note: a file by FTP", "text/plain")
+    assert not is_response(TEXT, "")
+    assert is_response(response(TEXT), "")
 
 
 def test_content_type():
@@ -105,6 +134,19 @@ def test_content_type():
     assert parse_content_type('text/html;charset = "windows-1252"') == ("text/html", "windows-1252")
     assert parse_content_type("text/html") == ("text/html", None)
     assert parse_content_type("") == ("", None)
+    assert parse_content_type("text/html, text/html;charset=utf-8") == ("text/html", "utf-8")
+    assert parse_content_type("application/octet-stream, text/html, */*") == ("text/html", None)
+    for nothing in ('"text/html"', "text", "*/*", "unknown/unknown"):
+        assert parse_content_type(nothing) == ("", None)
+
+
+def test_repeated_fields_all_count():
+    twice = [b"Content-Encoding: gzip", b"Content-Type: a/b", b"Content-Encoding: deflate"]
+    found = parse_response(response(zlib.compress(gzip.compress(TEXT)), *twice), LIMIT)
+    assert (found.body, found.sound, found.content_type) == (TEXT, True, "a/b")
+    coded = response(chunks(gzip.compress(TEXT)), b"Transfer-Encoding: gzip, chunked")
+    assert parse_response(coded, LIMIT).body == TEXT
+    assert parse_response(coded, LIMIT).sound
 
 
 def test_fields():
@@ -121,6 +163,7 @@ def test_long_heads_are_read_in_time():
     began = time.process_time()
     for filler in (b"a: b\r\n" * 200_000, b"x" * 2_000_000, b"a: b" + b"\n " * 700_000):
         parse_response(b"HTTP/1.1 200 OK\r\n" + filler, LIMIT)
+    parse_response(b"HTTP/1.1 100 Continue\r\n\r\n" * 300_000, LIMIT)
     parse_response(response(b"1\r\na\r\n" * 300_000, b"Transfer-Encoding: chunked"), LIMIT)
     assert time.process_time() - began < 10
 
