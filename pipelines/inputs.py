@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import posixpath
+from collections.abc import Mapping
 from typing import Any
 
-from curation.readers.suffixes import format_of
 from pipelines.store import Folder, is_remote
 from schemas.errors import UserError
 
@@ -21,9 +21,8 @@ _WARCS = [
 def input_at(path: str) -> dict[str, Any]:
     """`root` and `files` of a recipe's input for a path or fsspec URL.
 
-    A folder is searched for WARC files; one that has none for all files whose names tell a
-    format. A pattern is looked for below its part without wildcards. Raises UserError if there
-    is nothing.
+    A folder is searched for WARC files; one that has none for all files. A pattern is looked for
+    below its part without wildcards. Raises UserError if there is nothing.
     """
     path = path if is_remote(path) else os.path.abspath(path.removeprefix("file://"))
     parts = path.split("/")
@@ -39,10 +38,18 @@ def input_at(path: str) -> dict[str, Any]:
     folder = Folder(path)
     if warcs := [pattern for pattern in _WARCS if folder.glob(pattern)]:
         return {"root": path, "files": warcs}
-    known = [each for each, _ in folder.glob("**/*") if format_of(each)]
-    if not known:
-        raise UserError(f"{path}: holds no file whose name tells a format that can be read")
-    return {"root": path, "files": known}
+    if not folder.glob("**/*"):
+        raise UserError(f"{path}: holds no file")
+    return {"root": path, "files": ["**/*"]}
+
+
+def left_out(found: Mapping[str, Any]) -> list[str]:
+    """Of what `input_at` gives, the files of a folder of WARC files that are none."""
+    if not set(found["files"]) <= set(_WARCS):
+        return []
+    folder = Folder(found["root"])
+    read = {name for pattern in found["files"] for name, _ in folder.glob(pattern)}
+    return [name for name, _ in folder.glob("**/*") if name not in read]
 
 
 def _is_file(parent: Folder, name: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 # Formats whose files are one document each.
 WHOLE = frozenset({"html", "text", "code"})
+_MOST_TOLD = 5  # files that cannot be read, by name
 
 
 def plan_splits(recipe: Recipe) -> list[Task]:
@@ -25,7 +27,8 @@ def plan_splits(recipe: Recipe) -> list[Task]:
 
     A file is cut where its format can be entered in the middle; files that are one document each
     are put together. Ranges depend on names and sizes alone. Raises UserError for a root or glob
-    that brings nothing and for a file of another format.
+    that brings nothing, and for a file of another format that `files` names. Where a pattern
+    found it beside others that can be read, it is a loss, and told on standard error.
     """
     if not recipe.inputs:
         raise UserError(
@@ -37,7 +40,7 @@ def plan_splits(recipe: Recipe) -> list[Task]:
         documents: list[dict[str, Any]] = []
         held = 0
         for piece in _ranges(index, item, recipe):
-            if piece["format"] not in WHOLE:
+            if "unreadable" not in piece and piece["format"] not in WHOLE:
                 tasks.append(_task(item, [piece]))
                 continue
             if documents and held + _size(piece) > recipe.splits.bytes:
@@ -47,7 +50,22 @@ def plan_splits(recipe: Recipe) -> list[Task]:
             held += _size(piece)
         if documents:
             tasks.append(_task(item, documents))
+    _tell_unreadable(recipe, tasks)
     return tasks
+
+
+def _tell_unreadable(recipe: Recipe, tasks: Sequence[Task]) -> None:
+    """Say which files are no part of the records, and why."""
+    lost = [
+        f"{input_of(recipe, task).root}/{piece['file']}: {piece['unreadable']}"
+        for task in tasks
+        for piece in task.spec["ranges"]
+        if "unreadable" in piece
+    ]
+    for line in lost[:_MOST_TOLD]:
+        print(f"not read: {line}", file=sys.stderr)
+    if (more := len(lost) - _MOST_TOLD) > 0:
+        print(f"not read: {more:,} files more", file=sys.stderr)
 
 
 def _task(item: Input, ranges: Sequence[dict[str, Any]]) -> Task:
@@ -61,29 +79,54 @@ def _size(piece: Mapping[str, Any]) -> int:
 
 def _ranges(index: int, item: Input, recipe: Recipe) -> Iterator[dict[str, Any]]:
     """What tasks read: ranges of the input's files, in the order of their names."""
-    from curation.readers import formats
-
     root = Folder(item.root)
-    most = record_limit(recipe)
     licences = FolderLicences(root)
-    for name, info in _files(index, item, root):
+    lost: list[UserError] = []
+    readable = 0
+    for name, info, is_named in _files(index, item, root):
         size = int(info["size"])
-        place = f"{item.root}/{name}"
-        with root.open(name) as stream:
-            format_ = item.format or formats.detect(place, stream.read(formats.HEAD_BYTES))
-            stream.seek(0)
-            if size:
-                formats.check(format_, place, stream, columns(item), most)
-                stream.seek(0)
-            splittable = size > recipe.splits.bytes and formats.is_splittable(format_, stream)
+        try:
+            shared, splittable = _examined(item, root, name, info, recipe)
+        except UserError as error:
+            if is_named:
+                raise
+            lost.append(error)
+            why = str(error).removeprefix(f"{item.root}/{name}: ")
+            yield {"file": name, "start": 0, "end": max(1, size), "unreadable": why}
+            continue
+        readable += 1
         pieces = -(-size // recipe.splits.bytes) if splittable else 1
-        shared = {"file": name, "etag": etag(root, name, info), "format": format_}
-        if format_ == "code" and (licence := licences.of(name)):
+        if shared["format"] == "code" and (licence := licences.of(name)):
             shared["licence"] = licence
         for piece in range(pieces):
             # an empty file has a record too, or is a loss: it starts below 1
             start, end = size * piece // pieces, max(1, size * (piece + 1) // pieces)
             yield {**shared, "start": start, "end": end}
+    if lost and not readable:
+        others = f"; nor can {len(lost) - 1:,} other file(s) be read" if lost[1:] else ""
+        raise UserError(f"{lost[0]}{others}")
+
+
+def _examined(
+    item: Input, root: Folder, name: str, info: dict[str, Any], recipe: Recipe
+) -> tuple[dict[str, Any], bool]:
+    """What the ranges of a file share, and whether it is to be cut; UserError if it cannot be
+    read."""
+    from curation.readers import formats
+
+    size, place = int(info["size"]), f"{item.root}/{name}"
+    try:
+        with root.open(name) as stream:
+            format_ = item.format or formats.detect(place, stream.read(formats.HEAD_BYTES))
+            stream.seek(0)
+            if size:
+                formats.check(format_, place, stream, columns(item), record_limit(recipe))
+                stream.seek(0)
+            splittable = size > recipe.splits.bytes and formats.is_splittable(format_, stream)
+        shared = {"file": name, "etag": etag(root, name, info), "format": format_}
+    except OSError as error:
+        raise UserError(f"{place}: cannot be read: {error.strerror or error}") from None
+    return shared, splittable
 
 
 def columns(item: Input) -> Columns:
@@ -129,8 +172,8 @@ def split_id(source: str, ranges: Sequence[tuple[str, int, int]]) -> str:
     return hashlib.blake2b(data.encode(), digest_size=8).hexdigest()
 
 
-def _files(index: int, item: Input, root: Folder) -> list[tuple[str, dict[str, Any]]]:
-    """The input's files, sorted; each pattern must bring some."""
+def _files(index: int, item: Input, root: Folder) -> list[tuple[str, dict[str, Any], bool]]:
+    """The input's files, sorted, and whether each is named itself; each pattern must bring some."""
     where = f"inputs[{index}]"
     try:
         there = root.exists()
@@ -146,7 +189,7 @@ def _files(index: int, item: Input, root: Folder) -> list[tuple[str, dict[str, A
                 f"{where}.files[{number}]: no file matches `{pattern}` below {item.root}"
             )
         found.update(matches)
-    return sorted(found.items())
+    return [(name, info, name in item.files) for name, info in sorted(found.items())]
 
 
 def input_of(recipe: Recipe, task: Task) -> Input:
@@ -160,12 +203,15 @@ def read_split(recipe: Recipe, task: Task) -> Iterator[tuple[str, Record | Damag
 
     Raises UserError if a file changed since it was planned.
     """
-    from curation.readers import formats
+    from curation.readers import Damage, formats
 
     item = input_of(recipe, task)
     root = Folder(item.root)
     for piece in task.spec["ranges"]:
         name = piece["file"]
+        if "unreadable" in piece:
+            yield name, Damage(0, piece["end"], 0, "unreadable", piece["unreadable"])
+            continue
         _check_unchanged(item, root, piece)
         with root.open(name) as stream:
             for record in formats.read(

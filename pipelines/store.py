@@ -81,17 +81,19 @@ class Folder:
     def glob(self, pattern: str) -> list[tuple[str, dict[str, Any]]]:
         """Files below this folder that match, as (relative name, fsspec info), sorted.
 
-        A file whose name is the pattern itself is that file, whatever characters are in it.
+        A file whose name is the pattern itself is that file, whatever characters are in it. As in
+        a shell, names that begin with a dot are left out unless the pattern has such a one.
         """
         fs, path = self._fs
         if fs.isfile(posixpath.join(path, pattern)):
             return [(pattern, fs.info(posixpath.join(path, pattern)))]
         found = fs.glob(posixpath.join(glob.escape(path), pattern), detail=True)
         prefix = path.rstrip("/") + "/"
+        named = ((name.removeprefix(prefix), info) for name, info in found.items())
         return sorted(
-            (name.removeprefix(prefix), info)
-            for name, info in found.items()
-            if info["type"] == "file"
+            (name, info)
+            for name, info in named
+            if info["type"] == "file" and (_has_dot(pattern) or not _has_dot(name))
         )
 
     def info(self, name: str) -> dict[str, Any]:
@@ -196,6 +198,10 @@ class Folder:
             yield part
         finally:
             part.unlink(missing_ok=True)
+
+
+def _has_dot(name: str) -> bool:
+    return name.startswith(".") or "/." in name
 
 
 def etag(root: Folder, name: str, info: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from curation.extraction import Page, Rejected
 from curation.extraction.sandbox import Sandbox
 from curation.readers import Damage, Record
 from pipelines.alone.rows import Rows, writing
-from pipelines.inputs import input_at
+from pipelines.inputs import input_at, left_out
 from pipelines.receipts import Task
 from pipelines.recipes.freezing import check_models, with_models
 from pipelines.recipes.loading import load
@@ -55,9 +55,14 @@ def extract_files(
         raise UserError(f"--workers {workers}: must be 1 or more")
     if rejected and rejected == output:
         raise UserError(f"--rejected {rejected}: is --output too: name another file")
+    found = list(map(input_at, paths))
+    if not quiet:
+        for path, each in zip(paths, found, strict=True):
+            if others := left_out(each):
+                first = ", ".join(others[:3]) + (", ..." if others[3:] else "")
+                print(f"{path}: read for its WARC files; not {first}", file=sys.stderr)
     inputs = [
-        Input(source=f"in{index}", **input_at(path), **(reading or {}))
-        for index, path in enumerate(paths)
+        Input(source=f"in{index}", **each, **(reading or {})) for index, each in enumerate(found)
     ]
     asked = Recipe(
         name="extract",

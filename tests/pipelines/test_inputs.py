@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from curation.readers import Record
-from pipelines.inputs import input_at
+from pipelines.inputs import input_at, left_out
 from pipelines.splits import plan_splits, read_split
 from schemas.errors import UserError
 from schemas.inputs import Input, Splits
@@ -123,7 +123,7 @@ def test_a_format_can_be_said(folder):
         ("rows.jsonl", ["rows.jsonl"]),
         ("notes [1].txt", ["notes [1].txt"]),
         ("code/**/*.py", ["**/*.py"]),
-        ("code", ["LICENSE", "deep/mill.py", "own.c"]),
+        ("code", ["**/*"]),
         ("", ["**/*.warc.gz"]),
     ],
 )
@@ -137,8 +137,65 @@ def test_a_path_that_brings_nothing_is_told(folder):
     with pytest.raises(UserError, match="missing: no such file or folder"):
         input_at(f"{folder}/missing")
     (folder / "none").mkdir()
-    with pytest.raises(UserError, match="none: holds no file whose name tells a format"):
+    with pytest.raises(UserError, match="none: holds no file"):
         input_at(f"{folder}/none")
+
+
+@pytest.fixture
+def mixed(tmp_path):
+    """A folder of which two files can be read."""
+    folder = tmp_path / "mixed"
+    (folder / ".git").mkdir(parents=True)
+    (folder / ".git" / "config.txt").write_text("[core]")
+    (folder / "mill.py").write_text("print('flour')\n")
+    (folder / "page.html").write_text("<html><body><p>A page.</p></body></html>")
+    (folder / "package.json").write_text('{"name": "mill"}')
+    (folder / "table.csv").write_text("a,b\n1,2\n")
+    (folder / "image.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (folder / "fake.warc.gz").write_bytes(gzip.compress(b"<html>"))
+    (folder / "fifo.txt").symlink_to("nowhere")
+    return folder
+
+
+def test_a_file_that_cannot_be_read_costs_itself(mixed, capsys):
+    found = read_all(recipe(mixed, "**/*"))
+    assert [name for name, record in found if isinstance(record, Record)] == [
+        "mill.py",
+        "page.html",
+    ]
+    lost = {name: record for name, record in found if not isinstance(record, Record)}
+    assert {name: record.kind for name, record in lost.items()} == dict.fromkeys(
+        ("fake.warc.gz", "image.png", "package.json", "table.csv"), "unreadable"
+    )
+    assert lost["fake.warc.gz"].detail.startswith("not a WARC file, it looks like a gzip file of")
+    assert lost["image.png"].length == 8
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 4
+    assert told[1].startswith(f"not read: {mixed}/image.png: neither its name nor")
+    # ranges decide nothing about what is lost, and ids of tasks do not depend on the root
+    assert len(read_all(recipe(mixed, "**/*", size=5))) == len(found)
+    plan = [task.to_json() for task in plan_splits(recipe(mixed, "**/*"))]
+    moved = mixed.rename(mixed.with_name("moved"))
+    assert [task.to_json() for task in plan_splits(recipe(moved, "**/*"))] == plan
+
+
+def test_a_file_that_is_named_is_refused(mixed):
+    for files in (("package.json",), ("*.html", "package.json"), ("*.json",)):
+        with pytest.raises(UserError, match=r"package.json: no text in the column"):
+            plan_splits(recipe(mixed, *files))
+    with pytest.raises(UserError, match=r"image.png: neither its name .*1 other file"):
+        plan_splits(recipe(mixed, "*.png", "*.csv"))
+
+
+def test_hidden_files_are_read_where_a_pattern_says_so(mixed):
+    ((name, _),) = read_all(recipe(mixed, ".git/*"))
+    assert name == ".git/config.txt"
+
+
+def test_what_stands_beside_warc_files_is_told(folder):
+    assert left_out(input_at(str(folder)))[:2] == ["code/LICENSE", "code/deep/mill.py"]
+    assert left_out(input_at(str(folder / "code"))) == []
+    assert left_out(input_at(f"{folder}/*.gz")) == []
 
 
 def test_names_with_wildcards_and_file_urls(tmp_path):

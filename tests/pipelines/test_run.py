@@ -288,7 +288,7 @@ def corrupt(tmp_path: Path, name: str, data: bytes) -> str:
     [
         (["--input", "web={tmp}/none.warc.gz"], "none.warc.gz: no such file or folder"),
         (["--input", "web={tmp}/nowhere"], "nowhere: no such file or folder"),
-        (["--input", "web={tmp}/empty"], "empty: holds no file whose name tells a format"),
+        (["--input", "web={tmp}/empty"], "empty: holds no file"),
         (["--input", "web={tmp}/*.warc.zst"], "no file matches `*.warc.zst`"),
         (["--input", "web={tmp}/page.warc"], "page.warc"),
         (["--input", "web"], "write SOURCE=PATH"),

@@ -28,6 +28,8 @@ def extracted(tmp_path_factory):
 def test_every_record_ends_in_one_of_the_two_files(extracted):
     pages, lost, told = extracted
     assert len(pages) + len(lost) == 315
+    beside, told = told.split("\n", 1)
+    assert beside == f"{SAMPLE}: read for its WARC files; not README.md, sample.gold.jsonl.gz"
     assert told.startswith("315 records\n")
     assert f"{len(pages):,} written" in told
     reasons = {row["reason"] for row in lost}
@@ -84,6 +86,22 @@ def test_rows_of_text_pass_through(tmp_path):
     (row,) = lines(out)
     assert (row["text"], row["url"], row["engine"]) == ("A text.", "https://e.example/", None)
     assert [row["reason"] for row in lines(lost)] == ["damaged_no_text", "damaged_bad_json"]
+
+
+def test_a_folder_costs_only_what_cannot_be_read(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "notes.md").write_text("# Notes\n")
+    (folder / "package.json").write_text('{"name": "mill"}')
+    out, lost = tmp_path / "out.jsonl", tmp_path / "lost.jsonl"
+    words = ("--output", str(out), "--rejected", str(lost))
+    result = gristmill("extract", str(folder), *words)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.startswith(f"not read: {folder}/package.json: no text in the column")
+    assert [row["text"] for row in lines(out)] == ["# Notes\n"]
+    ((reason, file),) = [(row["reason"], row["origin"]["file"]) for row in lines(lost)]
+    assert (reason, file) == ("damaged_unreadable", f"{folder}/package.json")
+    assert gristmill("extract", f"{folder}/package.json", *words).returncode == 2
 
 
 @pytest.mark.parametrize(
