@@ -14,6 +14,7 @@ from typing import get_args
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from curation import linked_data
+from curation.selectors import Selector
 from schemas.extract import OptOut, Rights
 
 _OPT_OUTS: tuple[OptOut, ...] = get_args(OptOut)
@@ -49,15 +50,11 @@ _RIGHTS_META = re.compile(
     r"(?:dc|dcterms)\.(?:rights|rights\.licen[cs]e|licen[cs]e)\Z|licen[cs]e\Z"
 )
 
-# One walk of the tree, in which an alternative that names its element costs least.
-_SELECTOR = ",".join(
-    (
-        'meta:is([name*="bot" i],[http-equiv*="robots" i],[name="google-extended" i]'
-        ',[name^="tdm-" i],[name*="rights" i],[name*="licen" i])',
-        '[rel*="license" i]',
-        'a:is([href*="creativecommons.org/" i],[itemprop~="license" i])',
-        linked_data.SCRIPTS,
-    )
+_elements = Selector(
+    *('meta[name*="bot" i]', 'meta[http-equiv*="robots" i]', 'meta[name="google-extended" i]'),
+    *('meta[name^="tdm-" i]', 'meta[name*="rights" i]', 'meta[name*="licen" i]'),
+    *('[rel*="license" i]', 'a[href*="creativecommons.org/" i]', 'a[itemprop~="license" i]'),
+    linked_data.SCRIPTS,
 )
 _MOST_NODES = 1000  # that are looked at; pages have some ten
 _MOST_LICENCES = 8
@@ -189,7 +186,7 @@ def read(headers: Mapping[str, str], tree: LexborHTMLParser) -> Declared:
     if headers:
         _read_headers(headers, found)
     scripts = []
-    for node in tree.css(_SELECTOR)[:_MOST_NODES]:
+    for node in _elements(tree.root, _MOST_NODES):
         if node.tag == "meta":
             _read_meta(node, found)
         elif node.tag == "script":

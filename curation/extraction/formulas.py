@@ -12,19 +12,20 @@ import re
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from curation.extraction.mathml import latex_of
+from curation.selectors import Selector
 from schemas.extract import Structure
 
 # A formula and all its copies; the outermost match of a nest counts.
-_FORMULAS = (
-    ".katex-display, .katex, .mwe-math-element, mjx-container, script[type^='math/tex'], math, "
-    "img.latex, img.tex, img[class*='mwe-math-fallback-image']"
+_formulas = Selector(
+    *(".katex-display", ".katex", ".mwe-math-element", "mjx-container", "math"),
+    *("script[type^='math/tex']", "img.latex", "img.tex", "img[class*='mwe-math-fallback-image']"),
 )
 # What MathJax 2 typesets, next to the script that holds the source.
 _TYPESET = ".MathJax_Preview, .MathJax, .MathJax_Display, .MathJax_SVG, .MathJax_CHTML"
 # Copies that readers do not see: the source, and MathML for screen readers.
-_UNSEEN = (
-    ".katex-mathml, .mwe-math-mathml-a11y, mjx-assistive-mml, .MJX_Assistive_MathML, "
-    "annotation, annotation-xml"
+_unseen = Selector(
+    *(".katex-mathml", ".mwe-math-mathml-a11y", "mjx-assistive-mml", ".MJX_Assistive_MathML"),
+    *("annotation", "annotation-xml"),
 )
 _TEX_TYPES = frozenset({"application/x-tex", "text/x-tex", "tex", "latex", "application/x-latex"})
 _LATEX_COMMENT = re.compile(r"(?<!\\)%[^\n]*\n\s*")
@@ -38,11 +39,11 @@ def resolve_formulas(tree: LexborHTMLParser, structure: Structure) -> None:
     formula is there once, as the page shows it. A page without formulas costs one query.
     """
     if not structure.formulas:
-        for node in _outermost(tree.css(_UNSEEN)):
+        for node in _outermost(_unseen(tree.root)):
             node.decompose()
         return
     # All are read before one is replaced: what is removed is never looked at again.
-    sources = [(node, *_source(node)) for node in _outermost(tree.css(_FORMULAS))]
+    sources = [(node, *_source(node)) for node in _outermost(_formulas(tree.root))]
     for node, source, displayed in sources:
         if node.tag == "script":
             _remove_typeset(node)

@@ -19,10 +19,13 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from curation import linked_data
 from curation.extraction import bylines, dates, nearby
+from curation.selectors import Selector
 from curation.urls import normalise, registered_domain
 
-# One walk of the tree for all: what it costs is the walk.
-_SELECTOR = f'meta,h1,h2,h3,time,{linked_data.SCRIPTS},a[rel~="author"],[itemprop~="author"]'
+_elements = Selector(
+    *("meta", "h1", "h2", "h3", "time", linked_data.SCRIPTS),
+    *('a[rel~="author"]', '[itemprop~="author"]'),
+)
 _MOST_NODES = 3000
 _MOST_AUTHORS = 20
 _MOST_BYLINES = 10
@@ -130,7 +133,7 @@ def read(tree: LexborHTMLParser, url: str | None, crawled: datetime | None) -> M
     times: list[LexborNode] = []
     subheadings: list[LexborNode] = []
     authors: list[LexborNode] = []
-    for node in tree.css(_SELECTOR)[:_MOST_NODES]:
+    for node in _elements(tree.root, _MOST_NODES):
         tag = node.tag
         if tag == "meta":
             _read_meta(node, fields)

@@ -8,6 +8,10 @@ from dataclasses import dataclass
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
+from curation.selectors import Selector
+
+_described = Selector("meta[content]")
+_scripts = Selector('script[type="application/ld+json"]')
 _MOST = 1 << 18  # characters of JSON-LD that are read
 _TYPES = (
     "article blogposting newsarticle techarticle reportage",
@@ -50,7 +54,7 @@ def read(tree: LexborHTMLParser) -> Declared:
     if head is not None:
         found = head.css_first("title")
         title = found.text()[:500] if found is not None else ""
-        for node in head.css("meta[content]"):
+        for node in _described(head):
             attributes = node.attributes
             name = attributes.get("property") or attributes.get("name")
             value = attributes.get("content")
@@ -61,7 +65,7 @@ def read(tree: LexborHTMLParser) -> Declared:
             elif name in ("og:description", "description") and len(value) > len(description):
                 description = value
     types, body, holder, size = 0, "", None, 0
-    for node in tree.css('script[type="application/ld+json"]'):
+    for node in _scripts(tree.root):
         text = node.text()
         size += len(text)
         if size > _MOST:
