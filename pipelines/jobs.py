@@ -1,17 +1,18 @@
-"""The Beam side of a step: one DoFn, one output, one receipt a task."""
+"""A job as data, which an engine runs: elements, and the steps that they go through.
+
+`pipelines.beam` makes a Beam pipeline of it. `run_here` calls the same steps in a loop of this
+process: what takes a second or less is not worth an engine's start, and one worker needs none.
+"""
 
 from __future__ import annotations
 
-import argparse
 import uuid
-from collections.abc import Iterable, Iterator
-from itertools import groupby
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
-
-import apache_beam as beam
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
+from typing import IO, Any, Protocol
 
 from pipelines.receipts import Task
 from pipelines.steps import Context, Work, execute
@@ -21,7 +22,60 @@ SPILLED_BYTES = 4096  # smaller chunks are no more than what says where they wou
 Place = tuple[str, int, int]  # name of a file, first byte, bytes
 
 
-class Execute(beam.DoFn):
+class Step(Protocol):
+    """What is done with each element; a step is sent to the workers."""
+
+    def process(self, element: Any) -> Iterable[Any]:
+        """The elements that it makes of one."""
+
+
+@dataclass(frozen=True)
+class ByKey:
+    """Group (key, packed chunk) by key; every one of `keys` has a group, if only of nothing.
+
+    Where workers have one disk only the place of a chunk crosses the shuffle, and the chunks lie
+    on the disk until the job has ended: the local runners hold in memory, several times, what
+    they shuffle. And Beam 2.77 loses some of what worker processes of FnApiRunner send to it
+    when that is a hundred megabytes and the processors are busy [measured].
+    """
+
+    label: str
+    keys: Sequence[Any] = ()
+
+
+@dataclass(frozen=True)
+class Job:
+    """Elements, dealt out to the workers, and what they go through in turn."""
+
+    items: Sequence[Any]
+    steps: Sequence[Step | ByKey]
+
+
+def run_here(job: Job, scratch: Path | None = None) -> None:
+    """Run a job in this process; chunks that are grouped stand in the folder `scratch`."""
+    elements: Iterable[Any] = job.items
+    for step in job.steps:
+        if isinstance(step, ByKey):
+            elements = _grouped(elements, step.keys, scratch)
+        else:
+            elements = chain.from_iterable(map(step.process, elements))
+    for _ in elements:
+        pass
+
+
+def _grouped(
+    chunks: Iterable[tuple[Any, bytes]], keys: Sequence[Any], scratch: Path | None
+) -> Iterator[tuple[Any, Iterable[bytes]]]:
+    groups: dict[Any, list[Any]] = {key: [] for key in keys}
+    places = chunks if scratch is None else chain.from_iterable(map(Spill(scratch).process, chunks))
+    for key, value in places:
+        groups.setdefault(key, []).append(value)
+    for key in list(groups):
+        group = key, groups.pop(key)
+        yield from [group] if scratch is None else Unspill(scratch).process(group)
+
+
+class Execute:
     """Does the task of each element; what it returns to the engine decides nothing."""
 
     def __init__(self, context: Context, step: str, work: Work) -> None:
@@ -33,45 +87,32 @@ class Execute(beam.DoFn):
         yield execute(self.context, self.step, self.work, Task.from_json(element)).task
 
 
-class ShuffleOptions(PipelineOptions):
-    """Where the engine's workers have one disk, a folder on it for what they shuffle."""
-
-    @classmethod
-    def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--shuffle_folder")
-
-
-class Spill(beam.DoFn):
+class Spill:
     """(key, chunk) -> (key, where in a file the chunk stands), or the chunk itself if small."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str | Path) -> None:
         """`folder` takes a file for every worker."""
         self.folder = folder
-
-    def setup(self) -> None:
-        """Open the file."""
-        self.name = uuid.uuid4().hex
-        self.file = (Path(self.folder) / self.name).open("wb", buffering=0)
-
-    def teardown(self) -> None:
-        """Close it."""
-        self.file.close()
+        self.file: IO[bytes] | None = None
 
     def process(self, element: tuple[Any, bytes]) -> Iterator[tuple[Any, bytes | Place]]:
         """`element` is a chunk with its key."""
         key, chunk = element
         if len(chunk) < SPILLED_BYTES:
             yield key, chunk
-        else:
-            start = self.file.tell()
-            self.file.write(chunk)
-            yield key, (self.name, start, len(chunk))
+            return
+        if self.file is None:
+            self.name = uuid.uuid4().hex
+            self.file = (Path(self.folder) / self.name).open("wb", buffering=0)
+        start = self.file.tell()
+        self.file.write(chunk)
+        yield key, (self.name, start, len(chunk))
 
 
-class Unspill(beam.DoFn):
+class Unspill:
     """(key, chunks or their places) -> (key, chunks)."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str | Path) -> None:
         """`folder`: that of `Spill`."""
         self.folder = Path(folder)
 
@@ -88,30 +129,3 @@ class Unspill(beam.DoFn):
                     file.seek(start)
                     chunks.append(file.read(size))
         yield key, chunks
-
-
-def dealt(pipeline: beam.Pipeline, items: Iterable[Any]) -> beam.PCollection:
-    """Elements, dealt out to the workers if there are several."""
-    elements = pipeline | beam.Create(items, reshuffle=False)
-    alone = pipeline.options.view_as(DirectOptions).direct_num_workers == 1
-    return elements if alone else elements | beam.Reshuffle()
-
-
-def by_key(chunks: beam.PCollection, label: str, keys: Iterable[Any] = ()) -> beam.PCollection:
-    """Group packed chunks by key; every one of `keys` has a group, if only of nothing.
-
-    Where workers have one disk only the place of a chunk crosses the shuffle, and the chunks lie
-    on the disk until the job has ended: the local runners hold in memory, several times, what
-    they shuffle. And Beam 2.77 loses some of what worker processes of FnApiRunner send to it
-    when that is a hundred megabytes and the processors are busy [measured].
-    """
-    folder = chunks.pipeline.options.view_as(ShuffleOptions).shuffle_folder
-    if folder is not None:  # before they are flattened, which would send them
-        chunks = chunks | f"{label}: to disk" >> beam.ParDo(Spill(folder))
-    if empty := [(key, b"") for key in keys]:
-        none = chunks.pipeline | f"{label}: all keys" >> beam.Create(empty, reshuffle=False)
-        chunks = (chunks, none) | f"{label}: with empty ones" >> beam.Flatten()
-    groups = chunks | f"{label}: by key" >> beam.GroupByKey()
-    if folder is not None:
-        groups = groups | f"{label}: from disk" >> beam.ParDo(Unspill(folder))
-    return groups

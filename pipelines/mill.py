@@ -8,11 +8,11 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.jobs import Execute, Job
 from pipelines.receipts import Receipt, Task, read_receipt, receipt_keys, total_rejected
 from pipelines.runners import Engine, JobFailed, run_job
 from pipelines.steps import Context, Manifest, Work, fingerprint, read_manifest
@@ -91,15 +91,10 @@ class Mill:
     def do(self, step: str, work: Work, tasks: Sequence[Task]) -> Manifest:
         """Do the tasks that have no receipt yet: one element a task, one receipt a task."""
 
-        def build(pipeline: Any, waiting: Sequence[Task]) -> None:
-            import apache_beam as beam
-
-            from pipelines.jobs import Execute, dealt
-
+        def build(waiting: Sequence[Task]) -> Job:
             # the local runner deals elements out beforehand: the largest first
             ordered = sorted(waiting, key=lambda task: (-task.size, task.key))
-            elements = dealt(pipeline, [task.to_json() for task in ordered])
-            _ = elements | beam.ParDo(Execute(self.context, step, work))
+            return Job([task.to_json() for task in ordered], [Execute(self.context, step, work)])
 
         return self.jobs(step, [tasks], build)
 
@@ -107,13 +102,13 @@ class Mill:
         self,
         step: str,
         passes: Sequence[Sequence[Task]],
-        build: Callable[[Any, Sequence[Task]], None],
+        build: Callable[[Sequence[Task]], Job],
         *,
         small: bool = False,
     ) -> Manifest:
-        """Run one Beam job a pass, which gives those tasks their receipts; write the manifest.
+        """Run one job a pass, which gives those tasks their receipts; write the manifest.
 
-        `build(pipeline, tasks)` is given the tasks of the pass that have no receipt yet. `small`
+        `build` is given the tasks of the pass that have no receipt yet. `small`
         keeps jobs of next to no work inside this process, where the engine can.
         """
         if self.run.exists(f"{step}/manifest.json"):
@@ -125,31 +120,18 @@ class Mill:
             for tasks in passes:
                 waiting = [task for task in tasks if task.key not in done]
                 if waiting:
-                    self._job(step, waiting, build, small=small or len(waiting) == 1)
+                    self._job(step, build(waiting), small=small or len(waiting) == 1)
         finally:
             self.progress.end()
         return self._finish(step, sorted(keys))
 
-    def _job(
-        self,
-        step: str,
-        waiting: Sequence[Task],
-        build: Callable[[Any, Sequence[Task]], None],
-        *,
-        small: bool,
-    ) -> None:
+    def _job(self, step: str, job: Job, *, small: bool) -> None:
         engine = self.engine
         if engine.runner == "direct" and small:
             engine = Engine("direct", 1, engine.memory)
         scratch = (self.run / step).scratch()
         try:
-            run_job(
-                engine,
-                lambda pipeline: build(pipeline, waiting),
-                lambda: self._show(step),
-                self._log(),
-                scratch,
-            )
+            run_job(engine, job, lambda: self._show(step), self._log(), scratch)
         except JobFailed as error:
             raise self._explain(step, error) from None
         finally:

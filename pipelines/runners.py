@@ -1,7 +1,8 @@
 """Engines by name, with settings that work, and one way to run a job on any of them.
 
 A job runs in a thread of its own; the calling thread shows progress and watches the workers:
-Beam's local runner waits for ever for a worker process that was killed.
+Beam's local runner waits for ever for a worker process that was killed. `direct` with one worker
+is a loop in this process; with more it is Beam's FnApiRunner, `prism` is Beam's engine in Go.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from pipelines.jobs import Job, run_here
 from schemas.errors import UserError
 
 RunnerName = Literal["direct", "prism"]
@@ -48,12 +51,12 @@ class Engine:
 
 def run_job(
     engine: Engine,
-    build: Callable[[Any], None],
+    job: Job,
     watch: Callable[[], None] = lambda: None,
     log: Path | None = None,
     scratch: Path | None = None,
 ) -> None:
-    """Build a pipeline and run it to its end, calling `watch` several times a second.
+    """Run a job to its end, calling `watch` several times a second.
 
     What worker processes print goes to the end of `log`; chunks that are shuffled stand in the
     folder `scratch`, if it is given. Raises JobFailed if the job fails or a
@@ -63,27 +66,26 @@ def run_job(
 
     with (
         _quiet(),
-        _pipeline(engine, log, scratch) as (pipeline, lost_worker),
+        _started(engine, log, scratch) as (run, lost_worker),
         _quiet_threads(lost_worker),
     ):
 
         def work() -> None:
             try:
-                build(pipeline)
-                pipeline.run().wait_until_finish()
+                run(job)
             except BaseException as error:  # handed to the calling thread
                 failure.append(error)
 
-        job = threading.Thread(target=work, name="job", daemon=True)
-        job.start()
+        thread = threading.Thread(target=work, name="job", daemon=True)
+        thread.start()
         try:
-            while job.is_alive():
-                job.join(0.05)
+            while thread.is_alive():
+                thread.join(0.05)
                 watch()
                 if lost_worker():
                     # a job that is at its end stops its workers, one that failed says more itself
-                    job.join(5)
-                    if job.is_alive():
+                    thread.join(5)
+                    if thread.is_alive():
                         raise JobFailed("a worker process died")
         except BaseException:
             _end_children()
@@ -93,12 +95,17 @@ def run_job(
 
 
 @contextmanager
-def _pipeline(
+def _started(
     engine: Engine, log: Path | None, scratch: Path | None
-) -> Iterator[tuple[Any, Callable[[], bool]]]:
-    """An empty pipeline on the engine, and what tells whether a worker process died."""
-    import apache_beam as beam
+) -> Iterator[tuple[Callable[[Job], None], Callable[[], bool]]]:
+    """What runs a job on the engine, and what tells whether a worker process died."""
+    if engine.runner == "direct" and engine.workers == 1:
+        yield partial(run_here, scratch=scratch), _never
+        return
+    import apache_beam
     from apache_beam.options.pipeline_options import PipelineOptions
+
+    from pipelines import beam
 
     sink = str(log) if log is not None else os.devnull
     common = ["--no_save_main_session", f"--direct_num_workers={engine.workers}"]
@@ -107,14 +114,13 @@ def _pipeline(
     if engine.runner == "direct":
         from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-        environment, lost_worker = None, _never
-        if engine.workers > 1:
-            from pipelines.workers import ForkedEnvironment, parent
+        from pipelines.workers import ForkedEnvironment, parent
 
-            environment, lost_worker = ForkedEnvironment(sink), parent().died.is_set
+        lost_worker = parent().died.is_set
         # by its own name: `DirectRunner` may choose Prism, which is a download
-        runner = FnApiRunner(default_environment=environment)
-        yield beam.Pipeline(runner=runner, options=PipelineOptions(common)), lost_worker
+        runner = FnApiRunner(default_environment=ForkedEnvironment(sink))
+        pipeline = apache_beam.Pipeline(runner=runner, options=PipelineOptions(common))
+        yield partial(beam.run, pipeline=pipeline), lost_worker
         return
     binary = os.environ.get("GRISTMILL_PRISM") or shutil.which("prism")
     if binary is None:
@@ -149,8 +155,8 @@ def _pipeline(
     try:
         _wait_for_port(job_port, server)
         _wait_for_port(pool_port, pool)
-        pipeline = beam.Pipeline(options=PipelineOptions(options))
-        yield pipeline, lambda: _lost_worker(pool)
+        pipeline = apache_beam.Pipeline(options=PipelineOptions(options))
+        yield partial(beam.run, pipeline=pipeline), lambda: _lost_worker(pool)
     finally:
         for process in (pool, server):
             _end(process.pid)

@@ -27,6 +27,7 @@ from apache_beam.runners.worker import sdk_worker_main
 from apache_beam.transforms import environments
 from google.protobuf import json_format, text_format  # type: ignore[import-untyped]
 
+import pipelines.beam
 import pipelines.dedup.keyshuffles  # noqa: F401 - what most workers need
 
 _URN = "gristmill:environment:forked:v1"

@@ -1,4 +1,4 @@
-"""The DoFns of deduplication: keys cross a shuffle in packed chunks, then a task commits.
+"""The steps of deduplication's jobs: keys cross a shuffle in packed chunks, then a task commits.
 
 Part or file -> chunks by range -> a group -> the files and the receipt of one task.
 """
@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
@@ -61,7 +60,7 @@ def unpacked(values: Iterable[bytes], dtype: np.dtype[Any]) -> Array:
     return np.concatenate(arrays) if arrays else np.empty(0, dtype)
 
 
-class DigestChunks(beam.DoFn):
+class DigestChunks:
     """Part -> (range, packed DIGEST rows)."""
 
     def __init__(self, context: Context, level: str, tasks: Sequence[Task]) -> None:
@@ -92,7 +91,7 @@ class DigestChunks(beam.DoFn):
             yield task.key, pack(rows[where == task.spec["index"]])
 
 
-class BandChunks(beam.DoFn):
+class BandChunks:
     """Part -> (band and range, packed KEY rows)."""
 
     def __init__(self, context: Context, near: Near, tasks: Sequence[Task]) -> None:
@@ -128,7 +127,7 @@ class BandChunks(beam.DoFn):
                 yield task.key, pack(ordered[start : int(ends[index])])
 
 
-class RequestChunks(beam.DoFn):
+class RequestChunks:
     """Task -> (part, packed REQUEST rows): the members of the task's buckets."""
 
     def __init__(self, context: Context, step: str, tasks: Sequence[Task]) -> None:
@@ -152,7 +151,7 @@ class RequestChunks(beam.DoFn):
             yield part_number, pack(some)
 
 
-class FetchMembers(beam.DoFn):
+class FetchMembers:
     """(Part, packed requests) -> (band and range, members with what they are compared by)."""
 
     def __init__(self, context: Context, near: Near, tasks: Sequence[Task]) -> None:
@@ -211,7 +210,7 @@ def members(chunks: Iterable[bytes]) -> tuple[Array, bytes]:
     return np.concatenate(rows), b"".join(data)
 
 
-class LinkChunks(beam.DoFn):
+class LinkChunks:
     """File of edges -> (range of nodes, packed LINK rows) for a round of stars."""
 
     def __init__(
@@ -233,7 +232,7 @@ class LinkChunks(beam.DoFn):
             yield task.key, pack(rows[where == task.spec["index"]])
 
 
-class LeafChunks(beam.DoFn):
+class LeafChunks:
     """File of edges -> (key of the part of the larger node, packed LINK rows)."""
 
     def __init__(self, context: Context, keys: dict[int, str]) -> None:
@@ -250,7 +249,7 @@ class LeafChunks(beam.DoFn):
                 yield self.keys[int(part)], pack(links[links["b"]["part"] == part])
 
 
-class Commit(beam.DoFn, abc.ABC):
+class Commit(abc.ABC):
     """A group of packed chunks -> the files and the receipt of one task."""
 
     def __init__(self, context: Context, step: str) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 
-import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -121,7 +120,7 @@ def _write_pieces(
     return pa.Table.from_arrays([pa.array(column) for column in columns], schema=FIRST)
 
 
-class FirstChunks(beam.DoFn):
+class FirstChunks:
     """Part -> (range, packed ROW rows): each of its keys, where it stands first."""
 
     def __init__(self, context: Context, step: str, tasks: Sequence[Task]) -> None:
@@ -182,7 +181,7 @@ class CommitRepeated(Commit):
         attempt.commit(len(rows), len(rows), counts=counts)
 
 
-class RepeatedChunks(beam.DoFn):
+class RepeatedChunks:
     """File of repeated keys -> (task of the part, packed keys)."""
 
     def __init__(self, context: Context, keys: dict[int, str]) -> None:

@@ -34,7 +34,6 @@ import importlib.metadata
 from collections.abc import Sequence
 from typing import Any
 
-import apache_beam as beam
 import numpy as np
 
 from curation.dedup import components
@@ -72,7 +71,7 @@ from pipelines.dedup.pieces import (
     keyed_pieces,
 )
 from pipelines.dedup.signatures import index_digest, keyed_levels, parts, sketch_values
-from pipelines.jobs import by_key, dealt
+from pipelines.jobs import ByKey, Job, Step
 from pipelines.mill import Mill
 from pipelines.receipts import Attempt, Receipt, Task
 from pipelines.runners import JobFailed
@@ -176,13 +175,10 @@ class Steps:
         size = self.documents * DIGEST.itemsize
         step, tasks = self._plan(level, self._ranges(size))
 
-        def build(pipeline: beam.Pipeline, waiting: Sequence[Task]) -> None:
-            chunks = dealt(pipeline, self.parts) | beam.ParDo(
-                DigestChunks(self.context, level, waiting)
-            )
-            _ = by_key(chunks, "digests", keys_of(waiting)) | beam.ParDo(
-                CommitKeyed(self.context, step, level)
-            )
+        def build(waiting: Sequence[Task]) -> Job:
+            chunks = DigestChunks(self.context, level, waiting)
+            digests = ByKey("digests", keys_of(waiting))
+            return Job(self.parts, [chunks, digests, CommitKeyed(self.context, step, level)])
 
         passes = self._passes(tasks, [size // len(tasks)] * len(tasks))
         self.mill.jobs(step, passes, build, small=self._small(self.documents))
@@ -192,9 +188,9 @@ class Steps:
         """By part, the documents that give way to another one of their key."""
         step, tasks = self._plan(f"{level}-drops", self.tasks)
 
-        def build(pipeline: beam.Pipeline, waiting: Sequence[Task]) -> None:
+        def build(waiting: Sequence[Task]) -> Job:
             commit = CommitLeaves(self.context, step, level)
-            _ = self._by_part(pipeline, [edges], waiting, commit)
+            return self._by_part([edges], waiting, commit)
 
         rows = self.context.manifest(edges).kept
         self.mill.jobs(step, [tasks], build, small=self._small(rows))
@@ -205,11 +201,10 @@ class Steps:
         step, tasks = self._plan("candidates", self._ranges(size, bands=near.bands))
         most = MEMBERS_BYTES // self._member_bytes(near)
 
-        def build(pipeline: beam.Pipeline, waiting: Sequence[Task]) -> None:
-            keys = dealt(pipeline, self.parts) | beam.ParDo(BandChunks(self.context, near, waiting))
-            _ = by_key(keys, "keys", keys_of(waiting)) | beam.ParDo(
-                CommitCandidates(self.context, step, near, most)
-            )
+        def build(waiting: Sequence[Task]) -> Job:
+            chunks = BandChunks(self.context, near, waiting)
+            commit = CommitCandidates(self.context, step, near, most)
+            return Job(self.parts, [chunks, ByKey("keys", keys_of(waiting)), commit])
 
         passes = self._passes(tasks, [size * near.bands // len(tasks)] * len(tasks))
         self.mill.jobs(step, passes, build, small=self._small(self.documents))
@@ -241,15 +236,17 @@ class Steps:
         ]
         step, tasks = self._plan("near", pieces)
 
-        def build(pipeline: beam.Pipeline, waiting: Sequence[Task]) -> None:
-            requests = dealt(pipeline, keys_of(waiting)) | beam.ParDo(
-                RequestChunks(self.context, candidates, waiting)
-            )
-            members = by_key(requests, "requests") | beam.ParDo(
-                FetchMembers(self.context, near, waiting)
-            )
-            _ = by_key(members, "members", keys_of(waiting)) | beam.ParDo(
-                CommitNear(self.context, step, near)
+        def build(waiting: Sequence[Task]) -> Job:
+            keys = keys_of(waiting)
+            return Job(
+                keys,
+                [
+                    RequestChunks(self.context, candidates, waiting),
+                    ByKey("requests"),
+                    FetchMembers(self.context, near, waiting),
+                    ByKey("members", keys),
+                    CommitNear(self.context, step, near),
+                ],
             )
 
         row_bytes = REQUEST.itemsize + self._member_bytes(near)
@@ -287,13 +284,10 @@ class Steps:
         step, tasks = self._plan(f"round-{number:02d}", self._ranges(2 * links * LINK.itemsize))
         large = number % 2 == 0
 
-        def build(pipeline: beam.Pipeline, waiting: Sequence[Task]) -> None:
-            chunks = self._over_files(pipeline, edges) | beam.ParDo(
-                LinkChunks(self.context, waiting, first=number == 0, large=large)
-            )
-            _ = by_key(chunks, "links", keys_of(waiting)) | beam.ParDo(
-                CommitStars(self.context, step, large=large)
-            )
+        def build(waiting: Sequence[Task]) -> Job:
+            chunks = LinkChunks(self.context, waiting, first=number == 0, large=large)
+            commit = CommitStars(self.context, step, large=large)
+            return Job(self._files(edges), [chunks, ByKey("links", keys_of(waiting)), commit])
 
         passes = self._passes(tasks, [2 * links * LINK.itemsize // len(tasks)] * len(tasks))
         self.mill.jobs(step, passes, build)
@@ -306,9 +300,9 @@ class Steps:
     def drops(self, labels: list[str], step: str, tasks: list[Task]) -> Manifest:
         """Drop lists by part: what each document is dropped for."""
 
-        def build(pipeline: beam.Pipeline, waiting: Sequence[Task]) -> None:
+        def build(waiting: Sequence[Task]) -> Job:
             commit = CommitDrops(self.context, step, self._numbers(), last=step == self.step)
-            _ = self._by_part(pipeline, labels, waiting, commit)
+            return self._by_part(labels, waiting, commit)
 
         rows = sum(self.context.manifest(step).kept for step in labels)
         return self.mill.jobs(step, [tasks], build, small=self._small(rows))
@@ -330,14 +324,11 @@ class Steps:
         size = ROW.itemsize * sent
         step, tasks = self._plan("repeated", self._ranges(size))
 
-        def build(pipeline: beam.Pipeline, waiting: Sequence[Task]) -> None:
+        def build(waiting: Sequence[Task]) -> Job:
+            chunks = FirstChunks(self.context, found, waiting)
             numbers = list(range(len(self.tasks)))
-            chunks = dealt(pipeline, numbers) | beam.ParDo(
-                FirstChunks(self.context, found, waiting)
-            )
-            _ = by_key(chunks, "pieces", keys_of(waiting)) | beam.ParDo(
-                CommitRepeated(self.context, step)
-            )
+            pieces = ByKey("pieces", keys_of(waiting))
+            return Job(numbers, [chunks, pieces, CommitRepeated(self.context, step)])
 
         passes = self._passes(tasks, [size // len(tasks)] * len(tasks))
         self.mill.jobs(step, passes, build, small=self._small(sent))
@@ -352,13 +343,11 @@ class Steps:
         rows = sum(receipt.kept for receipt in receipts)
         keys = [int(receipt.counts["keys"]) for receipt in self.context.receipts(found)]
 
-        def build(pipeline: beam.Pipeline, waiting: Sequence[Task]) -> None:
-            chunks = dealt(pipeline, files) | beam.ParDo(
-                RepeatedChunks(self.context, {task.spec["part"]: task.key for task in waiting})
-            )
-            _ = by_key(chunks, "repeated", keys_of(waiting)) | beam.ParDo(
-                CommitCuts(self.context, self.step, self._numbers())
-            )
+        def build(waiting: Sequence[Task]) -> Job:
+            wanted = {task.spec["part"]: task.key for task in waiting}
+            commit = CommitCuts(self.context, self.step, self._numbers())
+            by_part = ByKey("repeated", keys_of(waiting))
+            return Job(files, [RepeatedChunks(self.context, wanted), by_part, commit])
 
         # how many of a part's keys are there is not known, only of all parts
         sizes = [KEY_BYTES * rows * own // max(sum(keys), 1) for own in keys]
@@ -372,19 +361,14 @@ class Steps:
         """The parts, by their task."""
         return {task.key: int(task.spec["part"]) for task in self.tasks}
 
-    def _over_files(self, pipeline: beam.Pipeline, steps: list[str]) -> beam.PCollection:
-        return dealt(
-            pipeline, [file.path for step in steps for file in edge_files(self.context, step)]
-        )
+    def _files(self, steps: list[str]) -> list[str]:
+        """Paths of the files of edges of some steps."""
+        return [file.path for step in steps for file in edge_files(self.context, step)]
 
-    def _by_part(
-        self, pipeline: beam.Pipeline, steps: list[str], waiting: Sequence[Task], commit: beam.DoFn
-    ) -> beam.PCollection:
+    def _by_part(self, steps: list[str], waiting: Sequence[Task], commit: Step) -> Job:
         """The links of some steps, grouped by the part of their larger node."""
-        chunks = self._over_files(pipeline, steps) | beam.ParDo(
-            LeafChunks(self.context, {task.spec["part"]: task.key for task in waiting})
-        )
-        return by_key(chunks, "leaves", keys_of(waiting)) | beam.ParDo(commit)
+        chunks = LeafChunks(self.context, {task.spec["part"]: task.key for task in waiting})
+        return Job(self._files(steps), [chunks, ByKey("leaves", keys_of(waiting)), commit])
 
 
 def find_components(context: Context, step: str, task: Task) -> Receipt:

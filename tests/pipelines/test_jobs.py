@@ -1,20 +1,19 @@
-"""Chunks that are grouped by key, on worker processes and on their disk."""
+"""Chunks that are grouped by key: in this process, on Beam's workers, and on their disk."""
 
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import apache_beam as beam
 import pytest
 
-from pipelines.jobs import SPILLED_BYTES, by_key
+from pipelines.jobs import SPILLED_BYTES, ByKey, Job
 from pipelines.runners import Engine, run_job
 
 PARTS, KEYS = 6, 5
 
 
-class Emit(beam.DoFn):
+class Emit:
     """Number of a part -> a chunk for every key, small and large ones."""
 
     def process(self, element: int) -> Iterator[tuple[str, bytes]]:
@@ -23,7 +22,7 @@ class Emit(beam.DoFn):
             yield f"k{key}", bytes([element + 1]) * size
 
 
-class Write(beam.DoFn):
+class Write:
     """A group -> a line of its key, and of what came from each part."""
 
     def __init__(self, output: str) -> None:
@@ -37,19 +36,14 @@ class Write(beam.DoFn):
         yield key
 
 
-@pytest.mark.parametrize(("workers", "on_disk"), [(1, False), (1, True), (2, True)])
+@pytest.mark.parametrize(("workers", "on_disk"), [(1, False), (1, True), (2, False), (2, True)])
 def test_every_chunk_arrives_with_its_key(tmp_path: Path, workers: int, on_disk: bool) -> None:
     output, scratch = tmp_path / "output", tmp_path / "scratch"
     output.mkdir()
     scratch.mkdir()
 
-    def build(pipeline: beam.Pipeline) -> None:
-        parts = pipeline | beam.Create(range(PARTS), reshuffle=False) | beam.Reshuffle()
-        keys = ["k0", "none"]
-        chunks = parts | beam.ParDo(Emit())
-        _ = by_key(chunks, "some", keys) | beam.ParDo(Write(str(output)))
-
-    run_job(Engine("direct", workers), build, scratch=scratch if on_disk else None)
+    job = Job(range(PARTS), [Emit(), ByKey("some", ["k0", "none"]), Write(str(output))])
+    run_job(Engine("direct", workers), job, scratch=scratch if on_disk else None)
     found = {
         path.name: {int(part): size for part, size in json.loads(path.read_text()).items()}
         for path in output.iterdir()
