@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import TypedDict
 
 import numpy as np
@@ -20,12 +21,13 @@ from pipelines.steps import Context
 # Clusters are counted in memory; of a larger run's, 1 in a power of two.
 MOST_DROPS = 4_000_000
 LARGEST = 10
+MEMBERS = 3  # of each of these, documents that are shown
 DOMAINS = 15
 LEVELS = ("url", "exact", "normalised", "near", "against")
 
 
 def duplicates(context: Context) -> shape.Duplicates:
-    """Sizes of clusters, the largest ones with one of their dropped documents, and rates."""
+    """Sizes of clusters, the largest ones with some of their dropped documents, and rates."""
     manifest = context.manifest("deduplicate")
     one_in = 1
     while sum(manifest.rejected.values()) > one_in * MOST_DROPS:
@@ -41,6 +43,7 @@ def duplicates(context: Context) -> shape.Duplicates:
         clusters=len(sizes),
         sizes=_histogram(sizes),
         largest=_largest(context, dropped, clusters),
+        compared=_compared(context),
         **rates,
     )
 
@@ -67,6 +70,20 @@ def _dropped(context: Context, one_in: int) -> pa.Table:
         )
         total = pa.table([sums["kept_id"], sums["level"], sums["count_sum"]], names)
     return total
+
+
+def _compared(context: Context) -> shape.Compared | None:
+    near = context.recipe.deduplicate.near
+    if near is None:
+        return None
+    found, edges = context.receipts("deduplicate/candidates"), context.receipts("deduplicate/near")
+    return shape.Compared(
+        compared=sum(int(receipt.counts["compared"]) for receipt in edges),
+        verified=sum(int(receipt.counts["verified"]) for receipt in edges),
+        max_bucket=near.max_bucket,
+        divided=sum(int(receipt.counts["divided"]) for receipt in found),
+        given_up=sum(int(receipt.counts["given_up"]) for receipt in edges),
+    )
 
 
 class _Rates(TypedDict):
@@ -137,18 +154,19 @@ def _largest(context: Context, dropped: pa.Table, clusters: pa.Table) -> list[sh
     levels: dict[bytes, dict[str, int]] = {}
     for row in dropped.filter(pc.is_in(dropped["kept_id"], ids)).to_pylist():
         levels.setdefault(row["kept_id"], {})[row["level"]] = row["count"]
-    # one dropped document of each: the first in the order of parts and ids
-    members: dict[bytes, tuple[str, bytes]] = {}
-    missing = {row["kept_id"] for row in rows}
-    for task, drops in _drop_lists(context, ("id", "kept_id")):
+    # some dropped documents of each: the first in the order of parts and ids
+    members: dict[bytes, list[tuple[str, bytes, str]]] = {row["kept_id"]: [] for row in rows}
+    missing = set(members)
+    for task, drops in _drop_lists(context, ("id", "level", "kept_id")):
         if not missing:
             break
         own = drops.filter(pc.is_in(drops["kept_id"], pa.array(sorted(missing), pa.binary(16))))
         for row in sorted(own.to_pylist(), key=lambda row: row["id"]):
-            members.setdefault(row["kept_id"], (task, row["id"]))
-        missing -= members.keys()
+            if len(members[row["kept_id"]]) < MEMBERS:
+                members[row["kept_id"]].append((task, row["id"], row["level"]))
+        missing = {kept for kept in missing if len(members[kept]) < MEMBERS}
     wanted: dict[str, set[bytes]] = {}
-    for task, member in members.values():
+    for task, member, _ in chain.from_iterable(members.values()):
         wanted.setdefault(task, set()).add(member)
     pages = find_pages(context, wanted)
     return [
@@ -156,10 +174,16 @@ def _largest(context: Context, dropped: pa.Table, clusters: pa.Table) -> list[sh
             kept_id=row["kept_id"].hex(),
             documents=row["count_sum"] + 1,
             dropped=dict(sorted(levels[row["kept_id"]].items())),
-            source=page["source"],
-            url=line(page["url"]),
-            text=line(page["text"]),
+            samples=[
+                shape.ClusterSample(
+                    level=level,
+                    source=page["source"],
+                    url=line(page["url"]),
+                    text=line(page["text"]),
+                )
+                for _, member, level in members[row["kept_id"]]
+                for page in [pages[member]]
+            ],
         )
         for row in rows
-        for page in [pages[members[row["kept_id"]][1]]]
     ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict, final
 
-SCHEMA = "gristmill.report/2"
+SCHEMA = "gristmill.report/3"
 
 
 class Coverage(TypedDict):
@@ -273,15 +273,37 @@ class ClusterSizes(TypedDict):
     clusters: int
 
 
+class ClusterSample(TypedDict):
+    """A document that was dropped, and the level that did it."""
+
+    level: str
+    source: str
+    url: str
+    text: str
+
+
 class Cluster(TypedDict):
-    """A large cluster, with one of the documents that were dropped for `kept_id`."""
+    """A large cluster, with some of the documents that were dropped for `kept_id`."""
 
     kept_id: str
     documents: int
     dropped: dict[str, int]
-    source: str
-    url: str
-    text: str
+    samples: list[ClusterSample]
+
+
+class Compared(TypedDict):
+    """How near duplicates were found: pairs of documents that share a bucket, and buckets.
+
+    A bucket with more than `max_bucket` documents is one that was `divided` by the next band.
+    `given_up`: documents that their bucket connects with none, and that were not compared with
+    all in it.
+    """
+
+    compared: int
+    verified: int
+    max_bucket: int
+    divided: int
+    given_up: int
 
 
 class DuplicateRate(TypedDict):
@@ -296,8 +318,8 @@ class Duplicates(TypedDict):
     """Documents dropped by level, and the clusters that they make with those that are kept.
 
     Of 1 in `one_in` clusters, chosen by id, the sizes were counted: `clusters`, `sizes` and
-    `largest` are of those. `coverage`: of the documents that were judged, whose rates `sources`
-    and `domains` are of, most dropped first.
+    `largest` are of those. `compared` is of the level `near`, if there was one. `coverage`: of the
+    documents that were judged, whose rates `sources` and `domains` are of, most dropped first.
     """
 
     documents: int
@@ -306,6 +328,7 @@ class Duplicates(TypedDict):
     clusters: int
     sizes: list[ClusterSizes]
     largest: list[Cluster]
+    compared: Compared | None
     coverage: Coverage
     sources: list[DuplicateRate]
     domains: list[DuplicateRate]

@@ -1,3 +1,4 @@
+import html
 import json
 import shutil
 import unicodedata
@@ -76,7 +77,15 @@ def test_numbers_are_those_of_the_ledger(
     }
     assert ledger["deduplicate"]["rejected"] == {"exact": 2, "near": 1}
     assert value["duplicates"]["sizes"][-1] == {"smallest": 4, "largest": 4, "clusters": 1}
-    assert value["duplicates"]["largest"][0]["dropped"]["near"] == 1
+    largest = value["duplicates"]["largest"][0]
+    assert largest["dropped"]["near"] == 1
+    assert Counter(sample["level"] for sample in largest["samples"]) == largest["dropped"]
+    for sample in largest["samples"]:
+        assert sample["text"] in html.unescape(page)
+    compared = value["duplicates"]["compared"]
+    assert compared["compared"] >= compared["verified"] > 0
+    assert (compared["divided"], compared["given_up"]) == (0, 0)
+    assert f"of {compared['compared']} comparisons between documents" in page
     for rates in (value["duplicates"]["sources"], value["duplicates"]["domains"]):
         assert sum(item["dropped"] for item in rates) == 3
         assert sum(item["documents"] for item in rates) == ledger["judge"]["kept"]
