@@ -1,7 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""A look at a page's tags before it is parsed, compiled."""
+"""A look at a page before it is parsed, compiled: its tags, and what is no text in it."""
 
-from libc.string cimport memchr
+from libc.stdint cimport uint64_t
+from libc.string cimport memchr, memcpy
 
 
 cdef inline bint is_space(unsigned char byte) noexcept nogil:
@@ -74,3 +75,40 @@ def tags(bytes html):
             while at < end and not (is_space(at[0]) or at[0] == b">"):
                 at += 1
         most = max(most, attributes)
+
+
+cdef enum:
+    CONTROL = 1
+    FIRST_OF_LATIN = 2  # bytes of U+0080 to U+00BF
+    FIRST_OF_FORMS = 3  # of U+F000 to U+FFFF
+
+cdef unsigned char[256] KINDS
+for byte in (*range(9), *range(14, 27), *range(28, 32), 127):
+    KINDS[byte] = CONTROL
+KINDS[0xC2], KINDS[0xEF] = FIRST_OF_LATIN, FIRST_OF_FORMS
+
+
+def controls(bytes utf8):
+    """How many characters of a text in UTF-8 are controls that no text has, or U+FFFD: of C0 all
+    but white space and escape, delete, and of C1 all but next line."""
+    cdef const unsigned char* at = utf8
+    cdef const unsigned char* end = at + len(utf8)
+    cdef unsigned char kind
+    cdef Py_ssize_t many = 0
+    cdef uint64_t eight, ones = <uint64_t>-1 // 255, spaces = 32 * ones
+    while at < end:
+        if end - at >= 8:
+            memcpy(&eight, at, 8)
+            # no byte is less than a space, or 127, or not ASCII
+            if not ((eight - spaces) | (eight + ones) | eight) & ones << 7:
+                at += 8
+                continue
+        kind = KINDS[at[0]]
+        at += 1
+        if kind == CONTROL:
+            many += 1
+        elif kind == FIRST_OF_LATIN:
+            many += at[0] < 0xA0 and at[0] != 0x85
+        elif kind == FIRST_OF_FORMS:
+            many += at[0] == 0xBF and at[1] == 0xBD
+    return many
