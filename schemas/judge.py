@@ -48,11 +48,15 @@ class EditStep(Contract):
 class Classifier(Contract):
     """A model that scores documents: its score is the signal `classifier.NAME`.
 
-    A fastText model gives the probability of a label, a KenLM model the perplexity. The label and
-    features of a model that `gristmill classifier fit` made are taken from the card beside it.
+    A fastText model gives the probability of a label, importance weights (DSIR) the log of the
+    ratio of likelihoods in their two sets, a KenLM model the perplexity. The label and features of
+    a model that `gristmill classifier fit` made are taken from the card beside it.
     """
 
-    model: ModelFile = Field(description="A fastText model, or a KenLM model (ARPA or binary).")
+    model: ModelFile = Field(
+        description="A fastText model, importance weights (`.npz`), or a KenLM model (ARPA or "
+        "binary)."
+    )
     label: str | None = Field(
         None, description="Whose probability of a fastText model; null takes its card's."
     )

@@ -32,11 +32,30 @@ def read_card(data: bytes, digest: str, model: str) -> dict[str, Any] | None:
         return None
     if version != FEATURES:
         raise UserError(f"{model}: fitted on features {version}, these are {FEATURES}: fit anew")
+    _check(own, digest, model)
+    return told
+
+
+def weights_card(data: bytes, digest: str, model: str) -> dict[str, Any]:
+    """The card beside importance weights with this SHA-256; empty for a file that is no card of
+    ours.
+
+    Raises UserError, naming `model`, if the card is of another file.
+    """
+    try:
+        told: dict[str, Any] = json.loads(data)
+        own, _ = told["sha256"], told["settings"]["buckets"]
+    except (ValueError, KeyError, TypeError):
+        return {}
+    _check(own, digest, model)
+    return told
+
+
+def _check(own: str, digest: str, model: str) -> None:
     if own != digest:
         raise UserError(
             f"{model}: not the file that {card_path(model).name} describes: its SHA-256 differs"
         )
-    return told
 
 
 def write_card(model: str | Path, card: Mapping[str, Any]) -> None:

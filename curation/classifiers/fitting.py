@@ -1,4 +1,5 @@
-"""Fits a fastText classifier on labelled texts, and measures it on those it never saw."""
+"""Fits a fastText classifier, or importance weights, on labelled texts, and measures it on those it
+never saw."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from curation.classifiers import fasttext_process
 from curation.classifiers.cards import file_sha256, write_card
 from curation.classifiers.features import FEATURES, features
 from curation.classifiers.figures import evaluate, recall, threshold_for
-from curation.classifiers.scorers import Classifier
+from curation.classifiers.importance import BUCKETS, fit_importance, is_importance
+from curation.classifiers.scorers import scorer
 from curation.fasttext_model import LABEL
 from schemas.errors import UserError
 
@@ -96,11 +98,14 @@ def fit(
     survival: float | None = None,
     pool: Sequence[str] = (),
     data: Sequence[Mapping[str, Any]] = (),
+    with_length: bool = False,
 ) -> dict[str, Any]:
     """Fit a classifier; write the model to `path` and its card beside it; return the card.
 
-    The score will be that of the first example's label. The figures are of a share `held_out` of
-    the groups, never seen in fitting. `survival`: the card's threshold lets through this share of
+    A path that ends in .npz asks for importance weights, of the first example's label against all
+    others; they heed no `settings` but the seed of the split, and lengths if `with_length`. The
+    score will be that of the first example's label. The figures are of a share `held_out` of the
+    groups, never seen in fitting. `survival`: the card's threshold lets through this share of
     `pool`, or of the held-out texts of the other labels (DCLM kept a tenth of its pool). `data`
     describes the sets in the card. Raises UserError if a side of the split has one label only.
     """
@@ -120,20 +125,29 @@ def fit(
                 "groups, or another held-out share"
             )
     path = Path(path)
-    lines = [(each.label, features(each.text, settings.lists)) for each in rest]
-    fit_lines(lines, path, settings)
+    if is_importance(path.name):
+        target = [each.text for each in rest if each.label == label]
+        source = [each.text for each in rest if each.label != label]
+        fit_importance(target, source, path, with_length=with_length)
+        told: dict[str, Any] = {"settings": {"buckets": BUCKETS, "with_length": with_length}}
+    else:
+        lines = [(each.label, features(each.text, settings.lists)) for each in rest]
+        fit_lines(lines, path, settings)
+        told = {
+            "features": FEATURES,
+            "settings": asdict(settings) | {"lists": list(settings.lists)},
+        }
     card: dict[str, Any] = {
         "model": path.name,
         "sha256": file_sha256(path),
         "bytes": path.stat().st_size,
         "label": label,
-        "features": FEATURES,
-        "settings": {**asdict(settings), "lists": list(settings.lists)},
+        **told,
         "data": list(data),
         "fitted_on": _counts(rest),
     }
     write_card(path, card)
-    model = Classifier(path)
+    model = scorer(str(path))
     scores = model.score([each.text for each in held])
     right = [each.label == label for each in held]
     card["held_out"] = {"texts": _counts(held), **evaluate(right, scores)}

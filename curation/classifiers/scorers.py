@@ -1,23 +1,21 @@
-"""What gives texts a score: a fastText model, a list of bad words, a KenLM model."""
+"""What gives texts a score: a fastText model, a list of bad words, a KenLM model, `importance`."""
 
 from __future__ import annotations
 
 import importlib.util
 import math
-import re
 from pathlib import Path
 from typing import Any, Protocol
 
 from curation import fasttext_model
 from curation.classifiers.cards import card_path, file_sha256, read_card
 from curation.classifiers.features import features
+from curation.classifiers.importance import Importance, is_importance
+from curation.classifiers.spans import DECIMALS, Span, lines, reaching, sentences
 from curation.fasttext_model import LABEL
 from curation.language import words_only
 from curation.measures.bad_words import pattern
 from schemas.errors import UserError
-
-DECIMALS = 6  # of a score, as fastText sums in another order on another CPU
-Span = tuple[int, int, float]
 
 
 class Scorer(Protocol):
@@ -28,15 +26,6 @@ class Scorer(Protocol):
 
     def spans(self, text: str, threshold: float) -> list[Span]:
         """Start and end in characters, and score, of what in a text reaches the threshold."""
-
-
-# A sentence, or as much of one as is read at once.
-_SENTENCE = re.compile(r"[^\s.!?。！？][^.!?。！？\n]{0,999}[.!?。！？]*[\"'”’)\]]*")
-
-
-def sentences(text: str) -> list[tuple[int, int]]:
-    """Start and end of each sentence in characters; of a longer one 1,000 at a time."""
-    return [match.span() for match in _SENTENCE.finditer(text)]
 
 
 class Classifier:
@@ -89,12 +78,7 @@ class Classifier:
     def spans(self, text: str, threshold: float) -> list[Span]:
         """The sentences that reach the threshold; of a longer one 1,000 characters at a time."""
         spans = sentences(text)
-        scores = self.score([text[start:end] for start, end in spans])
-        return [
-            (start, end, score)
-            for (start, end), score in zip(spans, scores, strict=True)
-            if score >= threshold
-        ]
+        return reaching(spans, self.score([text[start:end] for start, end in spans]), threshold)
 
 
 class BadWords:
@@ -150,16 +134,14 @@ class Perplexity:
 
     def spans(self, text: str, threshold: float) -> list[Span]:
         """The lines whose perplexity reaches the threshold."""
-        spans = [match.span() for match in re.finditer(r"\S[^\n]*", text)]
+        spans = lines(text)
         scores = [self._perplexity([words_only(text[start:end])]) for start, end in spans]
-        return [
-            (*span, score) for span, score in zip(spans, scores, strict=True) if score >= threshold
-        ]
+        return reaching(spans, scores, threshold)
 
-    def _perplexity(self, lines: list[str]) -> float:
-        lines = list(filter(None, lines))
-        likelihood = math.fsum(self._model.score(line) for line in lines)
-        size = sum(line.count(" ") + 2 for line in lines)
+    def _perplexity(self, texts: list[str]) -> float:
+        known = list(filter(None, texts))
+        likelihood = math.fsum(self._model.score(line) for line in known)
+        size = sum(line.count(" ") + 2 for line in known)
         # float32 sums: a bound, for a text of nothing but unknown words
         return round(10.0 ** min(300.0, -likelihood / size), 3) if size else 0.0
 
@@ -170,12 +152,13 @@ def is_kenlm(name: str) -> bool:
 
 
 def scorer(name: str, label: str | None = None, lists: tuple[str, ...] | None = None) -> Scorer:
-    """`bad_words:LANGUAGE`, a KenLM model (`is_kenlm`), or a fastText model's path."""
+    """`bad_words:LANGUAGE`, or the path of importance weights (`is_importance`), of a KenLM model
+    (`is_kenlm`), or of a fastText model."""
     kind, colon, rest = name.partition(":")
     if kind == "bad_words" and colon:
         return BadWords(rest)
-    if not is_kenlm(name):
+    if not is_kenlm(name) and not is_importance(name):
         return Classifier(name, label, lists)
     if label is not None or lists is not None:
-        raise UserError(f"{name}: a KenLM model has neither a label nor features")
-    return Perplexity(name)
+        raise UserError(f"{name}: only a fastText model has a label and features")
+    return Perplexity(name) if is_kenlm(name) else Importance(name)

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from curation.classifiers.cards import file_sha256
 from curation.classifiers.features import FEATURES
-from curation.classifiers.scorers import Scorer, is_kenlm, need_kenlm, scorer, sentences
+from curation.classifiers.importance import is_importance
+from curation.classifiers.scorers import Scorer, is_kenlm, need_kenlm, scorer
+from curation.classifiers.spans import sentences
 from curation.language import canonical
 from curation.measures.ccnet import bucket
 from curation.measures.signals import Measure, ratio
@@ -18,7 +20,7 @@ from schemas.errors import UserError
 from schemas.judge import Classifier
 
 FAMILY = "classifier"
-VERSION = 1  # bump when a signal of the family changes
+VERSION = 2  # bump when a signal of the family changes
 
 
 def measures(
@@ -38,7 +40,11 @@ def measures(
 def formulas(name: str, classifier: Classifier) -> dict[str, str]:
     """A classifier's signals, without the family, and what each is."""
     file = classifier.model.file.rpartition("/")[2]
-    what = "Perplexity" if is_kenlm(file) else f"Probability of {classifier.label or 'the label'}"
+    what = f"Probability of {classifier.label or 'the label'}"
+    if is_kenlm(file):
+        what = "Perplexity"
+    if is_importance(file):
+        what = "Importance (log of the ratio of likelihoods in the target and the source set)"
     over = {
         "document": f"{what} of the text, by {file}.",
         "highest_sentence": f"{what} of the sentence that has most of it, by {file}.",
@@ -68,7 +74,7 @@ def _measure(name: str, classifier: Classifier, find: Callable[[ModelFile], Path
             found[f"{name}.bucket"] = bucket(score, view.language, cutoffs)
         return found
 
-    library = "kenlm" if is_kenlm(file) else "fasttext"
+    library = "kenlm" if is_kenlm(file) else "numpy" if is_importance(file) else "fasttext"
     # both only ever rise, so that the sum is another one whichever does
     return Measure(
         FAMILY,

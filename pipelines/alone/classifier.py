@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from curation.classifiers.figures import evaluate
 from curation.classifiers.fitting import Example, Settings, fit
+from curation.classifiers.importance import Importance, is_importance
 from curation.classifiers.scorers import Classifier, scorer
 from pipelines.alone.rows import writing
 from pipelines.alone.texts import Text, batches, texts
@@ -44,16 +45,24 @@ def fit_files(
     survival: float | None = None,
     pool: Sequence[str] = (),
     group: str | None = None,
+    with_length: bool = False,
     reading: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Fit a classifier on `LABEL=PATH` sets; write the model and its card; return the card.
 
-    The first label's score is the model's. `group`: texts with the same value in this column go
-    to one side of the split; of `id` what is before its last `_`, `/`, `#` or `:`. Raises
-    UserError.
+    The first label's score is the model's. An `output` in .npz is importance weights, see `fit`.
+    `group`: texts with the same value in this column go to one side of the split; of `id` what is
+    before its last `_`, `/`, `#` or `:`. Raises UserError.
     """
-    if not output.endswith((".ftz", ".bin")):
-        raise UserError(f"{output}: the name of a fastText model ends in .ftz or .bin")
+    if not output.endswith((".ftz", ".bin")) and not is_importance(output):
+        raise UserError(
+            f"{output}: the name of a fastText model ends in .ftz or .bin, that of importance "
+            "weights in .npz"
+        )
+    if is_importance(output) and settings:
+        raise UserError(f"{output}: importance weights know no {', '.join(settings)}")
+    if with_length and not is_importance(output):
+        raise UserError(f"{output}: only importance weights, in .npz, heed lengths so")
     try:
         asked = Settings(**(settings or {}))
     except ValueError as error:
@@ -68,6 +77,7 @@ def fit_files(
         survival=survival,
         pool=others,
         data=data,
+        with_length=with_length,
     )
 
 
@@ -78,7 +88,7 @@ def evaluate_files(
     label: str | None = None,
     reading: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The figures of a model, a word list or a KenLM model on `LABEL=PATH` sets.
+    """The figures of a model or a word list on `LABEL=PATH` sets.
 
     The first label's texts are the ones that should score high. Raises UserError.
     """
@@ -102,12 +112,12 @@ def score_files(
     """Write a row (SCORED) for every text of files, folders, patterns or `-` to `output`.
 
     `threshold`: default that of the model's card, if it has one. `spans`: also the sentences (of
-    a word list the words, of KenLM the lines) that reach it. Returns how many texts were
-    `scored`, how many of them `reach` the threshold, and how many records are no text, why.
+    a word list the words, of KenLM and importance the lines) that reach it. Returns how many texts
+    were `scored`, how many of them `reach` the threshold, and how many records are no text, why.
     Raises UserError.
     """
     model_ = scorer(model, label)
-    if threshold is None and isinstance(model_, Classifier):
+    if threshold is None and isinstance(model_, Classifier | Importance):
         threshold = model_.card.get("threshold", {}).get("value")
     if spans and threshold is None:
         raise UserError("--spans needs a --threshold: the model's card has none")

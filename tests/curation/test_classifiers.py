@@ -5,15 +5,18 @@ import math
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from curation.classifiers.cards import card_path
 from curation.classifiers.features import features
 from curation.classifiers.figures import evaluate, threshold_for
 from curation.classifiers.fitting import Example, Settings, fit, is_held_out
+from curation.classifiers.importance import Importance, fit_importance
 from curation.classifiers.regard import NO_GROUP, regard
 from curation.classifiers.scorers import BadWords, Classifier, Perplexity, scorer
 from curation.classifiers.signals import local_file, measures
+from curation.classifiers.spans import sentences
 from curation.measures.view import View
 from schemas.errors import UserError
 from schemas.judge import Classifier as Spec
@@ -252,6 +255,21 @@ def test_spans_of_sentences(fitted):
     assert len(model.spans("x" * 100_000, 0)) == 100
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Who? He said so. “Go!” And went",
+        "我爱北京。天气很好！你好吗？好",
+        "यह एक वाक्य है। यह दूसरा है। और? हाँ",
+        "هذه جملة. وهذه؟ نعم! لا",
+        "ကျွန်တော်သွားတယ်။ သူလာတယ်။ မ။ ဟ",
+        "ខ្ញុំទៅ។ គាត់មក។ ទេ៕ ហ",
+    ],
+)
+def test_sentences_of_many_scripts(text):
+    assert len(sentences(text)) == 4
+
+
 def test_a_model_of_anyone(fitted, tmp_path):
     path, _ = fitted
     bare = tmp_path / "other.bin"
@@ -381,3 +399,80 @@ def test_cases_by_a_model_of_tweets(corpus, tmp_path):
     scores = Classifier(tmp_path / "toxic.ftz").score([case["text"] for case in cases])
     figures = evaluate([case["toxic"] for case in cases], scores)
     assert figures["area_under_roc"] > 0.65
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["", "with length"])
+def weights(request, tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "good.npz"
+    return path, fit(examples(), path, survival=0.1, with_length=request.param)
+
+
+def test_importance_weights(weights, tmp_path):
+    path, card = weights
+    assert card["label"] == "high"
+    assert card["held_out"]["area_under_roc"] > 0.99
+    again = tmp_path / path.name
+    shuffled = sorted(examples(), key=lambda each: (each.label, each.text))
+    assert fit(shuffled, again, survival=0.1, with_length=card["settings"]["with_length"]) == card
+    assert again.read_bytes() == path.read_bytes()
+    model = scorer(str(path))
+    good, bad = GOOD[0].format("iron a"), BAD[0].format("iron a")
+    assert model.score([good])[0] > card["threshold"]["value"] > model.score([bad])[0]
+    ((start, end, _),) = model.spans(f"{good}\n\n {bad}", card["threshold"]["value"])
+    assert (start, end) == (0, len(good))
+    assert model.score(["", " \n", "\x00", "a\ud800b", "word " * 100_000])[:2] == [0, 0]
+    assert signals_of(good, model={"file": str(path)}) == {"classifier.x": model.score([good])[0]}
+    with pytest.raises(UserError, match="only a fastText model has a label"):
+        scorer(str(path), "high")
+
+
+def test_importance_is_the_log_of_a_ratio(tmp_path):
+    path = tmp_path / "x.npz"
+    fit_importance(["a b", "a b a b"], ["b c", "b c"], path)
+    # of the words and pairs of the target, a b ab a b ab ba ab, a is 3 of 10, b 3, ab 3, ba 1
+    # of the source's b c bc b c bc, b is 2 of 6
+    missing = 1e-8
+    expected = {
+        "b": math.log(0.3) - math.log(1 / 3),
+        "a": math.log(0.3) - math.log(missing),
+        "a b": math.log(0.3) * 3 - math.log(missing) * 2 - math.log(1 / 3),
+        "c": math.log(missing) - math.log(1 / 3),
+        "A": 0.0,
+    }
+    assert Importance(path).score(list(expected)) == pytest.approx([*expected.values()], abs=1e-5)
+    fit_importance(["a b", "a b a b"], ["b c", "b c"], path, with_length=True)
+    # 3 words a text and 2
+    lengths = math.log(math.exp(-3) * 3) - math.log(math.exp(-2) * 2)
+    assert Importance(path).score(["b"])[0] == pytest.approx(expected["b"] + lengths, abs=1e-5)
+
+
+def test_trap_redpajama_compares_characters_with_a_mean_of_words(tmp_path):
+    """Its Poisson part takes the length in characters and the mean in words, which is 1e-8 for
+    both sets, next to nothing; here both are words."""
+    path = tmp_path / "x.npz"
+    fit_importance(["word " * 50] * 3, ["word " * 10] * 3, path, with_length=True)
+    long, short = Importance(path).score(["word " * 50, "word " * 10])
+    assert long > 10
+    assert short < -10
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no zip", b"junk" * 99, "array", "cut"])
+def test_what_are_no_importance_weights(weights, tmp_path, content):
+    path = tmp_path / "x.npz"
+    if content == "array":
+        with path.open("wb") as out:
+            np.save(out, np.zeros(3))
+    else:
+        path.write_bytes(weights[0].read_bytes()[:-99] if content == "cut" else content)
+    with pytest.raises(UserError, match=r"x\.npz: no importance weights"):
+        Importance(path)
+    with pytest.raises(UserError, match=r"none\.npz: cannot be read"):
+        Importance(tmp_path / "none.npz")
+
+
+def test_weights_beside_the_card_of_others(weights, tmp_path):
+    path = tmp_path / "good.npz"
+    path.write_bytes(weights[0].read_bytes())
+    card_path(path).write_text(json.dumps({**weights[1], "sha256": "0" * 64}))
+    with pytest.raises(UserError, match=r"not the file that good\.json describes"):
+        Importance(path)

@@ -27,11 +27,17 @@ def _add_actions(parser: argparse.ArgumentParser) -> None:
 
     fit = add(
         "fit",
-        "Fit a fastText classifier on labelled sets; write it and its card.",
+        "Fit a fastText classifier or importance weights on labelled sets; write it and its card.",
         "gristmill classifier fit --set good=books.jsonl --set bad=crawl.jsonl --output q.ftz",
         _fit,
     )
-    fit.add_argument("--output", required=True, metavar="MODEL", help="a .ftz or .bin file")
+    fit.add_argument(
+        "--output",
+        required=True,
+        metavar="MODEL",
+        help="a .ftz or .bin file; a .npz file: importance weights (DSIR) of the first "
+        "set against the others",
+    )
     fit.add_argument("--held-out", type=float, default=0.2, help="share for figures (default .2)")
     fit.add_argument(
         "--survival", type=float, help="the card's threshold lets this share of the others through"
@@ -52,6 +58,9 @@ def _add_actions(parser: argparse.ArgumentParser) -> None:
     fit.add_argument(
         "--kept", type=int, help="features in the file, quantised; 0: all (default 100000)"
     )
+    fit.add_argument(
+        "--with-length", action="store_true", help="importance weights heed how long a text is"
+    )
     evaluate = add(
         "evaluate",
         "Print the figures of a model on labelled sets, as JSON.",
@@ -68,7 +77,8 @@ def _add_actions(parser: argparse.ArgumentParser) -> None:
         sub.add_argument(
             "model",
             metavar="MODEL",
-            help="a fastText model's file, a KenLM model (.arpa, .klm), or bad_words:LANGUAGE",
+            help="a fastText model's file, importance weights (.npz), a KenLM model (.arpa, .klm), "
+            "or bad_words:LANGUAGE",
         )
         sub.add_argument("--label", help="whose score (default: as the model's card says)")
     for sub in (fit, evaluate):
@@ -102,6 +112,7 @@ def _fit(options: argparse.Namespace) -> int:
         survival=options.survival,
         pool=options.pool,
         group=options.group,
+        with_length=options.with_length,
         reading=reading_of(options),
     )
     if not options.quiet:
@@ -134,5 +145,7 @@ def _score(options: argparse.Namespace) -> int:
         id_column=options.id,
     )
     if not options.quiet:
+        reach = ends.pop("reach", 0)
         tell(ends)
+        print(f"{reach:>12,} of them reach the threshold", file=sys.stderr)
     return 0

@@ -52,7 +52,9 @@ def test_scores_by_the_cards_threshold(folder):
     assert [(each["start"], each["end"]) for each in rows[0]["spans"]] == [
         (0, len(GOOD.format("thing 0 0")))
     ]
-    assert "180 scored" in result.stderr
+    reach = sum(row["reaches"] for row in rows)
+    assert result.stderr.startswith("180 records\n")
+    assert f"{reach} of them reach the threshold" in result.stderr
 
 
 def test_figures_of_a_model_and_of_a_word_list(folder):
@@ -63,11 +65,26 @@ def test_figures_of_a_model_and_of_a_word_list(folder):
         assert json.loads(result.stdout)["area_under_roc"] == area
 
 
+def test_importance_weights(folder):
+    sets = [f"--set=good={folder}/good.jsonl", f"--set=bad={folder}/bad.jsonl"]
+    more = ["--with-length", "--survival", ".1", "--output", f"{folder}/w.npz"]
+    result = gristmill("classifier", "fit", *sets, *more)
+    assert result.returncode == 0, result.stderr
+    assert json.loads((folder / "w.json").read_text())["settings"]["with_length"]
+    scored = gristmill(
+        "classifier", "score", f"{folder}/w.npz", f"{folder}/good.jsonl", "--output", "-"
+    )
+    assert all(json.loads(line)["reaches"] for line in scored.stdout.splitlines())
+    assert "90 of them reach the threshold" in scored.stderr
+
+
 def test_what_cannot_be_done(folder):
     good = f"--set=good={folder}/good.jsonl"
     for words, message in (
         (["fit", good, "--output", f"{folder}/m.ftz"], "of one label only"),
         (["fit", good, "--output", f"{folder}/m.txt"], "ends in .ftz or .bin"),
+        (["fit", good, "--output", f"{folder}/m.npz", "--kept", "9"], "weights know no kept"),
+        (["fit", good, "--output", f"{folder}/m.ftz", "--with-length"], "only importance weights"),
         (["fit", "--set", "x", "--output", f"{folder}/m.ftz"], "--set x: write LABEL=PATH"),
         (["score", "bad_words:en", f"{folder}/bad.jsonl", "--spans", "--output", "-"], "--spans"),
         (["evaluate", f"{folder}/none.ftz", good], "none.ftz: not a fastText model"),

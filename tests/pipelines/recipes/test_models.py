@@ -6,7 +6,6 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from curation.classifiers.cards import card_path
 from curation.classifiers.fitting import Example, Settings, fit, fit_lines
 from curation.judgement import Chain, check_chain
 from curation.rules import load_chain
@@ -41,6 +40,7 @@ judge:
   classifiers:
     quality: {{model: {{file: quality.ftz}}}}
     spam: {{model: {{file: quality.ftz}}, label: low, over: highest_sentence}}
+    weight: {{model: {{file: weight.npz}}}}
   chain: [{{rules: gopher_quality}}, {{edit: c4_lines}}, {{rules: own.yaml}}]
 deduplicate: {{keep: classifier.quality}}
 """
@@ -63,6 +63,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for at in range(60)
     ]
     fit(examples, path / "quality.ftz", Settings(kept=0, epoch=10, dim=4, bucket=1000))
+    fit(examples, path / "weight.npz")
     (path / "own.yaml").write_text(RULES)
     (path / "recipe.yaml").write_text(SCORED.format(demo=DEMO, sample=DEMO.parent / "sample"))
     return path
@@ -78,11 +79,15 @@ def run(folder: Path) -> Path:
 def test_classifiers_in_a_run(folder: Path, run: Path) -> None:
     frozen = thaw(Folder(str(run)))
     classifiers = frozen.judge.classifiers
-    assert {item.label for item in classifiers.values()} == {"high", "low"}
-    assert {item.features for item in classifiers.values()} == {("en",)}
+    assert {name: item.label for name, item in classifiers.items()} == {
+        "quality": "high",
+        "spam": "low",
+        "weight": None,
+    }
+    assert {item.features for item in classifiers.values()} == {("en",), None}
     assert frozen.extract.second_opinion is not None
     copies = sorted(path.name.partition("-")[2] for path in (run / "models").iterdir())
-    assert {"lid.176.ftz", "lid.75.ftz", "quality.ftz"} <= set(copies)
+    assert {"lid.176.ftz", "lid.75.ftz", "quality.ftz", "weight.npz"} <= set(copies)
     assert "low_quality" in json.loads((run / "ledger.json").read_text())["judge"]["rejected"]
     # what is stored is what the chain gives on its own, on the edited text
     chain = Chain(load(str(folder / "recipe.yaml")).judge)
@@ -96,7 +101,7 @@ def test_classifiers_in_a_run(folder: Path, run: Path) -> None:
         for row in pq.read_table(path).to_pylist():
             page = pages[row["id"]]
             signals = chain.judge(page["text"], page["language"], 1.0, "web").signals
-            for name in ("classifier.quality", "classifier.spam"):
+            for name in ("classifier.quality", "classifier.spam", "classifier.weight"):
                 assert row[name] == signals[name]
                 found += 1
     assert found
@@ -118,8 +123,8 @@ def test_a_damaged_copy_is_found_before_the_first_record(folder: Path) -> None:
 
 def test_what_decides_is_in_the_fingerprint(folder: Path, tmp_path: Path) -> None:
     one = freeze(load(str(folder / "recipe.yaml")), made(tmp_path / "one"))
-    for file in (folder / "quality.ftz", card_path(folder / "quality.ftz"), folder / "own.yaml"):
-        (tmp_path / file.name).write_bytes(file.read_bytes())
+    for name in ("quality.ftz", "quality.json", "weight.npz", "own.yaml"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
     (tmp_path / "recipe.yaml").write_text((folder / "recipe.yaml").read_text())
     moved = freeze(load(str(tmp_path / "recipe.yaml")), made(tmp_path / "two"))
     assert judge.relevant(one) == judge.relevant(moved)
