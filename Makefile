@@ -6,7 +6,7 @@ ENGINES := .engines
 BEAM := 2.77.0
 DEMO ?= runs/demo
 
-.PHONY: demo test test-engines engines lint install benchmarks clean
+.PHONY: demo test test-engines test-kenlm engines lint install benchmarks clean
 
 demo: install
 	rm -rf $(DEMO) $(DEMO)-model
@@ -16,11 +16,16 @@ demo: install
 	@echo "loss curve: $(DEMO)-model/loss.png"
 
 test: install lint
-	$(BIN)/python -m pytest -m "not engine"
+	$(BIN)/python -m pytest -m "not engine and not kenlm"
 
 test-engines: install engines
 	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet -c deploy/constraints.txt -e '.[s3]' 'moto[server]'
 	GRISTMILL_PRISM=$(CURDIR)/$(ENGINES)/prism $(BIN)/python -m pytest -m engine
+
+test-kenlm: install
+	@command -v cmake >/dev/null || { echo "make test-kenlm: needs cmake" >&2; exit 1; }
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet -c deploy/constraints.txt -e '.[kenlm]'
+	$(BIN)/python -m pytest -m kenlm
 
 engines: $(ENGINES)/prism
 

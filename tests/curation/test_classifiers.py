@@ -17,9 +17,12 @@ from curation.classifiers.regard import NO_GROUP, regard
 from curation.classifiers.scorers import BadWords, Classifier, Perplexity, scorer
 from curation.classifiers.signals import local_file, measures
 from curation.classifiers.spans import sentences
+from curation.language import words_only
 from curation.measures.view import View
 from schemas.errors import UserError
 from schemas.judge import Classifier as Spec
+from tests.curation.arpa import arpa
+from tests.runs import gristmill
 
 SMALL = Settings(kept=2_000, epoch=10)
 GOOD = (
@@ -224,6 +227,7 @@ def test_signals(fitted, tmp_path):
         signals_of(good, model={**model, "sha256": "0" * 64})
 
 
+@pytest.mark.kenlm
 def test_buckets_of_perplexity(tmp_path):
     pytest.importorskip("kenlm")
     path = tmp_path / "small.arpa"
@@ -239,7 +243,7 @@ def test_buckets_of_perplexity(tmp_path):
         found = signals_of(text, language, **options)
         assert found["classifier.x"] == scorer(str(path)).score([text])[0]
         assert found["classifier.x.bucket"] == bucket, (text, found)
-    with pytest.raises(UserError, match="neither a label nor features"):
+    with pytest.raises(UserError, match="only a fastText model has a label"):
         signals_of("the mill", label="good", **options)
 
 
@@ -340,6 +344,7 @@ ngram 2=2
 """
 
 
+@pytest.mark.kenlm
 def test_perplexity(tmp_path, capfd):
     pytest.importorskip("kenlm")
     path = tmp_path / "small.arpa"
@@ -361,6 +366,35 @@ def test_perplexity(tmp_path, capfd):
     path.write_text("not a model")
     with pytest.raises(UserError, match=r"small\.arpa: not a KenLM model"):
         Perplexity(path)
+
+
+@pytest.mark.kenlm
+def test_perplexity_of_a_model_trained_here(tmp_path):
+    """Sentences like those read are likelier than their words in another order, and than spam."""
+    kenlm = pytest.importorskip("kenlm")
+    path = tmp_path / "good.arpa"
+    path.write_text(
+        arpa([words_only(text.format(thing)) for text in GOOD for thing in THINGS[:20]])
+    )
+    # what follows a word adds up to 1
+    model, known = kenlm.Model(str(path)), kenlm.State()
+    model.BeginSentenceWrite(known)
+    vocabulary = path.read_text().partition("\\1-grams:\n")[2].partition("\n\n")[0]
+    words = [line.split("\t")[1] for line in vocabulary.split("\n")]
+    shares = [10 ** model.BaseScore(known, word, kenlm.State()) for word in words if word != "<s>"]
+    assert sum(shares) == pytest.approx(1, abs=1e-3)
+    scores = scorer(str(path))
+    for thing in THINGS[20:]:
+        own = GOOD[0].format(thing)
+        mixed = " ".join(sorted(own.split()))
+        good, other, bad = scores.score([own, mixed, BAD[0].format(thing)])
+        assert good < min(other, bad)
+    examples_ = [f"--set=bad={tmp_path}/bad.jsonl", f"--set=good={tmp_path}/good.jsonl"]
+    for name, texts in (("good", GOOD), ("bad", BAD)):
+        rows = [{"text": text.format(thing)} for text in texts for thing in THINGS[20:]]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = gristmill("classifier", "evaluate", str(path), *examples_)
+    assert json.loads(result.stdout)["area_under_roc"] == 1, result.stderr
 
 
 BOOKS = ("book", "textbook", "reference")
