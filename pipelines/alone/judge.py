@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from pydantic import ValidationError
 
 from curation.judgement import LANGUAGE, LANGUAGE_SCORE, SOURCE, Chain, Judgement
-from curation.language import FIRST, Languages, bundled, canonical
+from curation.language import FIRST, SECOND, Languages, canonical, closest
 from curation.rules import load_chain
+from pipelines.alone.language import model_of
 from pipelines.alone.rows import writing
 from pipelines.alone.texts import Text, batches, texts
 from schemas.errors import UserError
@@ -36,7 +38,7 @@ _JUDGED = [
 @dataclass
 class Judged:
     """What became of texts: how many, by their first reason, by all, by the only one; what is no
-    text, why; and who named the languages."""
+    text, why; how many have signals that are null; and who named the languages."""
 
     texts: int = 0
     kept: int = 0
@@ -44,12 +46,14 @@ class Judged:
     failing: Counter[str] = field(default_factory=Counter)
     alone: Counter[str] = field(default_factory=Counter)
     lost: Counter[str] = field(default_factory=Counter)
+    partly: int = 0
     named: Counter[str] = field(default_factory=Counter)
 
     def add(self, judgement: Judgement) -> None:
         """Count one."""
         self.texts += 1
         self.kept += judgement.kept
+        self.partly += None in judgement.signals.values()
         self.failing.update(judgement.reasons)
         self.first.update(judgement.reasons[:1])
         if len(judgement.reasons) == 1:
@@ -65,6 +69,11 @@ class Judged:
             lines.append(f"{numbers}  {reason}")
         for kind, count in sorted(self.lost.items()):
             lines.append(f"{count:>12,} records hold no text: {kind}")
+        if self.partly:
+            lines.append(
+                f"{self.partly:,} were not measured to the end: rules that were not for them, or "
+                "behind the first table that rejects, gave no reasons, and their signals are null"
+            )
         for who, count in sorted(self.named.items()):
             lines += [f"the language of {count:,} {who}"] if count else []
         return "\n".join(lines)
@@ -96,8 +105,9 @@ def chain_of(
     judge = load_chain(rules, Path()).model_dump(exclude={"description"})
     try:
         return Chain(Judge.model_validate(judge | over))
-    except ValueError as error:
-        raise UserError(f"{rules}: {error}") from None
+    except ValidationError as error:
+        told = {".".join(map(str, each["loc"])): each["msg"] for each in error.errors()}
+        raise UserError("; ".join(f"{path}: {message}" for path, message in told.items())) from None
 
 
 def judge_texts(
@@ -106,26 +116,32 @@ def judge_texts(
     judged: Judged,
     *,
     source: str = "",
+    model: str = "lid.176",
     reading: Mapping[str, Any] | None = None,
     id_column: str = "id",
 ) -> Iterator[tuple[Text, Judgement]]:
     """Each text of files, folders, patterns or `-`, with the chain's judgement of it, in order.
 
     A text's language and score are its row's `language` and `language_score`; where a row lacks
-    what the chain needs, lid.176 names both. Its source is `source`, else its row's. Raises
-    UserError.
+    what the chain needs, `model` names both: see `model_of`. Codes are those of the chain where
+    they mean the same. Its source is `source`, else its row's. Raises UserError.
     """
-    model: Languages | None = None
+    languages: Languages | None = None
+    codes = {canonical(code): code for code in chain.languages}
     every = texts(paths, judged.lost, reading=reading, id_column=id_column, group=SOURCE, more=True)
     for batch in batches(every, _BATCH):
+        for each in batch:
+            if each.language is not None:
+                short = each.language if len(each.language) == 2 else canonical(each.language)
+                each.language = codes.get(canonical(short), short)
         unnamed = [each for each in batch if _lacks(each, chain)]
         if unnamed:
-            model = model or Languages(bundled(FIRST))
-            found = model.identify([each.text for each in unnamed])
-            for each, opinion in zip(unnamed, found, strict=True):
-                each.language, each.score = opinion
+            languages = languages or _naming(model, chain)
+            found = languages.identify([each.text for each in unnamed])
+            for each, (code, score) in zip(unnamed, found, strict=True):
+                each.language, each.score = codes.get(canonical(code), code), score
         if LANGUAGE in chain.needs:
-            judged.named[f"is named by {FIRST}"] += len(unnamed)
+            judged.named[f"is named by {_MODELS.get(model, model)}"] += len(unnamed)
             judged.named["is what their rows say"] += len(batch) - len(unnamed)
         for each in batch:
             each.group = source or each.group
@@ -141,12 +157,23 @@ def judge_texts(
             yield each, judgement
 
 
+_MODELS = {"both": f"{FIRST} and {SECOND}", "lid.176": FIRST}
+
+
+def _naming(model: str, chain: Chain) -> Languages:
+    """The model, which must be able to name the chain's languages. Raises UserError."""
+    found = model_of(model)
+    named = set(map(canonical, found.codes))
+    for code in sorted(chain.languages):
+        if canonical(code) not in named:
+            raise UserError(
+                f"--model {model}: names no language `{code}`{closest(code, found.codes)}"
+            )
+    return found
+
+
 def _lacks(each: Text, chain: Chain) -> bool:
-    """Whether the chain needs what the row does not say; `eng_Latn` becomes `en`, unless the chain
-    names it so."""
-    code = each.language
-    if code is not None and len(code) != 2 and code not in chain.languages:
-        each.language = canonical(code)
+    """Whether the chain needs what the row does not say."""
     return (LANGUAGE in chain.needs and each.language is None) or (
         LANGUAGE_SCORE in chain.needs and each.score is None
     )
@@ -158,6 +185,7 @@ def judge_files(
     output: str,
     *,
     source: str = "",
+    model: str = "lid.176",
     reading: Mapping[str, Any] | None = None,
     id_column: str = "id",
 ) -> Judged:
@@ -170,7 +198,7 @@ def judge_files(
     with writing(output, schema) as rows:
         waiting: list[dict[str, Any]] = []
         every = judge_texts(
-            chain, paths, judged, source=source, reading=reading, id_column=id_column
+            chain, paths, judged, source=source, model=model, reading=reading, id_column=id_column
         )
         for each, judgement in every:
             waiting.append(

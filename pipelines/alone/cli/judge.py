@@ -24,6 +24,12 @@ def add_judge(add: Add) -> None:
     add_rules_option(judge, required=True)
     add_texts(judge, "a row for each text: id, language, kept, reasons, edited text, signals")
     judge.add_argument(
+        "--model",
+        default="lid.176",
+        help="names languages where rules need one and rows have none: lid.176 (default), both (as "
+        "in `gristmill language`), or a fastText model's file",
+    )
+    judge.add_argument(
         "--exhaustive",
         action=argparse.BooleanOptionalAction,
         help="by every rule, or no further than the first table that rejects (default: as the "
@@ -66,6 +72,7 @@ def _judge(options: argparse.Namespace) -> int:
         options.input,
         options.output,
         source=options.source,
+        model=options.model,
         reading=reading_of(options),
         id_column=options.id,
     )

@@ -16,6 +16,7 @@ from schemas.errors import UserError
 from tests.runs import REPOSITORY, gristmill
 
 ENGLISH = "The miller opens the sluice before dawn and lets the water run over the old wheel.\n"
+BOKMAL = "Alle mennesker er født frie og med samme menneskeverd og menneskerettigheter."
 ROWS = [
     {"id": "a", "text": "Home\n" + ENGLISH * 12, "language": "en", "language_score": 0.97},
     {"id": 17, "text": "word " * 60, "language": "eng_Latn", "language_score": 0.9},
@@ -76,6 +77,38 @@ def test_codes_are_those_of_the_chain(tmp_path):
         assert ("language" not in judgement.reasons) is kept
 
 
+def test_the_model_is_chosen(tmp_path):
+    zulu = "Bonke abantu bazalwa bekhululekile belingana ngesithunzi nangamalungelo."
+    path = texts(tmp_path, [{"text": zulu}, {"text": BOKMAL}])
+    chain = chain_of("mc4", languages={"zul": 0.5, "nb": 0.5})
+    judged = Judged()
+    found = [each.language for each, _ in judge_texts(chain, [path], judged, model="both")]
+    assert found == ["zul", "nb"]
+    assert judged.named["is named by lid.176.ftz and lid.75.ftz"] == 2
+    with pytest.raises(UserError, match="--model lid.176: names no language `zul`"):
+        list(judge_texts(chain, [path], Judged()))
+    # what lid.176 calls Norwegian is Bokmål
+    (_, norwegian) = judge_texts(chain_of("mc4", languages={"nb": 0.5}), [path], Judged())
+    assert (norwegian[0].language, norwegian[1].reasons) == ("nb", ["too_few_paragraphs"])
+    result = gristmill("judge", "--rules", "fineweb", path, "--output", "-", "--model", "no.bin")
+    assert result.returncode == 2
+    assert "no.bin" in result.stderr
+
+
+def test_what_was_not_measured_is_told(tmp_path):
+    path, out = texts(tmp_path), str(tmp_path / "out.jsonl")
+    assert "not measured" not in judge_files(chain_of("gopher"), [path], out).summary()
+    judged = judge_files(chain_of("gopher", exhaustive=False), [path], out)
+    rows = [json.loads(line) for line in Path(out).read_text().splitlines()]
+    assert judged.partly == sum(None in row.values() for row in rows_of(rows)) == 3
+    assert "3 were not measured to the end" in judged.summary()
+
+
+def rows_of(rows):
+    """Their signals."""
+    return [{name: value for name, value in row.items() if "." in name} for row in rows]
+
+
 def test_a_column_for_ids_that_is_named_must_be_there(tmp_path):
     path = tmp_path / "texts.parquet"
     pq.write_table(pa.table({"text": ["x"]}), path)
@@ -121,7 +154,7 @@ def test_languages_are_replaced(tmp_path):
     with pytest.raises(UserError, match=r"en=x: write"):
         languages_of("en=x")
     assert chain_of("fineweb", languages={}).needs == frozenset()
-    with pytest.raises(UserError, match="fineweb: 1 validation error"):
+    with pytest.raises(UserError, match=r"languages\.English\.\[key\]: String should match"):
         chain_of("fineweb", languages={"English": 0.5})
 
 
