@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import re
 import struct
 from functools import lru_cache
 from pathlib import Path
@@ -33,11 +34,11 @@ class _BadFileError(Exception):
 
 
 def load(path: str | Path) -> fasttext:
-    """A supervised model, for `multilinePredict`. Raises UserError for a file that is none."""
+    """A supervised model, for `predict`. Raises UserError for a file that is none."""
     try:
         stat = os.stat(path)
     except OSError as error:
-        raise UserError(f"{path}: not a fastText model: {error}") from None
+        raise UserError(f"{path}: not a fastText model: {error.strerror}") from None
     return _load(str(path), (stat.st_ino, stat.st_size, stat.st_mtime_ns))
 
 
@@ -62,6 +63,30 @@ def _load(path: str, _: tuple[int, int, int]) -> fasttext:
     except (ValueError, RuntimeError, MemoryError) as error:
         raise UserError(f"{path}: not a fastText model: {error}") from None
     return model
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def predict(model: fasttext, lines: list[str], count: int) -> list[list[tuple[str, float]]]:
+    """The `count` likeliest labels of each line, best first, without `__label__`, each with its
+    share of 1; none of a line without a word. No line has a line break."""
+    known = [at for at, line in enumerate(lines) if line.strip()]
+    found: list[list[tuple[str, float]]] = [[] for _ in lines]
+    if not known:
+        return found
+    asked = [lines[at] + "\n" for at in known]
+    try:
+        names, shares = model.multilinePredict(asked, count, 0.0, "strict")
+    except TypeError:  # a lone surrogate, of which there is no UTF-8
+        asked = [_SURROGATE.sub("\ufffd", line) for line in asked]
+        names, shares = model.multilinePredict(asked, count, 0.0, "strict")
+    for at, some, values in zip(known, names, shares, strict=True):
+        found[at] = [
+            (name.removeprefix(LABEL), min(1.0, float(value)))
+            for name, value in zip(some, values, strict=True)
+        ]
+    return found
 
 
 def labels(model: fasttext) -> frozenset[str]:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from fasttext_pybind import fasttext
 
-from curation.fasttext_model import LABEL, labels, load
+from curation.fasttext_model import labels, load, predict
 from schemas.base import ModelFile
 from schemas.errors import UserError
 from schemas.extract import LANGUAGE_MODEL, Extract
@@ -189,19 +189,7 @@ class Languages:
 
 def _predict(model: fasttext, lines: list[str], count: int) -> list[list[Opinion]]:
     """The likeliest labels of each line; `und` alone of one without a word."""
-    known = [at for at, line in enumerate(lines) if line.strip()]
-    found: list[list[Opinion]] = [[(UNDETERMINED, 0.0)] for _ in lines]
-    if known:
-        labels, scores = model.multilinePredict(
-            [lines[at] + "\n" for at in known], count, 0.0, "strict"
-        )
-        for at, names, values in zip(known, labels, scores, strict=True):
-            if names:
-                found[at] = [
-                    (name.removeprefix(LABEL), min(1.0, float(value)))
-                    for name, value in zip(names, values, strict=True)
-                ]
-    return found
+    return [opinions or [(UNDETERMINED, 0.0)] for opinions in predict(model, lines, count)]
 
 
 def _middle(text: str) -> str:

@@ -12,7 +12,6 @@ from curation.classifiers.cards import card_path, file_sha256, read_card
 from curation.classifiers.features import features
 from curation.classifiers.importance import Importance, is_importance
 from curation.classifiers.spans import DECIMALS, Span, lines, reaching, sentences
-from curation.fasttext_model import LABEL
 from curation.language import words_only
 from curation.measures.bad_words import pattern
 from schemas.errors import UserError
@@ -56,7 +55,7 @@ class Classifier:
                 f"has no label `{label}`" if label else "has no card that says whose score to give"
             )
             raise UserError(f"{path}: {what}: name one of {', '.join(sorted(labels)[:20])}")
-        self._label, self._count = LABEL + label, len(labels)
+        self._label, self._count = label, len(labels)
 
     def score(self, texts: list[str]) -> list[float]:
         """The label's share of each text, in [0, 1], rounded; 0 of a text without a word."""
@@ -64,16 +63,8 @@ class Classifier:
             lines = [text.replace("\n", " ") for text in texts]
         else:
             lines = [features(text, self._lists) if text.strip() else "" for text in texts]
-        found = [0.0] * len(lines)
-        known = [at for at, line in enumerate(lines) if line.strip()]
-        if known:
-            labels, scores = self._model.multilinePredict(
-                [lines[at] + "\n" for at in known], self._count, 0.0, "strict"
-            )
-            for at, names, values in zip(known, labels, scores, strict=True):
-                share = dict(zip(names, values, strict=True)).get(self._label, 0.0)
-                found[at] = round(min(1.0, float(share)), DECIMALS)
-        return found
+        found = fasttext_model.predict(self._model, lines, self._count)
+        return [round(dict(shares).get(self._label, 0.0), DECIMALS) for shares in found]
 
     def spans(self, text: str, threshold: float) -> list[Span]:
         """The sentences that reach the threshold; of a longer one 1,000 characters at a time."""

@@ -9,8 +9,10 @@ from curation.measures.dolma import DOLMA
 from curation.measures.fineweb import FINEWEB
 from curation.measures.fineweb2 import FINEWEB2
 from curation.measures.gopher import QUALITY, REPETITION
+from curation.measures.line_languages import LINE_LANGUAGES
 from curation.measures.nemo import NEMO
 from curation.measures.redpajama import REDPAJAMA
+from curation.measures.segments import SEGMENTS
 from curation.measures.signals import Measure, Signals, ratio, round_signal
 from curation.measures.view import View
 
@@ -30,6 +32,8 @@ MEASURES: dict[str, Measure] = {
         *DOLMA,
         *NEMO,
         REDPAJAMA,
+        SEGMENTS,
+        LINE_LANGUAGES,
         *BAD_WORDS,
     )
 }

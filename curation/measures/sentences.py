@@ -7,6 +7,7 @@ White space that spaCy makes a token of, all but the one blank after a chunk, co
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from itertools import accumulate, chain, pairwise
@@ -14,6 +15,7 @@ from itertools import accumulate, chain, pairwise
 import numpy as np
 import numpy.typing as npt
 
+from curation.imports import without_torch
 from curation.measures.chunks import starts_in_lines
 from curation.measures.punkt import punkt
 from curation.measures.tokens import Tokens, lexicon
@@ -51,22 +53,63 @@ def split(text: str, tokens: Tokens) -> list[str]:
     return [text[start:end] for start, end in pairwise(cuts)]
 
 
+# Languages that write an ordinal number, of a day, with a full stop.
+_ORDINALS = re.compile("bs|cs|da|de|et|eu|fi|hr|hu|is|lt|lv|nb|nn|pl|sk|sl|sr|tr")
+_INITIAL = re.compile(r"[^\W\d_]\.")
+_ORDINAL = re.compile(r"\d{1,2}\.")
+_OPENING = "\"'([{«„“‚‘”¿¡"
+_LONGEST = 40  # characters of a word that may be an abbreviation
+
+
+@functools.cache
+def _abbreviations(language: str) -> frozenset[str]:
+    """Words with a full stop that spaCy's tokenizer knows in a language; none if it is not one of
+    spaCy's 76."""
+    with without_torch():
+        from spacy.util import get_lang_class
+
+        try:
+            known = get_lang_class(language).Defaults.tokenizer_exceptions
+        except ImportError:
+            return frozenset()
+    return frozenset(word for word in known if word.endswith("."))
+
+
+def _is_abbreviated(before: str, language: str) -> bool:
+    """Whether the full stop that a text ends with is of its last word alone."""
+    word = before.split()[-1].lstrip(_OPENING) if before.strip() else ""
+    if not word.endswith("."):
+        return False
+    # what rows say may be anything, and spaCy looks for a module of this name
+    is_code = len(language) in (2, 3) and language.isascii() and language.isalpha()
+    known = _abbreviations(language) if is_code else frozenset()
+    return (
+        word in known
+        or word.lower() in known
+        or bool(_INITIAL.fullmatch(word))
+        or bool(_ORDINALS.fullmatch(language) and _ORDINAL.fullmatch(word))
+    )
+
+
 def by_language(text: str, language: str) -> list[str]:
     """The sentences of a text; joined they are the text. At least one.
 
-    English by Punkt; any other language, an ISO 639 code, by ICU: UAX #29, and no end after the
-    abbreviations that ICU lists for the language (de, es, fr, it, pt and some more).
+    English by Punkt; any other language, an ISO 639 code, by ICU (UAX #29), but for the full stops
+    of initials, of abbreviations that spaCy lists for the language, and of ordinals where it writes
+    them so. ICU's own lists of abbreviations are not asked: it takes `Müller.` for `r.`.
     """
     if language == "en":
-        starts = [start for start, _ in punkt().spans(text)]
+        cuts = [start for start, _ in punkt().spans(text)][1:]
     else:
         from icu4py.breakers import SentenceBreaker
 
-        locale = f"{language}@ss=standard" if language.isalpha() else "root"
-        lengths = map(len, SentenceBreaker(without_surrogates(text), locale))
-        starts = list(accumulate(lengths, initial=0))[:-1]
-    cuts = [0, *starts[1:], len(text)]
-    return [text[start:end] for start, end in pairwise(cuts)]
+        lengths = map(len, SentenceBreaker(without_surrogates(text), "root"))
+        cuts = [
+            cut
+            for cut in list(accumulate(lengths))[:-1]
+            if not _is_abbreviated(text[max(0, cut - _LONGEST) : cut], language)
+        ]
+    return [text[start:end] for start, end in pairwise([0, *cuts, len(text)])]
 
 
 def count_by_line(lines: Sequence[str], chunks: list[int], tokens: Tokens) -> int:

@@ -186,8 +186,8 @@ def test_the_same_model_again(fitted, tmp_path):
 def test_scores(fitted):
     path, card = fitted
     model = scorer(str(path))
-    texts = [GOOD[0].format("a"), BAD[0].format("a"), "", " \n", "__label__high " * 5]
-    good, bad, empty, blank, _ = model.score(texts)
+    texts = [GOOD[0].format("a"), BAD[0].format("a"), "", " \n", "__label__high " * 5, "a\ud800 b"]
+    good, bad, empty, blank, *_ = model.score(texts)
     assert good > card["threshold"]["value"] > bad
     assert empty == blank == 0
     assert model.score(texts[::-1]) == model.score(texts)[::-1]

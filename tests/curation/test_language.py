@@ -46,7 +46,17 @@ def test_line_breaks_are_spaces(languages):
 
 
 def test_odd_text(languages):
-    odd = ["\0", "a\0b", "\u2028", "x" * 1_000_000, "a " * 300_000, "__label__en", "</s>", "\ufffd"]
+    odd = [
+        "\0",
+        "a\0b",
+        "\u2028",
+        "x" * 1_000_000,
+        "a " * 300_000,
+        "__label__en",
+        "</s>",
+        "\ufffd",
+        "a\ud800b",
+    ]
     found = languages.identify(odd)
     assert len(found) == len(odd)
     assert all(0 <= score <= 1 for _, score in found)
@@ -146,7 +156,17 @@ def test_paragraphs_of_a_mixed_page(both):
 
 
 def test_odd_text_for_two(both):
-    odd = ["\0", "a\0b", "\u2028", "x" * 1_000_000, "a " * 300_000, "__label__en", "</s>", "\ufffd"]
+    odd = [
+        "\0",
+        "a\0b",
+        "\u2028",
+        "x" * 1_000_000,
+        "a " * 300_000,
+        "__label__en",
+        "</s>",
+        "\ufffd",
+        "a\ud800b",
+    ]
     assert all(0 <= score <= 1 for _, score in both.identify(odd))
 
 

@@ -85,7 +85,7 @@ def test_the_model_is_chosen(tmp_path):
     found = [each.language for each, _ in judge_texts(chain, [path], judged, model="both")]
     assert found == ["zul", "nb"]
     assert judged.named["is named by lid.176.ftz and lid.75.ftz"] == 2
-    with pytest.raises(UserError, match="--model lid.176: names no language `zul`"):
+    with pytest.raises(UserError, match=r"--model lid\.176: names no language `zul`"):
         list(judge_texts(chain, [path], Judged()))
     # what lid.176 calls Norwegian is Bokmål
     (_, norwegian) = judge_texts(chain_of("mc4", languages={"nb": 0.5}), [path], Judged())
