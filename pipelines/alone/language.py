@@ -19,6 +19,7 @@ from curation.language import (
     canonical,
     languages_of,
 )
+from pipelines.alone.accuracy import Accuracy
 from pipelines.alone.rows import writing
 from pipelines.alone.texts import batches, texts
 from schemas.base import ModelFile
@@ -80,10 +81,13 @@ def name_languages(
     thresholds: Mapping[str, float] | None = None,
     reading: Mapping[str, Any] | None = None,
     id_column: str = "id",
+    expected: str | None = None,
+    accuracy: Accuracy | None = None,
 ) -> Counter[str]:
     """Write a row (NAMED) for every text of files, folders, patterns or `-` to `output`.
 
-    `count` languages of each, the runners-up among them. Returns how many texts are in which
+    `count` languages of each, the runners-up among them. `accuracy` counts how often they are what
+    the column `expected` says. Returns how many texts are in which
     language, and how many records are no text, why. Raises UserError.
     """
     if count < 1:
@@ -91,12 +95,14 @@ def name_languages(
     languages = model_of(model)
     ends: Counter[str] = Counter()
     with writing(output, NAMED) as rows:
-        every = texts(paths, ends, reading=reading, id_column=id_column)
+        every = texts(paths, ends, reading=reading, id_column=id_column, group=expected)
         for batch in batches(every, _BATCH):
             found = languages.opinions([each.text for each in batch], count)
             named = []
             for each, (best, *others) in zip(batch, found, strict=True):
                 ends[best[0]] += 1
+                if accuracy is not None:
+                    accuracy.add(each.group, best[0], len(each.text))
                 row = {
                     "id": each.id,
                     **_opinion(best),

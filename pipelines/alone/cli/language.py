@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from pipelines.alone.cli.options import add_texts, reading_of, tell
 from pipelines.commands import Add
@@ -32,11 +33,18 @@ def add_language(add: Add) -> None:
         metavar="[LANG=]SCORE",
         help="say whether the score exceeds this, of one language or of all others",
     )
+    language.add_argument(
+        "--expected",
+        metavar="COLUMN",
+        help="the column that says the true language: print the accuracy, by language and length",
+    )
 
 
 def _language(options: argparse.Namespace) -> int:
+    from pipelines.alone.accuracy import Accuracy
     from pipelines.alone.language import name_languages, thresholds_of
 
+    accuracy = Accuracy()
     ends = name_languages(
         options.input,
         options.output,
@@ -46,7 +54,11 @@ def _language(options: argparse.Namespace) -> int:
         thresholds=thresholds_of(options.threshold),
         reading=reading_of(options),
         id_column=options.id,
+        expected=options.expected,
+        accuracy=accuracy if options.expected else None,
     )
     if not options.quiet:
         tell(ends)
+    if options.expected:
+        print(accuracy.summary(), file=sys.stderr)
     return 0

@@ -74,6 +74,27 @@ def test_a_pipe_and_lid_176_alone(tmp_path):
     assert [row["passes"] for row in rows] == [row["score"] > 0.99 for row in rows]
 
 
+def test_accuracy_against_what_rows_say(tmp_path):
+    said = ("eng_Latn", "nb", "zu", None)
+    rows = [{**row, "lang": code} for row, code in zip(TEXTS, said, strict=False)]
+    path = tmp_path / "said.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows * 2))
+    words = ["--output", str(tmp_path / "out.jsonl"), "--quiet", "--expected", "lang"]
+    result = gristmill("language", str(path), *words)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.splitlines() == [
+        "2 rows do not say theirs",
+        "macro accuracy 0.667, 3 languages",
+        "   0.500  40 to 79 characters: 4 texts",
+        "   1.000  120 to 199 characters: 2 texts",
+        "   0.000  nb: 2 texts",
+        "   1.000  en: 2 texts",
+        "   1.000  zu: 2 texts",
+    ]
+    result = gristmill("language", str(path), *words[:-1], "language")
+    assert result.stderr.splitlines()[-1] == "accuracy: no row says its language"
+
+
 def test_what_cannot_be_done(tmp_path):
     path = source(tmp_path)
     for words, message in (
