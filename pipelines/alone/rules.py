@@ -27,11 +27,12 @@ from schemas.rules import AnyRule, Condition, Row, Rule, RuleTable, conditions
 _WIDTH = 100
 _ROWS = 20  # of a histogram
 _BAR = 40
+_BAD_WORDS = "bad_words_"
 _QUANTILES = (0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1)
 
 
 def listing() -> str:
-    """The bundled chains and tables, each with what it is."""
+    """The bundled chains, tables, edits and families of signals, each with what it is."""
     lines = ["Chains, for `judge:` in a recipe and `--rules`:"]
     for name in chain_names():
         chain = load_chain(name, Path())
@@ -40,6 +41,19 @@ def listing() -> str:
     for name in table_names():
         table = load_table(name, Path())
         lines += _entry(name, len(table.rules), table.description)
+    lines += ["", "Edits, for the chain of a recipe:"]
+    for edit in EDITS.values():
+        lines += _wrapped(f"  {edit.name:<22}{'':>9}", edit.does)
+    lines += ["", "Families of signals, for rules (`gristmill rules explain FAMILY`):"]
+    words = [name for name in MEASURES if name.startswith(_BAD_WORDS)]
+    for name, item in MEASURES.items():
+        if name not in words[1:]:
+            shown = f"{_BAD_WORDS}LANGUAGE" if name in words else name
+            of = (word.removeprefix(_BAD_WORDS) for word in words)
+            lines += _wrapped(
+                f"  {shown:<24}{len(item.names):>3}    ",
+                f"{item.source}: {', '.join(of)}" if name in words else item.source,
+            )
     return "\n".join(lines)
 
 
@@ -73,6 +87,12 @@ def show(name: str) -> str:
     if chain.languages:
         kept = (f"{code} > {least:g}" for code, least in chain.languages.items())
         lines += ["", f"languages: {', '.join(kept)}"]
+    if not chain.exhaustive:
+        lines += [
+            "",
+            "exhaustive: false; the first table that rejects is the last, and the signals",
+        ]
+        lines += ["  of those behind it are null"]
     for step in chain.chain:
         lines.append("")
         if isinstance(step, EditStep):
@@ -101,7 +121,16 @@ def _row(row: Row) -> Iterator[tuple[str, str]]:
 
 def explain(signal: str, rules: str = "") -> str:
     """What a signal is, by whom, and the rules that judge by it: the bundled ones, and those of
-    `rules`, whose classifiers have signals of their own. Raises UserError."""
+    `rules`, whose classifiers have signals of their own. Of a family, what each of its signals is.
+    Raises UserError."""
+    owner = MEASURES.get(signal) or EDITS.get(signal)
+    if owner is not None:
+        lines = [signal, *_wrapped("  Source: ", owner.source), ""]
+        if signal in EDITS:
+            lines[1:1] = _wrapped("  Edit: ", EDITS[signal].does)
+        for name, formula in owner.formulas.items():
+            lines += [f"{signal}.{name}", *_wrapped("  ", formula)]
+        return "\n".join(lines)
     formula, source, edit = _defined(signal, rules)
     lines = [signal, *_wrapped("  ", formula)]
     if edit:

@@ -20,7 +20,7 @@ def add_rules(add: Add) -> None:
     act = adder(rules, "ACTION")
     act(
         "list",
-        "List the bundled chains and tables.",
+        "List the bundled chains, tables, edits and families of signals.",
         "gristmill rules list",
         _list,
     )
@@ -32,7 +32,9 @@ def add_rules(add: Add) -> None:
         "gristmill rules explain gopher.alpha_words --sample pages.jsonl",
         _explain,
     )
-    explain.add_argument("signal", metavar="SIGNAL", help="such as gopher.alpha_words")
+    explain.add_argument(
+        "signal", metavar="SIGNAL", help="such as gopher.alpha_words, or a family or edit: gopher"
+    )
     explain.add_argument(
         "--sample",
         nargs="+",
@@ -65,6 +67,6 @@ def _explain(options: argparse.Namespace) -> int:
     if options.sample:
         chain = chain_asked(options) if options.rules else None
         print(spread(options.signal, options.sample, chain, options.source, reading_of(options)))
-    elif not options.quiet:
+    elif not options.quiet and "." in options.signal:
         print("\nHow it is spread over texts: --sample pages.jsonl")
     return 0

@@ -21,10 +21,11 @@ def texts(folder: Path, all_: list[str]) -> str:
     return str(path)
 
 
-def test_the_list_has_every_chain_and_table():
+def test_the_list_has_every_chain_table_edit_and_family():
     lines = listing().splitlines()
     assert max(map(len, lines)) <= 100
-    for name in (*chain_names(), *table_names()):
+    families = {re.sub("(?<=^bad_words_).*", "LANGUAGE", name) for name in MEASURES}
+    for name in (*chain_names(), *table_names(), *EDITS, *families):
         assert any(line.startswith(f"  {name} ") for line in lines)
     assert "-" not in {line.split()[-1] for line in lines if line}  # none without a description
 
@@ -38,6 +39,21 @@ def test_a_chain_is_shown_with_every_rule(name):
             number = f"{row.threshold:.9g}"
             assert f"{row.signal} {row.operator} {number} " in text
             assert row.reason in text
+
+
+@pytest.mark.parametrize("family", [*MEASURES, *EDITS])
+def test_a_family_is_explained_by_its_signals(family):
+    text = explain(family)
+    owner = MEASURES.get(family) or EDITS[family]
+    assert max(map(len, text.splitlines())) <= 100
+    assert all(f"\n{signal}\n  " in text for signal in owner.signals)
+    assert ("Edit: " in text) is (family in EDITS)
+
+
+def test_a_chain_that_stops_says_so(tmp_path):
+    (tmp_path / "chain.yaml").write_text("exhaustive: false\nchain: [{rules: mc4}]\n")
+    assert "exhaustive: false" in show(str(tmp_path / "chain.yaml"))
+    assert "exhaustive" not in show("mc4")
 
 
 def test_groups_and_scopes_are_shown(tmp_path):
