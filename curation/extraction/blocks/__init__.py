@@ -8,12 +8,13 @@ maximises the expected F1 of the page. `forests/README.md` says what they learne
 from __future__ import annotations
 
 import gc
+from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from curation.extraction.blocks import declared, dom
+from curation.extraction.blocks import declared, dom, state
 from curation.extraction.blocks.features import table
 from curation.extraction.blocks.model import Favor, chances, cut
 from curation.extraction.structure import render
@@ -36,17 +37,17 @@ def choose(tree: LexborHTMLParser, favor: Favor, *, comments: bool = False) -> l
 
     The posts of a forum are its main text. Readers' comments below an article are not, unless
     `comments` asks for what is clearly one.
-    A page that is put together by scripts may have its text in JSON-LD alone: then that is one
-    block, of the script.
+    A page that is put together by scripts may have its text only in what they carry: JSON-LD or
+    the state of an application. Then it is the blocks of that text, as a page of its own.
     """
     page, head = dom.read(tree), declared.read(tree)
     found = page and table(page, head)
     words = int(found.sizes.sum()) if found else 0
-    if head.embedded and words < _BARE:
-        node, markup = head.embedded
-        text = " ".join(LexborHTMLParser(markup).text(separator=" ").split())
-        if text.count(" ") >= max(words, _BARE):
-            return [Block(node, text)]
+    if words < _BARE:
+        written = [head.embedded[1]] if head.embedded else []
+        carried = max(map(_all, [*written, state.read(tree)]), key=_words)
+        if _words(carried) > max(words, _BARE):
+            return carried
     if not page or not found:
         return []
     taken = cut(chances(found), found.sizes, favor)
@@ -60,6 +61,27 @@ def choose(tree: LexborHTMLParser, favor: Favor, *, comments: bool = False) -> l
         )
         for at in np.flatnonzero(taken).tolist()
     ]
+
+
+def _all(markup: str) -> list[Block]:
+    """All blocks of a text in markup, or in lines."""
+    page = dom.read(LexborHTMLParser(state.markup_of(markup)))
+    if not page:
+        return []
+    return [
+        Block(
+            page.nodes[block],
+            " ".join("".join(page.texts[owner] for owner in owners).split()),
+            bool(page.broken[block]),
+        )
+        for block, owners in groupby(
+            range(len(page.texts)), lambda at: page.blocks[page.owners[at]]
+        )
+    ]
+
+
+def _words(blocks: list[Block]) -> int:
+    return sum(len(block.text.split()) for block in blocks)
 
 
 def main_text(tree: LexborHTMLParser, options: Extract) -> str:

@@ -1,5 +1,7 @@
 import hashlib
+import json
 import time
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from curation.extraction.blocks.model import cut
 from curation.extraction.charset import decode
 from curation.readers.warc import read_warc
 from schemas.extract import Extract
-from tests.benchmarks.web_pages import f1, pages
+from tests.benchmarks.web_pages import f1, pages, tokens
 
 # What the shipped forests choose of the sample's pages: changes with the forests.
 DIGEST = "6a05506795b600f1c706a2b4d5cf86373951d3dfd4364f9600656c1521004034"
@@ -104,6 +106,77 @@ def test_text_that_only_a_script_holds():
     assert body.strip() not in main_text(LexborHTMLParser(page + ARTICLE), Extract())
 
 
+SAID = [
+    f"The {what} stood on the river for two hundred years, and ground the corn of the valley."
+    for what in ("mill", "wheel", "house", "barn", "weir", "bridge", "inn", "chapel")
+]
+TEASER = '"teaser":"Another page, about something else, that is not this one at all."'
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        '<script id="__NEXT_DATA__" type="application/json">{"a":{"body":BODY,TEASER}}</script>',
+        '<script>window.__INITIAL_STATE__ = {\'a\':1,"post":{TEASER,"body":BODY}};</script>',
+        "<script>window.__APOLLO_STATE__=JSON.parse(TWICE);</script>",
+        '<script>self.__next_f.push([1,"3:[\\"$\\",\\"p\\"]"]);self.__next_f.push([1,TWICE])</script>',
+        "<script>window.__NUXT__=(function(a,b){return {TEASER,body:BODY}}(1,null))</script>",
+    ],
+)
+@pytest.mark.parametrize("markup", [True, False])
+def test_text_that_only_the_state_of_an_application_holds(script, markup):
+    text = "".join(f"<p>{line}</p>" for line in SAID) if markup else "\n".join(SAID)
+    body = json.dumps(text).replace("<", "\\u003c")
+    script = script.replace("TWICE", json.dumps(f'{{"body":{body}}}')).replace("TEASER", TEASER)
+    page = f"<body><div id=app>Loading</div>{script.replace('BODY', body)}</body>"
+    assert texts(page) == SAID
+    assert main_text(LexborHTMLParser(page), Extract()) == "\n".join(SAID)
+    assert SAID[1] not in main_text(LexborHTMLParser(page + ARTICLE), Extract())
+
+
+def test_a_text_in_pieces_has_one_name():
+    pieces = ",".join(f'{{"type":"paragraph","text":"{line}"}},{{{TEASER}}}' for line in SAID)
+    page = f'<body><script type="application/json">{{"content":[{pieces}]}}</script></body>'
+    assert texts(page) == SAID
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "<script>window.__STATE__ = {" + TEASER + "}</script>",  # too short to be a page's text
+        f"<script>show({json.dumps(' '.join(SAID))})</script>",  # a program, no state
+        f"<script type='text/template'>{json.dumps(' '.join(SAID))}</script>",
+        '<script>window.__STATE__ = {styles: "'
+        + "a { color: red; margin: 0 } " * 50
+        + '"}</script>',
+        '<script>window.__STATE__ = {key: "' + "QWxhZGRpbjpvcGVuIHNlc2FtZQ" * 50 + '"}</script>',
+        '<script>window.__STATE__ = {bad: "\\x' + " ".join(SAID) + '"}</script>',
+    ],
+)
+def test_what_no_reader_would_see_is_no_text(script):
+    assert texts(f"<body><div id=app></div>{script}</body>") == []
+
+
+def test_hostile_state_in_bounded_time():
+    most, text = 1 << 21, " ".join(SAID)
+    tag = "\\u003c"
+    for state in (
+        '{"a":"' + '\\"' * (most // 2),
+        '{"' * (most // 2),
+        " " * most,
+        "__" * (most // 2),
+        '{"a":' * 300_000 + f'"{text}"',
+        '{"a":"{\\"b\\":\\"{\\\\\\"c\\\\\\":' * 20_000,
+        f'{{"a":"{f"{tag}div>" * 300_000}{text}"}}',
+        f'{{"a":"{tag}p {" ".join(f"a{at}=1" for at in range(100_000))}>{text}"}}',
+        "{" + ",".join(f'"a":"{f"{tag}b>" * 30}{text}{at}"' for at in range(2000)) + "}",
+    ):
+        tree = LexborHTMLParser(f"<body><script>window.__STATE__ = {state}</script></body>")
+        start = time.process_time()
+        choose(tree, "balanced")
+        assert time.process_time() - start < 5, state[:40]
+
+
 def test_what_is_favoured_decides_how_much_is_taken():
     likely, sizes = np.array([950, 100, 700, 450, 300, 200]), np.array([50, 9, 30, 40, 40, 40])
     taken = [int(cut(likely, sizes, favor).sum()) for favor in ("precision", "balanced", "recall")]
@@ -143,6 +216,24 @@ def test_same_answer_on_every_machine(sample):
                     html = decode(record.payload, record.charset)[0]
                     digest.update("\n".join([*texts(html), "\f"]).encode())
     assert digest.hexdigest() == DIGEST
+
+
+@pytest.mark.corpus
+def test_applications_without_their_text(corpus):
+    """Real pages of which only the head and the scripts are left, that hold most of the words."""
+    scores = []
+    for page in pages(corpus / "web", ("wcxb",)):
+        tree = LexborHTMLParser(page.html())
+        scripts = tree.css("script")
+        words = Counter(tokens("\n".join(script.text() for script in scripts)))
+        gold = Counter(tokens(page.gold or ""))
+        if not gold or (words & gold).total() < 0.9 * gold.total():
+            continue
+        left = "".join(node.html for node in [*tree.css("title, meta"), *scripts])
+        text = main_text(LexborHTMLParser(f"<head>{left}</head><div id=app></div>"), Extract())
+        scores.append(f1(text, page.gold))
+    assert len(scores) > 80
+    assert np.mean(scores) > 0.6
 
 
 @pytest.mark.corpus
