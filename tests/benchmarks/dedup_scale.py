@@ -1,4 +1,5 @@
 """Clustering of synthetic signatures: python -m tests.benchmarks.dedup_scale [DOCUMENTS] [WORKERS]
+    [PRESET|B,R,N]
 
 Three documents in ten are copies of one of a tenth as many pages, with a similarity of .93 to it;
 the others are like nothing. Signatures are made first, in the layout of a run (14 x 8), and not
@@ -22,6 +23,7 @@ import pyarrow as pa
 
 from curation.dedup.minhash import band_keys, sketch
 from curation.dedup.words import mix
+from pipelines.alone.dedup import near_of
 from pipelines.dedup.signatures import schema
 from pipelines.mill import Mill, Progress
 from pipelines.parts import read_table
@@ -121,15 +123,17 @@ class Timed(Progress):
     def __init__(self) -> None:
         super().__init__(quiet=True)
         self.seconds: dict[str, float] = {}
+        self.processor: dict[str, float] = {}
 
     def start(self, step: str, total: int, done: int) -> None:
-        self.step, self.begun = step, time.monotonic()
+        self.step, self.begun, self.used = step, time.monotonic(), time.process_time()
 
     def update(self, done: int) -> None:
         pass
 
     def end(self) -> None:
         self.seconds[self.step] = time.monotonic() - self.begun
+        self.processor[self.step] = time.process_time() - self.used
         print(f"{self.step:<28} {self.seconds[self.step]:8.1f} s", flush=True)
 
 
@@ -146,18 +150,21 @@ def disk(run: Folder, step: str) -> int:
 
 
 def plan(mill: Mill, timed: Timed, total: int) -> None:
-    """What each step takes a document, and a hundred million of them."""
-    print(f"{'step':<28} {'us each':>8} {'bytes each':>10} {'100 M: min':>10} {'GiB':>6}")
+    """What each step takes a document, and a hundred million of them; `us of processor` is the
+    driver's, which does all of the work of one worker."""
+    heads = ("us each", "us of processor", "bytes each", "100 M: min", "GiB")
+    print(f"{'step':<28}", *(f"{head:>10}" for head in heads))
     rows = [
-        (step, seconds / total, disk(mill.run, step) / total)
+        (step, seconds / total, timed.processor[step] / total, disk(mill.run, step) / total)
         for step, seconds in timed.seconds.items()
         if step != "judge"
     ]
-    rows.append(("all", sum(row[1] for row in rows), sum(row[2] for row in rows)))
-    for step, seconds, size in rows:
+    rows.append(("all", *(sum(row[at] for row in rows) for at in (1, 2, 3))))
+    rows.append(("signatures", 0.0, 0.0, disk(mill.run, "judge") / total))
+    for step, seconds, processor, size in rows:
         print(
-            f"{step:<28} {seconds * 1e6:8.1f} {size:10.0f} {seconds * 1e8 / 60:10.0f} "
-            f"{size * 1e8 / 2**30:6.0f}"
+            f"{step:<28} {seconds * 1e6:10.1f} {processor * 1e6:15.1f} {size:10.0f} "
+            f"{seconds * 1e8 / 60:10.0f} {size * 1e8 / 2**30:6.0f}"
         )
 
 
@@ -185,7 +192,8 @@ def main() -> None:
     """Make, cluster, print."""
     total = int(float(sys.argv[1])) if len(sys.argv) > 1 else 1_000_000
     workers = int(sys.argv[2]) if len(sys.argv) > 2 else 2
-    recipe = Recipe.model_validate({"name": "scale", "deduplicate": {"exact": False}})
+    near = near_of(sys.argv[3] if len(sys.argv) > 3 else "fineweb")
+    recipe = Recipe.model_validate({"name": "scale", "deduplicate": {"exact": False, "near": near}})
     with tempfile.TemporaryDirectory(prefix="gristmill-") as scratch:
         run = Folder(f"{scratch}/run")
         run.create("recipe.yaml", to_yaml(recipe).encode())

@@ -1,4 +1,4 @@
-"""`gristmill dedup`."""
+"""`gristmill dedup`, and `gristmill plan`, what it takes."""
 
 from __future__ import annotations
 
@@ -86,4 +86,39 @@ def _dedup(options: argparse.Namespace) -> int:
     )
     if not options.quiet:
         tell(ends)
+    return 0
+
+
+def add_plan(add: Add) -> None:
+    """Add `plan` with its options."""
+    plan = add(
+        "plan",
+        "Say what deduplication of so many documents takes: time, memory, disk.",
+        "gristmill plan 1e8 --near fineweb --workers 16 --memory 32G",
+        _plan,
+    )
+    plan.add_argument("documents", type=float, metavar="DOCUMENTS", help="how many, such as 1e8")
+    plan.add_argument(
+        "--characters", type=int, default=6000, help="in each (default 6000, some 930 words)"
+    )
+    plan.add_argument("--recipe", help="with the options of this recipe's `deduplicate`")
+    plan.add_argument("--near", metavar="PRESET|B,R,N", help="as of `dedup`")
+    plan.add_argument("--workers", type=int, default=1, help="worker processes (default 1)")
+    plan.add_argument(
+        "--memory", type=bytes_of, default=2 << 30, help="for shuffles, such as 4G (default 2G)"
+    )
+
+
+def _plan(asked: argparse.Namespace) -> int:
+    from pipelines.alone.dedup import options, over_of
+    from pipelines.dedup.cost import plan, told
+    from pipelines.runners import Engine
+    from schemas.errors import UserError
+
+    engine = Engine("direct", asked.workers, asked.memory)
+    if not 1 <= asked.documents < 1e15 or asked.characters < 1:
+        raise UserError("DOCUMENTS and --characters: give numbers from 1 on")
+    deduplicate = options(asked.recipe, over_of(vars(asked)))
+    documents, memory = int(asked.documents), engine.memory
+    print(told(plan(deduplicate, documents, asked.characters, engine.workers, memory)))
     return 0
