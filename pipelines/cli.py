@@ -110,12 +110,16 @@ def _parser() -> argparse.ArgumentParser:
 
     diff = act(
         "diff",
-        "Print two recipes side by side: their rules, and the keys that differ.",
+        "Print two recipes or sets of rules side by side: their rules, and the keys that differ.",
         "gristmill recipe diff fineweb dclm",
         _recipe_diff,
     )
     for side in ("left", "right"):
-        diff.add_argument(side, help="a bundled recipe's name, a YAML file, or a run's folder")
+        diff.add_argument(
+            side,
+            help="a recipe or table, by a bundled name or in a YAML file, a chain's file, or a run's "
+            "folder",
+        )
     diff.add_argument("--json", action="store_true", help="as JSON")
 
     # `main` has handed it on before anything is parsed: here it is for the list of commands

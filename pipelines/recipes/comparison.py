@@ -1,4 +1,4 @@
-"""`gristmill recipe diff`: two recipes side by side."""
+"""`gristmill recipe diff`: two recipes, or sets of rules, side by side."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from curation.rules import asked, said
+from curation.rules import asked, load_chain, read_yaml, said, table_names
 from pipelines.recipes.freezing import thaw
 from pipelines.recipes.loading import load, names
 from pipelines.store import Folder, is_remote
@@ -65,8 +65,8 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two recipes: their names, the steps of their chains, their rules, and the other keys that
-    differ as (path, left, right)."""
+    """Two recipes or sets of rules: their names, the steps of their chains, their rules, and the
+    other keys that differ as (path, left, right), those of `judge` if one is but rules."""
 
     names: tuple[str, str]
     steps: tuple[list[str], list[str]]
@@ -74,26 +74,42 @@ class Comparison:
     keys: list[tuple[str, Any, Any]]
 
 
-def recipe_at(name: str) -> Recipe:
-    """A bundled recipe, a file, or the frozen recipe of a run's folder. Raises UserError."""
-    if name not in names() and (is_remote(name) or Path(name).is_dir()):
+def recipe_at(name: str) -> Recipe | Judge:
+    """A bundled recipe, a file, or the frozen recipe of a run's folder; or the rules of a bundled
+    table, or of a file of a table or chain. Raises UserError."""
+    if name in names():
+        return load(name)
+    if is_remote(name) or Path(name).is_dir():
         return thaw(Folder(name))
-    return load(name)
+    return load_chain(name, Path()) if _is_rules(name) else load(name)
 
 
-def compare(left: Recipe, right: Recipe, called: tuple[str, str]) -> Comparison:
-    """What two recipes have in common and what not; `called`: what to call them."""
-    one, other = (_rest(recipe) for recipe in (left, right))
+def _is_rules(name: str) -> bool:
+    if name in table_names():
+        return True
+    content = read_yaml(Path(name), name, "recipe") if Path(name).is_file() else None
+    return isinstance(content, dict) and not content.keys().isdisjoint(("chain", "rules"))
+
+
+def compare(left: Recipe | Judge, right: Recipe | Judge, called: tuple[str, str]) -> Comparison:
+    """What two recipes have in common and what not; `called`: what to call them. Of a recipe and a
+    set of rules it is what they judge by."""
+    one, other = (side.judge if isinstance(side, Recipe) else side for side in (left, right))
+    whole = isinstance(left, Recipe) and isinstance(right, Recipe)
+    rests = [_rest(side) if whole else {"judge": _rest(side)["judge"]} for side in (left, right)]
     return Comparison(
         called,
-        (_steps(left.judge), _steps(right.judge)),
-        _pairs(list(_rules(left.judge)), list(_rules(right.judge))),
-        list(_keys(one, other, "")),
+        (_steps(one), _steps(other)),
+        _pairs(list(_rules(one)), list(_rules(other))),
+        list(_keys(rests[0], rests[1], "")),
     )
 
 
-def _rest(recipe: Recipe) -> dict[str, Any]:
-    rest = recipe.model_dump(
+def _rest(side: Recipe | Judge) -> dict[str, Any]:
+    """All that is no rule."""
+    if isinstance(side, Judge):
+        return {"judge": side.model_dump(mode="json", exclude={"chain", "description"})}
+    rest = side.model_dump(
         mode="json", exclude={**dict.fromkeys(_SAID, True), "inputs": {"__all__": {"root"}}}
     )
     del rest["judge"]["chain"]

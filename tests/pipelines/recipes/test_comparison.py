@@ -82,6 +82,23 @@ def test_groups_are_shown_and_compared_by_their_reason(tmp_path: Path) -> None:
     assert "Only" not in as_text(found)
 
 
+def test_sets_of_rules_are_compared(tmp_path: Path) -> None:
+    found = of("gopher_quality", "refinedweb_quality")
+    assert found.steps == (["gopher_quality"], ["refinedweb_quality"])
+    assert found.keys == []
+    (tmp_path / "chain.yaml").write_text(
+        "languages: {en: 0.5}\nchain: [{rules: gopher_quality}, {edit: c4_lines}]\n"
+    )
+    found = of(str(tmp_path / "chain.yaml"), "fineweb")
+    assert found.keys == [("judge.languages.en", 0.5, 0.65)]
+    assert {pair.kind for pair in found.rules} == {"equal", "right"}
+    (tmp_path / "table.yaml").write_text(
+        "name: own\nrules: [{signal: gopher.words, operator: '>=', threshold: 9, reason: few}]\n"
+    )
+    (pair, *_) = of(str(tmp_path / "table.yaml"), "gopher_quality").rules
+    assert pair.kind == "changed"
+
+
 def test_a_run_is_compared_by_its_frozen_recipe(tmp_path: Path) -> None:
     run = Folder(str(tmp_path / "run"))
     run.make()
