@@ -66,6 +66,11 @@ _WORD = re.compile(rb"[0-9A-Za-z\x80-\xff]")
 _REDIRECT = re.compile(
     rb"<meta\b[^>]{0,200}?\bhttp-equiv\s*=\s*[\"']?refresh\b[^>]{0,500}?\burl\s*=", re.I
 )
+# A text may be there as data: see `blocks/declared.py` and `blocks/state.py`.
+_CARRIED = re.compile(
+    rb"articleBody|application/json|__(?:next_f|NUXT)|_(?:STATE|DATA|PROPS|STORE)__",
+    re.IGNORECASE,
+)
 _FRAMES = re.compile(rb"<frameset\b", re.IGNORECASE)
 _NEEDS_SCRIPT = re.compile(
     rb"(?:enable|activate|turn on|requires?|without|support)\s+(?:\w+\s+){0,2}java\s?script"
@@ -111,7 +116,7 @@ def junk(payload: bytes, runs: list[bytes]) -> tuple[str, str] | None:
         return "junk_binary", found[0][:4].decode("ascii", "backslashreplace")
     if sum(map(len, runs)) > _FEW_RUNS:
         return None
-    if b"articleBody" in payload:  # a text that is there as data
+    if _CARRIED.search(payload):
         return None
     seen = 0
     for match in _RUN.finditer(payload):

@@ -226,3 +226,18 @@ def test_stream_of_a_crawl(corpus, languages):
     assert seen["other"] > 0.8 * all_["other"]
     assert seen["binary"] == all_["binary"] > 0
     assert seen["redirect"] == all_["redirect"] > 0
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        '<script id="__NEXT_DATA__" type="application/json">{}</script>',
+        "<script>window.__NUXT__=(function(a){return {}}(1))</script>",
+        "<script>window.__APOLLO_STATE__ = {}</script>",
+        '<script type="application/ld+json">{"articleBody": ""}</script>',
+    ],
+)
+def test_a_text_may_be_in_a_script(script):
+    bare = "<html><body><noscript>Please enable JavaScript.</noscript>{}</body></html>"
+    assert junk(bare.format("").encode())[0] == "junk_needs_script"
+    assert junk(bare.format(script).encode()) is None
