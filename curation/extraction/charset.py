@@ -46,25 +46,29 @@ _CODECS = dict(zip(_SAME, _SAME, strict=True)) | {
     "shift_jis": "cp932",
     "utf-16": "utf-16-le",
 }
-# Labels of the web that Python does not know.
-_ALIASES = {
-    "x-sjis": "cp932",
-    "windows-31j": "cp932",
-    "x-euc-jp": "euc_jp",
-    "ks_c_5601-1989": "cp949",
-    "windows-949": "cp949",
-    "windows-874": "cp874",
-    "iso-8859-8-i": "iso8859-8",
-    "x-gbk": "gb18030",
-    "x-x-big5": "big5hkscs",
-    "x-mac-cyrillic": "mac-cyrillic",
-    "x-mac-roman": "mac-roman",
-    "unicode": "utf-16-le",
-    "unicode-1-1-utf-8": "utf-8",
-    "x-cp1250": "cp1250",
-    "x-cp1251": "cp1251",
-    "x-cp1252": "cp1252",
+# Labels of the web (WHATWG Encoding Standard, 4.2) that Python does not know, by its codec.
+_LABELS = {
+    "utf-8": "unicode-1-1-utf-8 unicode11utf8 unicode20utf8 x-unicode20utf8",
+    "utf-16-le": "csunicode iso-10646-ucs-2 ucs-2 unicode unicodefeff",
+    "utf-16-be": "unicodefffe",
+    **{f"iso8859-{part}": f"iso8859{part}" for part in range(1, 17)},
+    "iso8859-6": "csiso88596e csiso88596i iso-8859-6-e iso-8859-6-i iso88596",
+    "iso8859-7": "iso88597 sun_eu_greek",
+    "iso8859-8": "csiso88598e csiso88598i iso-8859-8-e iso-8859-8-i iso88598 logical visual",
+    "iso8859-15": "csisolatin9 iso885915",
+    **{f"cp{page}": f"x-cp{page}" for page in range(1250, 1259)},
+    "koi8-r": "koi koi8",
+    "koi8-u": "koi8-ru",
+    "mac-roman": "csmacintosh mac x-mac-roman",
+    "mac-cyrillic": "x-mac-cyrillic x-mac-ukrainian",
+    "cp874": "dos-874 windows-874",
+    "gb18030": "csgb2312 gb_2312 gb_2312-80 x-gbk",
+    "big5hkscs": "cn-big5 x-x-big5",
+    "euc_jp": "cseucpkdfmtjapanese x-euc-jp",
+    "cp932": "windows-31j x-sjis",
+    "cp949": "cseuckr csksc56011987 iso-ir-149 ks_c_5601-1989 ksc_5601 windows-949",
 }
+_ALIASES = {label: codec for codec, labels in _LABELS.items() for label in labels.split()}
 
 # What a page without any declaration may be in, more common ones first.
 _LEGACY = [
