@@ -16,7 +16,7 @@ from pipelines.mill import Mill, Progress
 from pipelines.receipts import Task
 from pipelines.recipes.freezing import freeze, thaw
 from pipelines.runners import Engine
-from pipelines.splits import plan_splits
+from pipelines.splits import changed_inputs, plan_splits
 from pipelines.stages import curate, deduplicate, extract, judge, mix, tokenize, tokenizer
 from pipelines.steps import Context, Manifest, fingerprint, read_manifest, read_plan
 from pipelines.store import Folder
@@ -56,6 +56,8 @@ def run(recipe: Recipe, output: str, engine: Engine, *, quiet: bool = False) -> 
     with _alone(folder):
         # what is wrong with the input is told before anything is written
         splits = _splits(folder, recipe)
+        if folder.exists("extract/manifest.json"):
+            _tell_changed(recipe, splits)
         if recipe.parent is not None:
             thaw(Folder(recipe.parent))
         frozen = freeze(recipe, folder)
@@ -111,6 +113,16 @@ def _splits(run: Folder, recipe: Recipe) -> list[Task]:
     if run.exists("extract/plan.jsonl"):
         return read_plan(run, "extract")
     return sorted(plan_splits(recipe), key=lambda task: task.key)
+
+
+def _tell_changed(recipe: Recipe, splits: list[Task]) -> None:
+    """Say which inputs are not those that the run has read."""
+    if changed := changed_inputs(recipe, splits):
+        others = f" and {len(changed) - 1:,} other(s)" if changed[1:] else ""
+        say(
+            f"{changed[0]}{others}: new or changed since this run read its inputs, and no part of "
+            "it. Give another --output to read them"
+        )
 
 
 def _from_parent(mill: Mill, stage: Stage, mark: str) -> Manifest | None:

@@ -6,6 +6,8 @@ import hashlib
 import posixpath
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from pipelines.receipts import Task
@@ -190,6 +192,27 @@ def _files(index: int, item: Input, root: Folder) -> list[tuple[str, dict[str, A
             )
         found.update(matches)
     return [(name, info, name in item.files) for name, info in sorted(found.items())]
+
+
+def changed_inputs(recipe: Recipe, tasks: Sequence[Task]) -> list[str]:
+    """The input files that are new or have changed since tasks were planned over them, by path.
+
+    Those that are gone are none: what was read of them is in the run.
+    """
+    planned = {
+        (task.spec["source"], piece["file"]): piece.get("etag")
+        for task in tasks
+        for piece in task.spec["ranges"]
+    }
+    found = []
+    for item in recipe.inputs:
+        root = Folder(item.root)
+        with suppress(OSError):
+            for name, info in sorted(dict(chain(*map(root.glob, item.files))).items()):
+                old = planned.get((item.source, name), "")
+                if old is not None and old != etag(root, name, info):
+                    found.append(f"{item.root}/{name}")
+    return found
 
 
 def input_of(recipe: Recipe, task: Task) -> Input:

@@ -369,6 +369,26 @@ def test_a_file_that_changes_after_planning_is_noticed(finished: Path, tmp_path:
     assert "web-00000.warc.gz: has changed since the run was planned" in result.stderr
 
 
+def test_a_finished_run_says_that_its_inputs_are_others(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(SAMPLE, tmp_path / "sample")
+    shutil.copytree(finished, tmp_path / "run")
+    recipe = write_recipe(tmp_path, "", tmp_path / "sample")
+    words = ("run", str(recipe), "--output", str(tmp_path / "run"), "--quiet")
+    for path in (tmp_path / "sample").glob("*.warc.gz"):
+        path.touch()  # the time of a file says nothing of what is in it
+    assert "since this run read its inputs" not in gristmill(*words).stderr
+    file = tmp_path / "sample" / "web-00000.warc.gz"
+    shutil.copy(file, file.with_name("web-00009.warc.gz"))
+    file.write_bytes(file.read_bytes() + gzip.compress(b"more"))
+    result = gristmill(*words)
+    assert result.returncode == 0
+    assert f"{file} and 1 other(s): new or changed since this run read its inputs" in result.stderr
+    shutil.rmtree(tmp_path / "sample")  # what was read is in the run
+    result = gristmill(*words)
+    assert "nothing to do" in result.stderr
+    assert "since this run read its inputs" not in result.stderr
+
+
 @pytest.mark.corpus
 def test_every_response_of_the_larger_set_is_accounted_for(corpus: Path, tmp_path: Path) -> None:
     recipe = tmp_path / "web.yaml"
