@@ -117,8 +117,8 @@ def _parser() -> argparse.ArgumentParser:
     for side in ("left", "right"):
         diff.add_argument(
             side,
-            help="a recipe or table, by a bundled name or in a YAML file, a chain's file, or a run's "
-            "folder",
+            help="a recipe or table, by a bundled name or in a YAML file, a chain's file, or a "
+            "run's folder",
         )
     diff.add_argument("--json", action="store_true", help="as JSON")
 
