@@ -1,33 +1,35 @@
 """Extraction in processes of its own, so that a page that crashes or hangs costs that page only.
 
 A child limits itself: the kernel ends it when a page has taken its CPU time, also inside a
-library's native code. The parent notes the page that ended it and goes on in a new child.
+library's native code. The parent notes the page that ended it and goes on in a new child. A child
+is a copy of its parent, which has most of what it needs, where that is one thread and so can be
+copied; else a new process.
 """
 
 from __future__ import annotations
 
 import fcntl
 import json
+import os
 import pickle
+import select
 import signal
-import subprocess
 import sys
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from queue import SimpleQueue
 from types import TracebackType
-from typing import IO, Self, TypeVar
+from typing import Self, TypeVar
 
-from curation.extraction import Extractor, Page, Rejected
-from curation.extraction.worker import read_frame
+from curation.extraction import Extractor, Page, Rejected, worker
 from curation.readers import Damage, Record
 from schemas.extract import Extract
 
 # Records between a page that a child has and the next one to be read, so that both work at once.
 _WINDOW = 32
 _PIPE_BYTES = 1 << 20
+_ANSWER_BYTES = 1 << 16  # read at once
 _OUT_OF_TIME = (-signal.SIGPROF, -signal.SIGALRM)
 
 Label = TypeVar("Label")
@@ -95,7 +97,7 @@ class _Child:
         self._options = extractor.options
         self._sent: deque[Record] = deque()
         self._suspected = False  # whether the first of them ended a process before
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: int | None = None
         self.pid: int | None = None  # of a process that takes records
 
     def send(self, record: Record) -> None:
@@ -108,14 +110,12 @@ class _Child:
     def receive(self) -> Page | Rejected:
         """What was made of the first record that is not answered."""
         while True:
-            answer = self._answers.get()
+            answer = self._answer()
             if answer is not None:
                 self._suspected = False
                 self._sent.popleft()
                 return _result(answer)
-            assert self._process is not None  # noqa: S101 - it has been sent something
-            status = self._process.wait()
-            found = self._why(status)
+            found = self._why(self._wait())
             if found:
                 self._suspected = False
                 self._sent.popleft()
@@ -136,60 +136,86 @@ class _Child:
 
     def _start(self) -> None:
         """Begin a process anew, with all that is not answered."""
-        self._close()
-        # -P: nothing is imported from the folder it is started in, whose files may be the crawl's
-        command = [sys.executable, "-P", "-m", "curation.extraction.worker"]
-        self._process = subprocess.Popen(  # noqa: S603 - this package
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-        assert self._process.stdin is not None  # noqa: S101 - a pipe
-        assert self._process.stdout is not None  # noqa: S101 - a pipe
+        self.stop()
+        theirs, self._requests = os.pipe()
+        self._answers, answers = os.pipe()
         with suppress(OSError):  # a page at once; a system may allow less
-            fcntl.fcntl(self._process.stdin, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-        self._answers: SimpleQueue[bytes | None] = SimpleQueue()
-        # a thread, so that a child never waits to be heard while its parent waits to be read
-        threading.Thread(
-            target=_listen, args=(self._process.stdout, self._answers), daemon=True
-        ).start()
+            fcntl.fcntl(self._requests, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        os.set_blocking(self._requests, False)
+        self._heard = bytearray()
+        self._process = _begin(theirs, answers)
+        os.close(theirs)
+        os.close(answers)
         self._send(self._options)
-        if self._answers.get() is None:
+        if self._answer() is None:
             raise RuntimeError(
-                f"the extraction process does not start: `{' '.join(command)}` ended with "
-                f"{self._process.wait()}"
+                f"the extraction process does not start: it ended with {self._wait()}"
             )
-        self.pid = self._process.pid
+        self.pid = self._process
         for record in self._sent:
             self._send(record)
 
     def _send(self, request: Record | Extract) -> None:
-        assert self._process is not None and self._process.stdin is not None  # noqa: S101, PT018
-        # that it ended is noticed where answers are awaited
-        with suppress(BrokenPipeError):
-            pickle.dump(request, self._process.stdin, pickle.HIGHEST_PROTOCOL)
-            self._process.stdin.flush()
+        """Send a request, and hear what comes meanwhile: the child may itself wait to be heard."""
+        left = memoryview(pickle.dumps(request, pickle.HIGHEST_PROTOCOL))
+        either = select.poll()
+        either.register(self._requests, select.POLLOUT)
+        either.register(self._answers, select.POLLIN)
+        while left:
+            try:
+                left = left[os.write(self._requests, left) :]
+            except BlockingIOError:
+                if any(place == self._answers for place, _ in either.poll()):
+                    self._hear()
+            except BrokenPipeError:  # is noticed where answers are awaited
+                return
+
+    def _hear(self) -> bool:
+        data = os.read(self._answers, _ANSWER_BYTES)
+        self._heard += data
+        return bool(data)
+
+    def _answer(self) -> bytes | None:
+        """The next answer; None if the process ended before."""
+        while (answer := worker.first_frame(self._heard)) is None:
+            if not self._hear():
+                return None
+        return answer
+
+    def _wait(self) -> int:
+        """How the process ended: its exit status, or minus the signal."""
+        assert self._process is not None  # noqa: S101 - it has been started
+        process, self._process, self.pid = self._process, None, None
+        os.close(self._requests)
+        os.close(self._answers)
+        return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
     def stop(self) -> None:
         """End the process."""
-        self._close()
-        self._sent.clear()
-
-    def _close(self) -> None:
-        if self._process is None:
-            return
-        self.pid = None
-        self._process.kill()
-        self._process.wait()
-        with suppress(BrokenPipeError):  # of what it had not read
-            if self._process.stdin:
-                self._process.stdin.close()
-        self._process = None
+        if self._process is not None:
+            os.kill(self._process, signal.SIGKILL)
+            self._wait()
 
 
-def _listen(stream: IO[bytes], answers: SimpleQueue[bytes | None]) -> None:
-    with stream:
-        while (frame := read_frame(stream)) is not None:
-            answers.put(frame)
-    answers.put(None)
+def _begin(requests: int, answers: int) -> int:
+    """Begin a process that reads from one pipe and writes to another; its id."""
+    if threading.active_count() > 1:
+        # -P: nothing is imported from the folder it is started in, whose files may be the crawl's
+        command = [sys.executable, "-P", "-m", worker.__name__]
+        pipes = [(os.POSIX_SPAWN_DUP2, requests, 0), (os.POSIX_SPAWN_DUP2, answers, 1)]
+        return os.posix_spawn(sys.executable, command, os.environ, file_actions=pipes)
+    sys.stdout.flush()  # or the copy would write it too
+    process = os.fork()
+    if not process:
+        try:
+            os.dup2(requests, 0)
+            os.dup2(answers, 1)
+            os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # of its parent
+            worker.main()
+            os._exit(0)
+        finally:  # nothing that its parent has begun is ended here
+            os._exit(1)
+    return process
 
 
 def _result(answer: bytes) -> Page | Rejected:

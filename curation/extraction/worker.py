@@ -12,7 +12,6 @@ import os
 import pickle
 import resource
 import signal
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import IO, Any
@@ -20,10 +19,11 @@ from typing import IO, Any
 from curation.extraction import Extractor, Page
 from schemas.extract import Extract
 
-MEMORY = 3 << 30  # bytes of data that a child may hold
+MEMORY = 3 << 30  # bytes of data that a child may hold beside what it begins with
 # Wall-clock time a second of CPU time that is allowed, for what waits and does not work.
 _PATIENCE = 20
 _LENGTH = 4
+_PAGES = 64  # between two looks for cycles
 
 
 def write_frame(stream: IO[bytes], data: bytes) -> None:
@@ -33,12 +33,14 @@ def write_frame(stream: IO[bytes], data: bytes) -> None:
     stream.flush()
 
 
-def read_frame(stream: IO[bytes]) -> bytes | None:
-    """The next frame; None at the end, also inside a frame."""
-    head = stream.read(_LENGTH)
-    size = int.from_bytes(head, "little")
-    data = stream.read(size) if len(head) == _LENGTH else b""
-    return data if len(head) == _LENGTH and len(data) == size else None
+def first_frame(buffer: bytearray) -> bytes | None:
+    """Take the first frame out of what was read; None if it is not whole yet."""
+    end = _LENGTH + int.from_bytes(buffer[:_LENGTH], "little")
+    if len(buffer) < end:
+        return None
+    data = bytes(buffer[_LENGTH:end])
+    del buffer[:end]
+    return data
 
 
 def requests(stream: IO[bytes]) -> Iterator[Any]:
@@ -50,21 +52,30 @@ def requests(stream: IO[bytes]) -> Iterator[Any]:
             return
 
 
+def held() -> int:
+    """Bytes of data that this process holds: as a copy of its parent, what that did."""
+    with open("/proc/self/statm", "rb") as pages:
+        return int(pages.read().split()[5]) * resource.getpagesize()
+
+
 def main() -> None:
     """Answer the records on standard input until it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # its parent ends it
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
-    asked = requests(sys.stdin.buffer)
+    limit = MEMORY + held()
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    asked = requests(os.fdopen(0, "rb", closefd=False))
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is not an answer
     options: Extract = next(asked)
     extractor = Extractor(options)
     extractor.prepare()
+    # A page's many nodes die by their counts: to look for cycles is left to once in some pages.
     gc.freeze()
+    gc.disable()
     write_frame(answers, b"ready")
     seconds = options.max_page_seconds
-    for record in asked:
+    for number, record in enumerate(asked, 1):
         # their default action ends the process, also inside native code
         signal.setitimer(signal.ITIMER_PROF, seconds)
         signal.setitimer(signal.ITIMER_REAL, seconds * _PATIENCE)
@@ -73,6 +84,8 @@ def main() -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
         answer = {"page": asdict(found)} if isinstance(found, Page) else {"rejected": asdict(found)}
         write_frame(answers, json.dumps(answer).encode())
+        if number % _PAGES == 0:
+            gc.collect()
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
-from fastwarc.stream_io import Lz4Reader, ZstdReader
 from zlib_ng import zlib_ng
 
 from curation.readers import DamageKind
@@ -31,6 +30,23 @@ _LONGEST_HEADER = 64  # more than any header of a frame and of its first block
 _SKIPPABLE = b"\x2a\x4d\x18"  # ends a skippable frame's magic number (RFC 8878, 3.1.2)
 _DICTIONARY = b"\x5d\x2a\x4d\x18"  # a frame that holds the dictionary of a `.warc.zst` file
 _MOST_DICTIONARY = 1 << 24
+
+
+# FastWARC takes as long to import as a hundred pages to read, and few files need it.
+
+
+def lz4_reader(stream: Any) -> Any:
+    """The inflated bytes of an LZ4 frame."""
+    from fastwarc.stream_io import Lz4Reader
+
+    return Lz4Reader(stream)
+
+
+def zstd_reader(stream: Any, dictionary: bytes | None = None) -> Any:
+    """The inflated bytes of a Zstandard frame."""
+    from fastwarc.stream_io import ZstdReader
+
+    return ZstdReader(stream, dictionary=dictionary)
 
 
 class Member(Source):
@@ -262,12 +278,12 @@ GZIP = Codec(
     _Gzip,
     lambda data, most: zlib_ng.decompressobj(zlib_ng.MAX_WBITS | 16).decompress(data, most),
 )
-LZ4 = _frames(LZ4_MAGIC, "LZ4", "corrupt_lz4", 1 << 22, lz4_end, Lz4Reader)
+LZ4 = _frames(LZ4_MAGIC, "LZ4", "corrupt_lz4", 1 << 22, lz4_end, lz4_reader)
 
 
 def _zstd(dictionary: bytes | None) -> Codec:
     def decoder(stream: io.RawIOBase) -> Any:
-        return ZstdReader(stream, dictionary=dictionary)
+        return zstd_reader(stream, dictionary)
 
     return _frames(ZSTD_MAGIC, "Zstandard", "corrupt_zstd", 1 << 17, zstd_end, decoder)
 
@@ -303,7 +319,7 @@ def _dictionary(window: Window, size: int) -> bytes | None:
     if not data.startswith(ZSTD_MAGIC):
         return data
     try:
-        return bytes(ZstdReader(io.BytesIO(data)).read(_MOST_DICTIONARY))
+        return bytes(zstd_reader(io.BytesIO(data)).read(_MOST_DICTIONARY))
     except OSError:
         return None
 

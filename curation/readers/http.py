@@ -8,10 +8,9 @@ from collections.abc import Callable, Collection, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from fastwarc.stream_io import BrotliReader, ZstdReader
 from zlib_ng import zlib_ng
 
-from curation.readers.compressed import DeflateError
+from curation.readers.compressed import DeflateError, zstd_reader
 
 _HEAD_END = re.compile(rb"\n\r*\n")
 _FOLD = re.compile(rb"\r*\n[ \t]+")
@@ -243,10 +242,16 @@ def _read(reader: Any) -> Iterator[bytes]:
         yield piece
 
 
+def _brotli_reader(stream: io.BytesIO) -> Any:
+    from fastwarc.stream_io import BrotliReader  # few pages need it
+
+    return BrotliReader(stream)
+
+
 _DECODERS: dict[str, Callable[[bytes], Iterator[bytes]]] = {
     "gzip": _gunzip,
     "x-gzip": _gunzip,
     "deflate": _inflate_deflate,
-    "br": lambda body: _read(BrotliReader(io.BytesIO(body))),
-    "zstd": lambda body: _read(ZstdReader(io.BytesIO(body))),
+    "br": lambda body: _read(_brotli_reader(io.BytesIO(body))),
+    "zstd": lambda body: _read(zstd_reader(io.BytesIO(body))),
 }

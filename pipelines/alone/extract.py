@@ -132,6 +132,8 @@ def _records(
     """All records with the paths of their files; says how far it is on standard error."""
     from tqdm import tqdm
 
+    tqdm.monitor_interval = 0  # no thread: where there is one alone the sandbox copies the process
+
     sizes = {
         (task.key, piece["file"]): piece["end"] - piece["start"]
         for task in tasks
