@@ -50,8 +50,12 @@ _RIGHTS_META = re.compile(
     r"(?:dc|dcterms)\.(?:rights|rights\.licen[cs]e|licen[cs]e)\Z|licen[cs]e\Z"
 )
 
+# What the names of crawlers have: GPTBot, anthropic-ai, ChatGPT-User, Google-Extended, Bytespider.
+_AGENT = re.compile(r"bot|spider|agent|-(?:ai|user|extended)\Z")
 _elements = Selector(
-    *('meta[name*="bot" i]', 'meta[http-equiv*="robots" i]', 'meta[name="google-extended" i]'),
+    *('meta[name*="bot" i]', 'meta[http-equiv*="robots" i]', 'meta[name*="-extended" i]'),
+    *('meta[name*="-ai" i]', 'meta[name*="-user" i]', 'meta[name*="spider" i]'),
+    'meta[name*="agent" i]',
     *('meta[name^="tdm-" i]', 'meta[name*="rights" i]', 'meta[name*="licen" i]'),
     *('[rel*="license" i]', 'a[href*="creativecommons.org/" i]', 'a[itemprop~="license" i]'),
     linked_data.SCRIPTS,
@@ -277,7 +281,7 @@ def _read_meta(node: LexborNode, found: _Findings) -> None:
         found.policy(content)
     elif _RIGHTS_META.match(name):
         found.licence(_licence_in(content), "rights meta")
-    elif name == _ROBOTS_FIELD or "bot" in name or name == "google-extended":
+    elif name == _ROBOTS_FIELD or _AGENT.search(name):
         agent = "*" if name == _ROBOTS_FIELD else name
         found.directives(content, agent, "robots meta")
 

@@ -55,6 +55,7 @@ TOKENS = [
     *(b"<meta charset=shift_jis>", b"<meta http-equiv=refresh content='0;url=x'>", b"\x1b$B"),
     *(b"<td rowspan=65534 colspan=1000>", b"<span class=katex>", b"<script type='math/tex'>"),
     *(b"<td class=gutter>1<td class=code>x", b"<a href='", b"<p style='display:none'>", b"```"),
+    *(b"<script>window.__STATE__={'a':\"", b'<script type=application/json>{"b":"', b"\\u003cp\\"),
     *("\u202e\u200b\u0301".encode(), "мельница".encode("cp1251"), "粉屋".encode("shift_jis")),
 ]
 

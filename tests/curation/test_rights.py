@@ -96,6 +96,20 @@ def test_directives(value, opt_outs, noindex, nofollow):
 
 
 @pytest.mark.parametrize(
+    ("name", "opt_outs"),
+    [
+        *((name, ("noai",)) for name in ("GPTBot", "CCBot", "robots, googlebot", "bytespider")),
+        *((name, ("noai",)) for name in ("anthropic-ai", "ChatGPT-User", "Google-Extended")),
+        ("meta-externalagent", ("noai",)),
+        *((name, ()) for name in ("description", "keywords", "news_keywords", "author")),
+    ],
+)
+def test_what_one_robot_is_told(name, opt_outs):
+    assert declared(head=f'<meta name="{name}" content="noindex, noai">').opt_outs == opt_outs
+    assert not declared(head=f'<meta name="{name}" content="noindex, none">').opt_outs
+
+
+@pytest.mark.parametrize(
     ("headers", "head", "opt_outs", "policy"),
     [
         ({"tdm-reservation": "1"}, "", ("tdm",), None),
