@@ -54,18 +54,21 @@ def commit_edges(attempt: Attempt, edges: Array, counts: dict[str, int]) -> Rece
     return attempt.commit(len(edges), len(edges), counts=counts)
 
 
+def ids_column(nodes: Array) -> pa.FixedSizeBinaryArray:
+    """The ids of NODE rows."""
+    data = pa.py_buffer(ids(nodes).tobytes())
+    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(nodes), [None, data])
+
+
 def drop_table(links: Array, levels: Sequence[str]) -> pa.Table:
     """DROP rows, by id."""
-    dropped, kept = ids(links["b"]), ids(links["a"])
     order = np.lexsort((links["b"]["id_low"], links["b"]["id_high"]))
-    return pa.table(
-        {
-            "id": pa.array([bytes(dropped[index]) for index in order], pa.binary(16)),
-            "level": pa.array([levels[index] for index in order], pa.string()),
-            "kept_id": pa.array([bytes(kept[index]) for index in order], pa.binary(16)),
-        },
-        DROP,
-    )
+    columns = {
+        "id": ids_column(links["b"][order]),
+        "level": pa.array(levels, pa.string()).take(pa.array(order)),
+        "kept_id": ids_column(links["a"][order]),
+    }
+    return pa.table(columns, DROP)
 
 
 def keyed_drops(context: Context, part: int, levels: Sequence[str]) -> dict[str, pa.ChunkedArray]:

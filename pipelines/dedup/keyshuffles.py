@@ -13,10 +13,19 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curation.dedup import candidates, components, exact, minhash
 from curation.dedup.nodes import EDGE, LAST, LINK, NODE, Array, ids, pack, unpack
-from pipelines.dedup.edges import commit_edges, drop_table, keyed_drops, read_edges, undropped
+from pipelines.dedup.edges import (
+    commit_edges,
+    drop_table,
+    edges_table,
+    ids_column,
+    keyed_drops,
+    read_edges,
+    undropped,
+)
 from pipelines.dedup.signatures import (
     KEYED,
     keyed_levels,
@@ -32,6 +41,7 @@ from pipelines.receipts import Attempt, Task, has_receipt
 from pipelines.steps import Context, report_failure
 from schemas.deduplicate import Near
 from schemas.tables import CANDIDATE, DROP
+from schemas.tables import EDGE as EDGE_TABLE
 
 MEMBER_ROWS = 4096  # members of a bucket in one chunk
 
@@ -60,8 +70,27 @@ def unpacked(values: Iterable[bytes], dtype: np.dtype[Any]) -> Array:
     return np.concatenate(arrays) if arrays else np.empty(0, dtype)
 
 
+def digest_rows(context: Context, level: str, number: int) -> Array:
+    """DIGEST rows of what the levels before left of a part; `node` is as the level prefers."""
+    part = parts(context)[number]
+    digest = KEYED[level]
+    order = "url_preference" if level == "url" else "preference"
+    table = part.read(sorted({"id", "preference", digest, order}))
+    levels = keyed_levels(context.recipe.deduplicate)
+    before = levels[: levels.index(level)]
+    table = table.filter(table[digest].is_valid())
+    if before and part.index is None:
+        table = table.filter(undropped(table["id"], keyed_drops(context, number, before).values()))
+    rows = np.empty(table.num_rows, DIGEST)
+    rows["digest"] = np.frombuffer(raw(table[digest]), "V16")
+    rows["node"] = part.nodes(table, number, order)
+    rows["preference"] = part.nodes(table, number)["preference"]
+    return rows
+
+
 class DigestChunks:
-    """Part -> (range, packed DIGEST rows)."""
+    """Part -> (range, packed DIGEST rows): of a digest that a part of the run has several times,
+    the smallest node, so that a digest has no more rows than there are parts."""
 
     def __init__(self, context: Context, level: str, tasks: Sequence[Task]) -> None:
         """`tasks`: the ranges that are wanted."""
@@ -69,24 +98,12 @@ class DigestChunks:
 
     def process(self, element: int) -> Iterator[tuple[str, bytes]]:
         """`element` is the index of a part."""
-        part = parts(self.context)[element]
-        digest = KEYED[self.level]
-        order = "url_preference" if self.level == "url" else "preference"
-        table = part.read(sorted({"id", "preference", digest, order}))
-        levels = keyed_levels(self.context.recipe.deduplicate)
-        before = levels[: levels.index(self.level)]
-        table = table.filter(table[digest].is_valid())
-        if before and part.index is None:
-            drops = keyed_drops(self.context, element, before)
-            table = table.filter(undropped(table["id"], drops.values()))
-        if not table.num_rows:
-            return
-        digests = raw(table[digest])
-        rows = np.empty(table.num_rows, DIGEST)
-        rows["digest"] = np.frombuffer(digests, "V16")
-        rows["node"] = part.nodes(table, element, order)
-        rows["preference"] = part.nodes(table, element)["preference"]
-        where = _range_of(np.frombuffer(digests, "<u8")[::2], self.tasks[0].spec["of"])
+        rows = digest_rows(self.context, self.level, element)
+        if parts(self.context)[element].index is None:
+            _, leaves = exact.groups(rows["digest"].tobytes(), rows["node"])
+            rows = np.delete(rows, leaves)
+        halves = np.frombuffer(rows["digest"].tobytes(), "<u8")[::2]
+        where = _range_of(halves, self.tasks[0].spec["of"])
         for task in self.tasks:
             yield task.key, pack(rows[where == task.spec["index"]])
 
@@ -273,8 +290,21 @@ class Commit(abc.ABC):
         """Write the task's files and its receipt; `chunks` are in no order."""
 
 
+def keyed_edges(level: str, rows: Array) -> Array:
+    """EDGE rows from the DIGEST row that is kept of each digest to the others."""
+    hubs, leaves = exact.groups(rows["digest"].tobytes(), rows["node"])
+    edges = np.empty(len(hubs), EDGE)
+    edges["a"], edges["b"] = rows["node"][hubs], rows["node"][leaves]
+    edges["a"]["preference"] = rows["preference"][hubs]
+    # A page that gives way to another of its URL takes no part in what follows, so that it
+    # must not be chosen by what is known of it.
+    edges["b"]["preference"] = LAST if level == "url" else rows["preference"][leaves]
+    edges["similarity"] = 1
+    return edges
+
+
 class CommitKeyed(Commit):
-    """Stars of equal digests: edges from the kept document to the others."""
+    """Stars of equal digests of several parts."""
 
     def __init__(self, context: Context, step: str, level: str) -> None:
         """`level`: the pages of one URL have a preference of their own."""
@@ -284,15 +314,7 @@ class CommitKeyed(Commit):
     def commit(self, attempt: Attempt, chunks: Iterable[bytes]) -> None:
         """`chunks`: DIGEST."""
         rows = unpacked(chunks, DIGEST)
-        hubs, leaves = exact.groups(rows["digest"].tobytes(), rows["node"])
-        edges = np.empty(len(hubs), EDGE)
-        edges["a"], edges["b"] = rows["node"][hubs], rows["node"][leaves]
-        edges["a"]["preference"] = rows["preference"][hubs]
-        # A page that gives way to another of its URL takes no part in what follows, so that it
-        # must not be chosen by what is known of it.
-        edges["b"]["preference"] = LAST if self.level == "url" else rows["preference"][leaves]
-        edges["similarity"] = 1
-        commit_edges(attempt, edges, {"documents": len(rows)})
+        commit_edges(attempt, keyed_edges(self.level, rows), {"documents": len(rows)})
 
 
 class CommitCandidates(Commit):
@@ -373,19 +395,27 @@ class CommitStars(Commit):
 
 
 class CommitLeaves(Commit):
-    """What a keyed level drops of one part."""
+    """What a keyed level drops of one part, and the edges to what another part does not know of."""
 
-    def __init__(self, context: Context, step: str, level: str) -> None:
-        """`level`: written with each document."""
+    def __init__(self, context: Context, step: str, level: str, numbers: dict[str, int]) -> None:
+        """`level`: written with each document; `numbers`: of the parts, by task."""
         super().__init__(context, step)
-        self.level = level
+        self.level, self.numbers = level, numbers
 
     def commit(self, attempt: Attempt, chunks: Iterable[bytes]) -> None:
-        """`chunks`: LINK from the kept node to the dropped one."""
-        rows = unpacked(chunks, LINK)
-        table = drop_table(rows, [self.level] * len(rows))
+        """`chunks`: LINK from the kept node to the dropped one, that its part has sent."""
+        elsewhere = unpacked(chunks, LINK)
+        rows = digest_rows(self.context, self.level, self.numbers[attempt.task])
+        edges = keyed_edges(self.level, rows)
+        # what gives way to a node that itself gives way to another part's gives way to that one
+        place = pc.index_in(ids_column(edges["a"]), ids_column(elsewhere["b"]))
+        moved = np.flatnonzero(place.is_valid())
+        edges["a"][moved] = elsewhere["a"][place.drop_null().to_numpy()]
+        links = np.concatenate([elsewhere, edges[["a", "b"]].astype(LINK)])
+        table = drop_table(links, [self.level] * len(links))
         attempt.writer("drops", DROP, dictionary=("level",)).write(table)
-        attempt.commit(len(rows), len(rows))
+        attempt.writer("edges", EDGE_TABLE).write(edges_table(edges))
+        attempt.commit(len(links), len(links))
 
 
 def write_index(attempt: Attempt, context: Context, number: int, dropped: pa.ChunkedArray) -> None:

@@ -5,8 +5,10 @@ normalised texts. Then near duplicates. The edges of all go into one graph, and 
 the smallest node (see `curation.dedup.nodes`) is kept. Documents of the runs in `against` are the
 smallest of all, so that what is like one of them is dropped. Steps, each with receipts:
 
-    LEVEL         stars of equal digests, by ranges of the digest; LEVEL: url, exact, normalised
-    LEVEL-drops   the leaves of these stars, by part: they take no part in what follows
+    LEVEL         stars of digests that several parts have, by ranges of the digest, in which a part
+                  stands for all that it has of a digest; LEVEL: url, exact, normalised
+    LEVEL-drops   the leaves of these stars and of those within the part, by part: they take no part
+                  in what follows
     candidates    who shares a band's key, by band and range of the key
     near          verified edges between these
     round-NN      rounds of large-star and small-star, only while the graph is large
@@ -79,7 +81,7 @@ from pipelines.steps import Context, Manifest, fingerprint
 from schemas.deduplicate import Near, Pieces
 from schemas.recipe import Recipe
 
-VERSION = 4
+VERSION = 5
 LIBRARIES = ("numpy", "scipy")
 
 RANGE_BYTES = 16 << 20  # packed keys that one range of a shuffle holds
@@ -116,7 +118,7 @@ def run(mill: Mill, step: str, mark: str) -> Manifest:
     edges = []
     for level in keyed_levels(recipe):
         edges.append(stage.keyed(level))
-        stage.keyed_drops(level, edges[-1])
+        edges.append(stage.keyed_drops(level, edges[-1]))
     if recipe.near is not None:
         edges.append(stage.near(recipe.near, stage.candidates(recipe.near)))
     labels = stage.labels(edges)
@@ -184,16 +186,17 @@ class Steps:
         self.mill.jobs(step, passes, build, small=self._small(self.documents))
         return step
 
-    def keyed_drops(self, level: str, edges: str) -> None:
-        """By part, the documents that give way to another one of their key."""
+    def keyed_drops(self, level: str, edges: str) -> str:
+        """By part, the documents that give way to another one of their key, and their edges."""
         step, tasks = self._plan(f"{level}-drops", self.tasks)
 
         def build(waiting: Sequence[Task]) -> Job:
-            commit = CommitLeaves(self.context, step, level)
+            commit = CommitLeaves(self.context, step, level, self._numbers())
             return self._by_part([edges], waiting, commit)
 
         rows = self.context.manifest(edges).kept
-        self.mill.jobs(step, [tasks], build, small=self._small(rows))
+        self.mill.jobs(step, [tasks], build, small=self._small(max(rows, self.documents)))
+        return step
 
     def candidates(self, near: Near) -> str:
         """Who shares a key, band by band."""
