@@ -41,6 +41,12 @@ class Settings:
     seed: int = 1
     lists: tuple[str, ...] = ("en",)
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for a number below 0."""
+        for name, value in asdict(self).items():
+            if isinstance(value, int | float) and value < 0:
+                raise ValueError(f"{name} {value}: 0 or more")
+
 
 # The input matrix must be a block of its own in memory, see `fasttext_process`.
 _ZEROED = 33 << 20
@@ -107,9 +113,17 @@ def fit(
     score will be that of the first example's label. The figures are of a share `held_out` of the
     groups, never seen in fitting. `survival`: the card's threshold lets through this share of
     `pool`, or of the held-out texts of the other labels (DCLM kept a tenth of its pool). `data`
-    describes the sets in the card. Raises UserError if a side of the split has one label only.
+    describes the sets in the card. Raises UserError if a side of the split has one label only, or
+    for a share that is none.
     """
     settings = settings or Settings()
+    if not 0 < held_out < 1:
+        raise UserError(f"held-out share {held_out}: above 0 and below 1")
+    if survival is not None and not 0 < survival <= 1:
+        raise UserError(f"survival {survival}: a share above 0, at most 1")
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise UserError(f"{path}: there is no folder {path.parent}")
     label = examples[0].label if examples else ""
     held = [each for each in examples if is_held_out(each.group, held_out, settings.seed)]
     seen = {each.text for each in held}
@@ -124,7 +138,6 @@ def fit(
                 f"{path}: {len(side)} texts for {name}, of one label only: give more texts or "
                 "groups, or another held-out share"
             )
-    path = Path(path)
     if is_importance(path.name):
         target = [each.text for each in rest if each.label == label]
         source = [each.text for each in rest if each.label != label]

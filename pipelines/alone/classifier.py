@@ -68,6 +68,8 @@ def fit_files(
     except ValueError as error:
         raise UserError(str(error)) from None
     examples, data = _examples(sets, group, reading)
+    if group and group != "id" and all(each.group == each.text for each in examples):
+        raise UserError(f"--group {group}: no row has this column")
     others = [each.text for each in texts(pool, Counter(), reading=reading)]
     return fit(
         examples,

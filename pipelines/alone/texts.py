@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from curation.readers import Damage
-from pipelines.inputs import input_at
+from pipelines.inputs import columns_of, input_at
 from pipelines.splits import plan_splits, read_split
 from schemas.errors import UserError
-from schemas.inputs import LAYOUTS, Columns, Input, Splits
+from schemas.inputs import Columns, Format, Input, Splits
 from schemas.recipe import Recipe
 
 _ID = "id"
@@ -60,11 +60,12 @@ def texts(
     reason, the records that hold no text. Raises UserError.
     """
     reading = dict(reading or {})
-    layout = reading.pop("columns", "text")
-    if layout not in LAYOUTS:
-        raise UserError(f"--columns {layout}: not known; one of {', '.join(LAYOUTS)}")
+    layout = columns_of(reading.pop("columns", "text"))
+    asked_format = reading.get("format")
+    if asked_format is not None and asked_format not in get_args(Format):
+        raise UserError(f"--format {asked_format}: not known; one of {', '.join(get_args(Format))}")
     # of all that a reader brings, these fields of a row travel as its title, licence and address
-    fields = {"text": LAYOUTS[layout].text, "title": id_column, "licence": group}
+    fields = {"text": layout.text, "title": id_column, "licence": group}
     if more:
         fields |= {"language": "language", "url": "language_score"}
     columns = AskedColumns(**fields)

@@ -305,6 +305,16 @@ def test_a_card_that_does_not_fit(fitted, tmp_path, change, message):
 
 
 def test_what_cannot_be_fitted(tmp_path):
+    for wrong, message in (
+        ({"held_out": 1}, "held-out share 1: above 0"),
+        ({"survival": 0}, "survival 0: a share above 0"),
+        ({"path": tmp_path / "none" / "m.ftz"}, "there is no folder"),
+    ):
+        with pytest.raises(UserError, match=message):
+            fit(**{"examples": examples(), "path": tmp_path / "m.ftz", **wrong})
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ValueError, match="kept -1: 0 or more"):
+        Settings(kept=-1)
     with pytest.raises(UserError, match="0 texts for fitting"):
         fit([], tmp_path / "m.ftz")
     one_group = [Example(label, f"text {at}", "g") for at in range(9) for label in ("a", "b")]

@@ -83,6 +83,9 @@ def test_what_cannot_be_done(folder):
     for words, message in (
         (["fit", good, "--output", f"{folder}/m.ftz"], "of one label only"),
         (["fit", good, "--output", f"{folder}/m.txt"], "ends in .ftz or .bin"),
+        (["fit", good, "--output", f"{folder}/m.ftz", "--epochs", "-1"], "epoch -1: 0 or more"),
+        (["fit", good, "--output", f"{folder}/m.ftz", "--group", "no"], "--group no: no row has"),
+        (["fit", good, "--output", f"{folder}/m.ftz", "--format", "x"], "--format x: not known"),
         (["fit", good, "--output", f"{folder}/m.npz", "--kept", "9"], "weights know no kept"),
         (["fit", good, "--output", f"{folder}/m.ftz", "--with-length"], "only importance weights"),
         (["fit", "--set", "x", "--output", f"{folder}/m.ftz"], "--set x: write LABEL=PATH"),
