@@ -9,6 +9,7 @@ from typing import Any
 
 from pipelines.store import Folder, is_remote
 from schemas.errors import UserError
+from schemas.inputs import LAYOUTS, Columns
 
 _WILD = "*?["
 _WARCS = [
@@ -41,6 +42,23 @@ def input_at(path: str) -> dict[str, Any]:
     if not folder.glob("**/*"):
         raise UserError(f"{path}: holds no file")
     return {"root": path, "files": ["**/*"]}
+
+
+def columns_of(asked: str) -> Columns:
+    """The columns of rows as a person names them: a layout, or such as `text=content,url=link`.
+
+    Raises UserError.
+    """
+    if asked in LAYOUTS:
+        return LAYOUTS[asked]
+    pairs = (part.partition("=") for part in asked.split(","))
+    names = {field.strip(): column.strip() for field, _, column in pairs}
+    if not (all(names.values()) and names.keys() <= Columns.model_fields.keys()):
+        raise UserError(
+            f"--columns {asked}: not known; one of {', '.join(LAYOUTS)}, or FIELD=COLUMN,... with "
+            f"the fields {', '.join(Columns.model_fields)}"
+        )
+    return Columns(**names)
 
 
 def left_out(found: Mapping[str, Any]) -> list[str]:

@@ -24,7 +24,7 @@ from pipelines.alone.rows import Rows, writing
 from pipelines.alone.texts import AskedColumns, number, spooled
 from pipelines.dedup.edges import CutList
 from pipelines.dedup.signatures import schema, signature_table
-from pipelines.inputs import input_at
+from pipelines.inputs import columns_of, input_at
 from pipelines.mill import Mill, Progress
 from pipelines.parts import read_table
 from pipelines.receipts import Attempt, Receipt, Task
@@ -36,7 +36,7 @@ from pipelines.steps import Context, Manifest
 from pipelines.store import Folder, is_remote
 from schemas.deduplicate import NEAR, ORDERS, Deduplicate
 from schemas.errors import UserError
-from schemas.inputs import LAYOUTS, Input
+from schemas.inputs import Input
 from schemas.recipe import Recipe
 from schemas.tables import DEDUPLICATED, ID
 
@@ -187,11 +187,9 @@ def _inputs(
 ) -> tuple[Input, ...]:
     """The inputs; of what a reader of lines brings, a row's id is the title, the column that `keep`
     names the licence."""
-    layout = reading.pop("columns", "text")
-    if layout not in LAYOUTS:
-        raise UserError(f"--columns {layout}: not known; one of {', '.join(LAYOUTS)}")
+    layout = columns_of(reading.pop("columns", "text"))
     # addresses and times are read where there are some
-    fields = {"url": "url", "crawled": "date"} if layout == "text" else LAYOUTS[layout].named()
+    fields = {"url": "url", "crawled": "date"} | layout.named()
     if keep not in ORDERS:
         fields["licence"] = keep.removeprefix(_ROW)
     columns = AskedColumns(**{**fields, "title": id_column})

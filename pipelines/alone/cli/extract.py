@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import get_args
+from typing import Any, get_args
 
 from pipelines.alone.cli.options import add_files, reading_of, tell
 from pipelines.commands import Add
 from schemas.extract import Extract
-from schemas.inputs import Format, Layout
+from schemas.inputs import Format
 
 
 def add_extract(add: Add) -> None:
@@ -48,7 +48,9 @@ def add_extract(add: Add) -> None:
         "--format", choices=get_args(Format), help="of all inputs; default: by name and first bytes"
     )
     extract.add_argument(
-        "--columns", choices=get_args(Layout), help="layout of rows (default: a column `text`)"
+        "--columns",
+        help="of rows: a layout, such as fineweb, or names, such as text=content,url=link "
+        "(default text)",
     )
     extract.add_argument("--workers", type=int, default=1, help="extracting processes (default 1)")
     extract.add_argument("--quiet", action="store_true", help="no progress, no summary")
@@ -56,7 +58,11 @@ def add_extract(add: Add) -> None:
 
 def _extract(options: argparse.Namespace) -> int:
     from pipelines.alone.extract import extract_files
+    from pipelines.inputs import columns_of
 
+    reading: dict[str, Any] = {**reading_of(options)}
+    if options.columns:
+        reading["columns"] = columns_of(options.columns)
     over = {
         name: value
         for name in ("engine", "favor", "comments", "languages")
@@ -68,7 +74,7 @@ def _extract(options: argparse.Namespace) -> int:
         rejected=options.rejected,
         recipe=options.recipe,
         over=over,
-        reading=reading_of(options),
+        reading=reading,
         workers=options.workers,
         quiet=options.quiet,
     )

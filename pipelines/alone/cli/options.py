@@ -46,7 +46,10 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
 
 def _add_layout(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", help="of all inputs; default: by name and first bytes")
-    parser.add_argument("--columns", help="layout of rows, such as fineweb (default text)")
+    parser.add_argument(
+        "--columns",
+        help="layout of rows, such as fineweb, or names, such as text=content (default text)",
+    )
 
 
 def reading_of(options: argparse.Namespace) -> dict[str, str]:

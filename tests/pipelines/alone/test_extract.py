@@ -88,6 +88,18 @@ def test_rows_of_text_pass_through(tmp_path):
     assert [row["reason"] for row in lines(lost)] == ["damaged_no_text", "damaged_bad_json"]
 
 
+def test_columns_can_be_named(tmp_path):
+    source, out = tmp_path / "rows.jsonl", tmp_path / "out.jsonl"
+    source.write_text('{"content": "A text.", "meta": {"link": "https://e.example/"}}\n')
+    words = ("--columns", "text=content, url=meta.link", "--output", str(out), "--quiet")
+    assert gristmill("extract", str(source), *words).stderr == ""
+    ((text, url),) = [(row["text"], row["url"]) for row in lines(out)]
+    assert (text, url) == ("A text.", "https://e.example/")
+    for command in ("language", "dedup"):
+        result = gristmill(command, str(source), "--columns", "text=content", "--output", str(out))
+        assert result.stderr.splitlines()[-2].endswith("1 records"), result.stderr
+
+
 def test_a_folder_costs_only_what_cannot_be_read(tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
@@ -112,6 +124,9 @@ def test_a_folder_costs_only_what_cannot_be_read(tmp_path):
         ((str(SAMPLE), "--recipe", "nothing"), "nothing: no such recipe"),
         ((str(SAMPLE), "--format", "docx"), "invalid choice: 'docx'"),
         ((str(SAMPLE), "--languages", "english"), "extract.languages"),
+        ((str(SAMPLE), "--languages", "en,xx"), "lid.176.ftz names no language `xx`"),
+        ((str(SAMPLE), "--columns", "odd"), "--columns odd: not known; one of text, fineweb"),
+        ((str(SAMPLE), "--columns", "body=b"), "or FIELD=COLUMN,... with the fields text, url"),
     ],
 )
 def test_mistakes_are_told(words, message, tmp_path):
