@@ -45,10 +45,10 @@ LINE_LANGUAGES = Measure(
     "line_languages",
     1,
     {
-        "other": "Share of the characters of lines that tell a language which tell another one "
-        "than the document's. A line tells one if it has 40 characters or more and lid.176 with "
-        "its second opinion names one with a score above 0.5. 0 if none does.",
-        "languages": "Languages that a tenth or more of these characters tell.",
+        "other": "Share of lines, by characters, in another language than the document's, of those "
+        "of 40 characters or more whose language lid.176 and its second opinion name with a score "
+        "above 0.5.",
+        "languages": "Languages in which a tenth or more of these lines are, by characters.",
     },
     line_languages,
     ("fasttext",),
