@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tarfile
 import zipfile
 import zlib
@@ -14,11 +15,12 @@ from curation.readers.code import is_licence, licence_of
 from curation.readers.compressed import codec_of, open_file
 from curation.readers.documents import document
 from curation.readers.source import BrokenError, Source, Window
-from curation.readers.suffixes import document_format
+from curation.readers.suffixes import COMPRESSED, document_format, format_of
 from schemas.errors import UserError
 
 _BLOCK = 512  # of a tar file (POSIX.1-2001, pax)
 _MOST_NAME = 1 << 20  # bytes of an extended header that are read
+_NAME_CHARACTERS = 200  # of a file's name, its last ones, that are told
 _DATA_LESS = frozenset(b"123456")  # links, devices, folders, pipes
 # All that a zip file's members inflate to a byte of the file: above it they are a bomb.
 _RATIO = 200
@@ -92,7 +94,27 @@ def _file(
         return Damage(*place, "truncated", f"the archive ends inside a file of {size} bytes")
     if size > most:
         return Damage(*place, "too_large", f"{size} bytes, more than {most}")
-    return document(Place(*place), name, document_format(name), payload)
+    return _member(Place(*place), name, payload, most)
+
+
+def _member(
+    place: Place, name: str, payload: bytes, most: int, licence: str | None = None
+) -> Record | Damage:
+    """What a file of an archive holds, inflated if it is compressed itself."""
+    found = format_of(name)
+    if found and document_format(name) is None:
+        detail = f"{name[-_NAME_CHARACTERS:]}: {found} inside an archive: unpack it"
+        return _bad(place, "unreadable", detail)
+    window = Window(io.BytesIO(payload))
+    if codec_of(window) and PurePosixPath(name.lower()).suffix in COMPRESSED:
+        name = str(PurePosixPath(name).with_suffix(""))
+        try:
+            payload = open_file(window, most).take(most + 1)
+        except BrokenError as error:
+            return _bad(place, error.kind, error.detail)
+        if len(payload) > most:
+            return _bad(place, "too_large", f"inflates to more than {most} bytes")
+    return document(place, name, document_format(name), payload, licence)
 
 
 def _header(block: bytes) -> tarfile.TarInfo | None:
@@ -170,7 +192,7 @@ def read_zip(
         else:
             name = info.filename
             licence = next((licences[at] for at in _folders(name) if at in licences), None)
-            yield document(place, name, document_format(name), payload, licence)
+            yield _member(place, name, payload, max_record_bytes, licence)
 
 
 def check_zip(stream: BinaryIO, name: str) -> None:

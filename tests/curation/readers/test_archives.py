@@ -139,6 +139,31 @@ def test_zip():
         assert [item for edge in pairwise(edges) for item in read(data, read_zip, *edge)] == found
 
 
+@pytest.mark.parametrize(("pack", "reader"), [(tar, read_tar), (zipped, read_zip)])
+def test_what_stands_compressed_in_an_archive(pack, reader):
+    page = b"<!doctype html><p>one"
+    files = {
+        "a.html.gz": gzip.compress(page),
+        "b.py.zst": zstandard.compress(b"print()\n"),
+        "c.gz": b"<p>not compressed",
+        "d.html.gz": gzip.compress(random.Random(1).randbytes(4000))[:-100],
+        "e.txt.gz": gzip.compress(bytes(LIMIT + 1)),
+        "f.warc.gz": b"",
+        "g/rows.jsonl": b"{}",
+        "h.zip": b"PK",
+    }
+    found = read(pack(files), reader)
+    assert [(item.kind, item.payload) for item in found[:3]] == [
+        ("page", page),
+        ("text", b"print()\n"),
+        ("page", b"<p>not compressed"),
+    ]
+    assert found[1].language == "Python"
+    assert [item.kind for item in found[3:]] == ["truncated", "too_large", *["unreadable"] * 3]
+    assert found[6].detail == "g/rows.jsonl: jsonl inside an archive: unpack it"
+    assert len({(item.offset, item.offset_kind) for item in found}) == len(files)
+
+
 def test_damaged_zip():
     files = {f"{number}.txt": random.Random(number).randbytes(3000) for number in range(9)}
     data = zipped(files)
