@@ -24,6 +24,7 @@ _NAME_CHARACTERS = 200  # of a file's name, its last ones, that are told
 _DATA_LESS = frozenset(b"123456")  # links, devices, folders, pipes
 # All that a zip file's members inflate to a byte of the file: above it they are a bomb.
 _RATIO = 200
+_LEAST = 1 << 16  # bytes that a compressed file in an archive may always inflate to
 _MOST_LICENCES = 1000
 # RuntimeError and NotImplementedError: encrypted, or of an unknown method
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError)
@@ -108,6 +109,7 @@ def _member(
     window = Window(io.BytesIO(payload))
     if codec_of(window) and PurePosixPath(name.lower()).suffix in COMPRESSED:
         name = str(PurePosixPath(name).with_suffix(""))
+        most = min(most, max(_LEAST, _RATIO * place.length))
         try:
             payload = open_file(window, most).take(most + 1)
         except BrokenError as error:
@@ -174,10 +176,13 @@ def read_zip(
         # Of an entry that points outside the file the place is the nearest in it.
         offset = min(max(0, info.header_offset), size - 1)
         # Two entries of one place would be two records of one place.
-        if offset == before or not start <= (before := offset) < end:
+        if offset == before:
+            continue
+        before = offset
+        inflated += min(info.file_size, max_record_bytes + 1)  # whatever the range
+        if not start <= offset < end:
             continue
         place = Place(offset, info.compress_size, 0)
-        inflated += min(info.file_size, max_record_bytes + 1)
         if inflated > max_record_bytes + _RATIO * size:
             yield _bad(place, "too_large", f"all files inflate to {inflated} bytes and more")
             continue

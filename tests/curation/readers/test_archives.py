@@ -200,3 +200,9 @@ def test_zip_bombs():
     allowed = (LIMIT + 200 * len(many)) // LIMIT
     assert kinds == ["text"] * allowed + ["too_large"] * (40 - allowed)
     assert 0 < allowed < 40
+    # ranges do not decide what is too much
+    middle = len(many) // 2
+    halves = (*read(many, read_zip, 0, middle), *read(many, read_zip, middle))
+    assert [item.kind for item in halves] == kinds
+    twice = zipped({f"{number}.txt.gz": gzip.compress(bytes(LIMIT)) for number in range(40)})
+    assert {item.kind for item in read(twice, read_zip)} == {"too_large"}
