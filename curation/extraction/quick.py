@@ -20,13 +20,16 @@ _WINDOWS = 12  # places all over a page
 # Languages. Chosen on 2,234 real pages, of which 2 in 2,122 that are wanted are lost, and on pages
 # made of sentences in 75 languages: tests/curation/extraction/test_quick.py.
 # Scripts and addresses; what is in English on pages in any language.
-_NOISE = re.compile(rb"\w\(['\"]|/\*|://|avaScript")
+_NOISE = re.compile(rb"\w\(['\"]|/\*|://|avaScript|&&|\|\||\":\"|\bwindow\.")
 _MOST_PARTS = 4  # texts that the model names each for itself
 _RUNS = 12  # the longest ones, which are sentences rather than menus
 _PART = 120  # characters
 _SURE = 0.4  # score of a part that counts, of which there must be
 _SURE_PARTS = 3
 _DOUBT = 0.2  # score of a wanted language in any part with which nothing is said
+# Score that the three likeliest of a part do not give a wanted language, in as many parts as there
+# may be: of what the model has never seen it is sure of nothing, but also not of that.
+_HINT = 0.15
 _BROKEN = 2  # bytes that are not UTF-8 in a text that is: where it was cut
 # Languages that the model takes for each other, in texts as short as these.
 _CLOSE = [
@@ -161,15 +164,17 @@ def surely_other(
     wanted = frozenset(map(canonical, wanted))
     near = wanted.union(*(group for group in _CLOSE if not wanted.isdisjoint(group)))
     best = ("", 0.0)
-    sure = 0
+    sure = unlike = 0
     for text in parts:
-        ((language, score),) = languages.identify([text])
+        (opinions,) = languages.opinions([text])
+        language, score = opinions[0]
         if score >= _DOUBT and canonical(language) in near:
             return None
         sure += score >= _SURE
+        unlike += not any(may >= _HINT and canonical(code) in near for code, may in opinions)
         if score > best[1]:
             best = language, score
-    return best if sure >= _SURE_PARTS else None
+    return best if sure >= _SURE_PARTS or unlike == _MOST_PARTS else None
 
 
 def _parts(payload: bytes, runs: list[bytes], charset: str | None) -> list[str]:
@@ -177,7 +182,7 @@ def _parts(payload: bytes, runs: list[bytes], charset: str | None) -> list[str]:
     if len(runs) > _RUNS:
         least = sorted(map(len, runs))[-_RUNS]
         runs = [run for run in runs if len(run) >= least][:_RUNS]
-    runs = [run for run in runs if not _NOISE.search(run)]
+    runs = [run for run in runs if not _NOISE.search(run, 0, 2 * _PART)]
     size = -(-len(runs) // _MOST_PARTS) or 1
     parts = []
     for at in range(0, len(runs), size):

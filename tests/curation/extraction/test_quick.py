@@ -54,6 +54,13 @@ def page(texts, charset="utf-8", head=""):
     return html.encode(charset)
 
 
+# Ganda, which the model does not know.
+GANDA = (
+    "Abaana bonna basaanye okusomesebwa mu masomero ag'omulembe buli mwaka mu kibuga Kampala.",
+    "Omusomesa yagambye nti abayizi basobola okukola ebibuuzo byabwe nga bamaze okusoma ebitabo.",
+    "Gavumenti etegese okuzimba enguudo empya ezinaagatta ebyalo byonna n'ebibuga ebinene.",
+    "Abalimi balina okulima emmere ennyingi okusobola okuliisa amaka gaabwe n'okufuna ensimbi.",
+)
 CYRILLIC = '<meta charset="windows-1251">'
 LATIN = '<meta charset="iso-8859-1">'
 
@@ -79,6 +86,8 @@ LATIN = '<meta charset="iso-8859-1">'
             "ru",
         ),
         (page([*GERMAN, ENGLISH[0]]), {"en"}, None),  # some of it is wanted
+        (page([*GANDA, ENGLISH[0]]), {"en"}, None),
+        (page(GANDA[:3]), {"en"}, None),
         (page(GERMAN[:1]), {"en"}, None),  # too little to tell
         (b"", {"en"}, None),
         (b"<p>" * 100_000, {"en"}, None),
@@ -89,6 +98,15 @@ LATIN = '<meta charset="iso-8859-1">'
 def test_language_of_bytes(payload, wanted, other, languages):
     found = surely_other(payload, frozenset(wanted), languages)
     assert (found and found[0]) == other
+
+
+def test_what_the_model_does_not_know_is_not_what_it_does(languages):
+    """Its opinions are weak, and none is the wanted language."""
+    opinions = languages.identify(list(GANDA))
+    assert sum(score >= 0.4 for _, score in opinions) < 3
+    assert surely_other(page(GANDA), frozenset({"en"}), languages)
+    assert surely_other(page(GANDA), frozenset({"de"}), languages)
+    assert surely_other(page(GANDA), frozenset({opinions[0][0]}), languages) is None
 
 
 @pytest.mark.parametrize(
