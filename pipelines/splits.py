@@ -81,6 +81,8 @@ def _size(piece: Mapping[str, Any]) -> int:
 
 def _ranges(index: int, item: Input, recipe: Recipe) -> Iterator[dict[str, Any]]:
     """What tasks read: ranges of the input's files, in the order of their names."""
+    from curation.readers import storable
+
     root = Folder(item.root)
     licences = FolderLicences(root)
     lost: list[UserError] = []
@@ -94,7 +96,7 @@ def _ranges(index: int, item: Input, recipe: Recipe) -> Iterator[dict[str, Any]]
                 raise
             lost.append(error)
             why = str(error).removeprefix(f"{item.root}/{name}: ")
-            yield {"file": name, "start": 0, "end": max(1, size), "unreadable": why}
+            yield {"file": storable(name), "start": 0, "end": max(1, size), "unreadable": why}
             continue
         readable += 1
         pieces = -(-size // recipe.splits.bytes) if splittable else 1
@@ -114,9 +116,11 @@ def _examined(
 ) -> tuple[dict[str, Any], bool]:
     """What the ranges of a file share, and whether it is to be cut; UserError if it cannot be
     read."""
-    from curation.readers import formats
+    from curation.readers import formats, storable
 
     size, place = int(info["size"]), f"{item.root}/{name}"
+    if storable(place) != place:
+        raise UserError(f"{place}: its name is not UTF-8: give it another")
     try:
         with root.open(name) as stream:
             format_ = item.format or formats.detect(place, stream.read(formats.HEAD_BYTES))

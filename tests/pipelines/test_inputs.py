@@ -179,6 +179,15 @@ def test_a_file_that_cannot_be_read_costs_itself(mixed, capsys):
     assert [task.to_json() for task in plan_splits(recipe(moved, "**/*"))] == plan
 
 
+def test_a_name_that_cannot_be_stored(tmp_path):
+    (tmp_path / "a.html").write_text("<html><body><p>A page.</p></body></html>")
+    (tmp_path / "b\udcff.html").write_text("<html><body><p>Another page.</p></body></html>")
+    (_, page), (name, lost) = read_all(recipe(tmp_path, "*.html"))
+    assert page.kind == "page"
+    assert (name, lost.kind) == ("b\ufffd.html", "unreadable")
+    assert lost.detail == "its name is not UTF-8: give it another"
+
+
 def test_a_file_that_is_named_is_refused(mixed):
     for files in (("package.json",), ("*.html", "package.json"), ("*.json",)):
         with pytest.raises(UserError, match=r"package.json: no text in the column"):
