@@ -106,7 +106,9 @@ def _options(recipe: str | None, over: Mapping[str, Any]) -> Extract:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"extract.{key}: {first['msg']}".replace(".:", ":")) from None
+        raise UserError(
+            f"extract.{key}: {first['msg'].removeprefix('Value error, ')}".replace(".:", ":")
+        ) from None
 
 
 class _Batch:

@@ -125,6 +125,10 @@ def test_a_folder_costs_only_what_cannot_be_read(tmp_path):
         ((str(SAMPLE), "--format", "docx"), "invalid choice: 'docx'"),
         ((str(SAMPLE), "--languages", "english"), "extract.languages"),
         ((str(SAMPLE), "--languages", "en,xx"), "lid.176.ftz names no language `xx`"),
+        (
+            (str(SAMPLE), "--engine", "resiliparse", "--favor", "precision"),
+            "gristmill: extract: `favor: precision`: the engine `resiliparse` cannot do it",
+        ),
         ((str(SAMPLE), "--columns", "odd"), "--columns odd: not known; one of text, fineweb"),
         ((str(SAMPLE), "--columns", "body=b"), "or FIELD=COLUMN,... with the fields text, url"),
     ],
