@@ -31,7 +31,10 @@ class Near(Contract):
         "for which the texts of all candidates are read again.",
     )
     rounds: int = Field(
-        4, ge=1, description="How often the leaves of a bucket that fail get another hub."
+        4,
+        ge=1,
+        description="How often the leaves of a bucket that fail get another hub; those that are "
+        "left then are compared within narrower bands.",
     )
     max_bucket: int = Field(
         10_000, ge=2, description="A bucket with more members is divided by the next band."

@@ -10,13 +10,18 @@ import numpy.typing as npt
 
 from curation.dedup.minhash import similarity
 from curation.dedup.nodes import EDGE, Array, factorize
+from curation.dedup.words import mix
 
 Index = npt.NDArray[np.int64]
 
 Compare = Callable[[Index, Index], npt.NDArray[np.float64]]
+Minima = Callable[[Index], Array]
 
 # Pairs of signatures compared at once, to bound memory.
 _PAIRS = 1 << 13
+# The share of the pairs at the threshold that agree in one of the bands of `_narrowed`, about, and
+# how many bands it has at most.
+_AGREE, _BANDS = 0.25, 64
 
 
 class Counts(NamedTuple):
@@ -110,7 +115,12 @@ def _numbered(first: npt.NDArray[np.bool_]) -> Index:
 
 
 def stars(
-    bucket_ids: Index, nodes: Array, compare: Compare, threshold: float, rounds: int
+    bucket_ids: Index,
+    nodes: Array,
+    compare: Compare,
+    threshold: float,
+    rounds: int,
+    minima: Minima | None = None,
 ) -> tuple[Array, Counts]:
     """Verified edges within buckets: EDGE [m] in order, and what was compared.
 
@@ -120,8 +130,12 @@ def stars(
     similarity of `threshold` or more is an edge. The first hub is the smallest node. The next is
     the smallest that has no edge yet, else the smallest that was no hub; so after as many
     rounds as a bucket has members but one, every pair in it is connected or was compared. A
-    bucket takes no part any more when that holds. The answer does not depend on the order of
-    the rows.
+    bucket takes no part any more when that holds.
+
+    What is left then is in buckets of many pages that share no more than boilerplate. If `minima`
+    gives the values of signatures or sketches, [m, values], of rows int64 [m], their members are
+    compared once more within narrower bands: with the smallest and with the one before in each.
+    The answer does not depend on the order of the rows.
     """
     distinct, rank = factorize(nodes)
     rows = np.argsort(rank)
@@ -149,12 +163,57 @@ def stars(
         hubs, leaves = hubs[passed], leaves[passed]
         found.append((hubs, leaves, estimate[passed]))
         alone[hubs] = alone[leaves] = False
-        joins = np.arange(len(rows))
-        joins[component[leaves]] = component[hubs]
-        component = joins[component]
+        component = _joined(component, hubs, leaves)
         open_rows = _open(bucket, component, was_hub)
+    for keys in () if minima is None else _narrowed(minima(rows[open_rows]), threshold):
+        hubs, leaves = _neighbours(bucket[open_rows], keys)
+        hubs, leaves = open_rows[hubs], open_rows[leaves]
+        apart = component[hubs] != component[leaves]
+        hubs, leaves = hubs[apart], leaves[apart]
+        estimate = compare(rows[hubs], rows[leaves])
+        passed = estimate >= threshold
+        compared += len(leaves)
+        hubs, leaves = hubs[passed], leaves[passed]
+        found.append((hubs, leaves, estimate[passed]))
+        alone[hubs] = alone[leaves] = False
+        component = _joined(component, hubs, leaves)
     given_up = int(np.count_nonzero(alone[open_rows]))
     return _edges(distinct, rank, found), Counts(compared, sum(len(f[0]) for f in found), given_up)
+
+
+def _joined(component: Index, hubs: Index, leaves: Index) -> Index:
+    """Components after some edges; of one that is joined to several at once, only one is noticed,
+    so that others are compared again."""
+    joins = np.arange(len(component))
+    joins[component[leaves]] = component[hubs]
+    return joins[component]
+
+
+def _narrowed(minima: Array, threshold: float) -> Array:
+    """Keys of bands in which of two rows that are alike one in four agrees, uint64 [bands, n]."""
+    values = minima.shape[1]
+    size = int(np.log(_AGREE) / np.log(threshold)) if 0 < threshold < 1 else values
+    size = min(max(size, 1), values)
+    bands = min(values // size, _BANDS)
+    some = minima[:, : bands * size].reshape(len(minima), bands, size)
+    keys: Array = np.zeros((len(minima), bands), np.uint64)
+    for value in range(size):
+        keys = mix(keys + some[:, :, value])
+    return np.ascontiguousarray(keys.T)
+
+
+def _neighbours(bucket: Index, keys: Array) -> tuple[Index, Index]:
+    """Pairs of positions with one bucket and key: each with the first, and with the one before."""
+    order = np.lexsort((keys, bucket))
+    first = _changes(bucket[order]) | _changes(keys[order])
+    start = np.flatnonzero(first)[_numbered(first)]
+    place = np.arange(len(order))
+    leaves = place[~first]
+    before = place[place - start > 1]
+    return (
+        order[np.concatenate((start[leaves], before - 1))],
+        order[np.concatenate((leaves, before))],
+    )
 
 
 def _open(bucket: Index, component: Index, was_hub: npt.NDArray[np.bool_]) -> Index:

@@ -78,6 +78,16 @@ class Signer:
             return np.array([_whole(text, hashes)], np.uint64)
         return self._shingles(hashes)
 
+    def sketch_of(self, shingles: Sequence[Words]) -> npt.NDArray[np.uint16]:
+        """The sketches of texts by hashes of their shingles, [n, values]; in each at least one."""
+        values = slice(min(self.permutations, SKETCH_VALUES))
+        factors, shifts = self._factors[values], self._shifts[values]
+        minima = np.full((len(shingles), len(factors)), _EMPTY)
+        ends = np.cumsum([len(own) for own in shingles], dtype=np.int64)
+        hashes = words.mix(np.concatenate([np.empty(0, np.uint64), *shingles]))
+        lower(hashes, np.concatenate((ends[:0], [0], ends))[:-1], ends, factors, shifts, minima)
+        return sketch(minima)
+
     def datasketch(self, signature: Words | None = None) -> Any:
         """A `datasketch.MinHash` with this signer's permutations: empty, or with a signature.
 

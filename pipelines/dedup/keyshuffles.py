@@ -351,6 +351,10 @@ class CommitCandidates(Commit):
         attempt.commit(len(rows), len(rows), counts=counts)
 
 
+def _sketches(near: Near, shingles: Sequence[Array], rows: Array) -> Array:
+    return signer(near).sketch_of([shingles[row] for row in rows.tolist()])
+
+
 class CommitNear(Commit):
     """Verified edges of one range of a band."""
 
@@ -364,16 +368,18 @@ class CommitNear(Commit):
         near = self.near
         rows, data = members(chunks)
         compare: candidates.Compare
+        minima: candidates.Minima
         if near.verify_by == "signatures":
-            values = sketch_values(near)
-            compare = candidates.by_signatures(np.frombuffer(data, "<u2").reshape(-1, values))
+            sketches = np.frombuffer(data, "<u2").reshape(-1, sketch_values(near))
+            compare, minima = candidates.by_signatures(sketches), sketches.__getitem__
         else:
             ends = np.cumsum(rows["size"], dtype=np.int64) // 8
             hashes = np.frombuffer(data, "<u8")
             shingles = np.split(hashes, ends[:-1])
             compare = partial(minhash.jaccard, shingles)
+            minima = partial(_sketches, near, shingles)
         edges, counts = candidates.stars(
-            rows["bucket"].astype(np.int64), rows["node"], compare, near.verify, near.rounds
+            rows["bucket"].astype(np.int64), rows["node"], compare, near.verify, near.rounds, minima
         )
         commit_edges(attempt, edges, {**counts._asdict(), "members": len(rows)})
 

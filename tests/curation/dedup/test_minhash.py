@@ -98,6 +98,13 @@ def test_a_sketch_estimates_as_its_signature(manual, signer):
     assert sketch(wide.sign(texts[:2])).shape == (2, 1024)
 
 
+def test_a_sketch_of_shingles_is_that_of_the_text(manual, signer):
+    texts = [" ".join(manual[at : at + 80]) for at in range(0, 800, 70)] + ["two words", ""]
+    shingles = [np.unique(signer.shingles(text)) for text in texts]
+    assert (signer.sketch_of(shingles) == sketch(signer.sign(texts))).all()
+    assert signer.sketch_of([]).shape == (0, signer.permutations)
+
+
 def test_true_jaccard(manual, signer):
     texts = [" ".join(manual[start : start + 300]) for start in range(0, 600, 60)]
     sets = [np.unique(signer.shingles(text)) for text in texts]

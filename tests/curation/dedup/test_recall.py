@@ -2,14 +2,19 @@
 
 import gzip
 import json
+from functools import partial
+from itertools import combinations
 
 import numpy as np
 import pytest
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from curation.dedup.candidates import buckets, by_signatures, stars
 from curation.dedup.components import connected, contract
-from curation.dedup.minhash import Signer, band_keys, similarity
+from curation.dedup.minhash import Signer, band_keys, jaccard, similarity, sketch
 from curation.dedup.nodes import nodes
+from schemas.deduplicate import NEAR as PRESETS
 from schemas.deduplicate import Near
 
 pytestmark = pytest.mark.corpus
@@ -119,3 +124,53 @@ def test_verified_clusters(texts, pairs):
             joined += 1
             assert root[a] == root[b]
     assert joined > 1000
+
+
+@pytest.mark.parametrize("by", ["signatures", "shingles"])
+@pytest.mark.parametrize(
+    "near",
+    [NEAR, PRESETS["nemo"], Near(bands=20, rows=2, verify=0.8)],
+    ids=["fineweb", "nemo", "b"],
+)
+def test_clusters_are_those_of_all_pairs_that_share_a_bucket(texts, near, by):
+    """As if every candidate pair were compared: nothing lost, nothing joined by another edge."""
+    own = list(dict.fromkeys(texts.values()))
+    shingles = [np.unique(Signer(near).shingles(text)) for text in own] if by == "shingles" else []
+    for seed in (1, 2):
+        signatures = Signer(near.model_copy(update={"seed": seed})).sign(own)
+        sketches, keys = sketch(signatures), band_keys(signatures, near.bands, near.rows)
+        ids = np.random.default_rng(seed).integers(0, 256, (len(own), 16), np.uint8)
+        documents = nodes(np.zeros(len(own), np.uint64), ids, 0)
+        links, candidates = [], set()
+        for band in range(near.bands):
+            following = keys[:, (band + 1) % near.bands]
+            rows, found, _ = buckets(
+                keys[:, band], following, documents["id_high"], near.max_bucket
+            )
+            compare = by_signatures(sketches[rows])
+            if by == "shingles":
+                compare = partial(jaccard, [shingles[row] for row in rows.tolist()])
+            edges, _ = stars(
+                found,
+                documents[rows],
+                compare,
+                near.verify,
+                near.rounds,
+                sketches[rows].__getitem__,
+            )
+            links.append(contract(edges))
+            for bucket in np.split(rows, np.flatnonzero(np.diff(found)) + 1):
+                candidates.update(combinations(sorted(bucket.tolist()), 2))
+        a, b = np.array(sorted(candidates)).T
+        if by == "shingles":
+            alike = jaccard(shingles, a, b) >= near.verify
+        else:
+            alike = similarity(sketches[a], sketches[b]) >= near.verify
+        assert 1000 < alike.sum() < len(alike)
+        every = coo_array((np.ones(alike.sum()), (a[alike], b[alike])), shape=(len(own), len(own)))
+        _, expected = connected_components(every, directed=False)
+        row = {document.tobytes(): index for index, document in enumerate(documents)}
+        root = np.arange(len(own))
+        for link in connected(np.concatenate(links)):
+            root[row[link["b"].tobytes()]] = row[link["a"].tobytes()]
+        assert len(set(zip(expected, root, strict=True))) == len(set(expected)) == len(set(root))
