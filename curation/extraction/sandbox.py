@@ -11,7 +11,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import pickle
 import select
 import signal
 import sys
@@ -157,13 +156,15 @@ class _Child:
 
     def _send(self, request: Record | Extract) -> None:
         """Send a request, and hear what comes meanwhile: the child may itself wait to be heard."""
-        left = memoryview(pickle.dumps(request, pickle.HIGHEST_PROTOCOL))
+        pieces = [memoryview(piece) for piece in worker.written(request)]
         either = select.poll()
         either.register(self._requests, select.POLLOUT)
         either.register(self._answers, select.POLLIN)
-        while left:
+        while pieces:
             try:
-                left = left[os.write(self._requests, left) :]
+                pieces[0] = pieces[0][os.write(self._requests, pieces[0]) :]
+                if not pieces[0]:
+                    del pieces[0]
             except BlockingIOError:
                 if any(place == self._answers for place, _ in either.poll()):
                     self._hear()

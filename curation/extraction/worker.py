@@ -13,10 +13,11 @@ import pickle
 import resource
 import signal
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import IO, Any
 
 from curation.extraction import Extractor, Page
+from curation.readers import Record
 from schemas.extract import Extract
 
 MEMORY = 3 << 30  # bytes of data that a child may hold beside what it begins with
@@ -43,13 +44,27 @@ def first_frame(buffer: bytearray) -> bytes | None:
     return data
 
 
+def written(request: Record | Extract) -> Iterator[bytes]:
+    """What the parent sends: a pickle, and after it a record's payload, which is not copied."""
+    payload = b""
+    if isinstance(request, Record):
+        request, payload = replace(request, payload=b""), request.payload
+    yield pickle.dumps((request, len(payload)), pickle.HIGHEST_PROTOCOL)
+    if payload:
+        yield payload
+
+
 def requests(stream: IO[bytes]) -> Iterator[Any]:
     """What the parent has sent, until it ends, also inside a request."""
     while True:
         try:
-            yield pickle.load(stream)  # noqa: S301 - of its parent
+            request, size = pickle.load(stream)  # noqa: S301 - of its parent
         except (EOFError, pickle.UnpicklingError):
             return
+        payload = stream.read(size)
+        if len(payload) < size:
+            return
+        yield replace(request, payload=payload) if size else request
 
 
 def held() -> int:
