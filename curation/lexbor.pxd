@@ -4,7 +4,9 @@ As selectolax 1.0 declares them in its own lexbor.pxd and lexbor 3 in the header
 here. Nothing is written through them. The size of selectolax's object is checked on import.
 """
 
+from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport uintptr_t
+from libc.string cimport memcmp
 
 
 cdef extern from * nogil:
@@ -98,6 +100,7 @@ cdef extern from * nogil:
 cdef enum:
     ELEMENT = 1  # types of nodes
     TEXT = 3
+    NUMBERS = 256  # more than lexbor has for tags and for attributes; 0 is none of these
 
 
 cdef inline LexborNode wrap(lexbor_node* node, object parser):
@@ -115,3 +118,22 @@ cdef inline lexbor_node* following(lexbor_node* node, const lexbor_node* root) n
     while node != root and not node.next:
         node = node.parent
     return NULL if node == root else node.next
+
+
+cdef inline uintptr_t known(uintptr_t number) noexcept nogil:
+    """A number of lexbor's own; 0 of another name, of which it is the address."""
+    return number if number < NUMBERS else 0
+
+
+cdef inline bint is_name(uintptr_t number, const char* text, size_t length) noexcept nogil:
+    cdef lexbor_name* name = <lexbor_name*>number
+    return (
+        not known(number)
+        and number != 0
+        and name.length == length
+        and not memcmp(name.u.long_str if length > 16 else name.u.short_str, text, length)
+    )
+
+
+cdef inline str text_of(const lexbor_text* text):
+    return PyUnicode_DecodeUTF8(<const char*>text.data, text.length, "replace")

@@ -6,15 +6,17 @@ import re
 from selectolax.lexbor import LexborHTMLParser
 
 from libc.stdint cimport uint32_t, uintptr_t
-from libc.string cimport memcmp, memset
+from libc.string cimport memset
 
 from curation.lexbor cimport (
     ELEMENT,
+    NUMBERS,
     LexborNode,
     following,
+    is_name,
+    known,
     lexbor_attribute,
     lexbor_element,
-    lexbor_name,
     lexbor_node,
     lexbor_text,
     wrap,
@@ -22,7 +24,6 @@ from curation.lexbor cimport (
 
 cdef enum:
     MOST = 32  # alternatives of a selector
-    NUMBERS = 256  # more than lexbor has for tags and for attributes; 0 is none of these
 
 _ALTERNATIVE = re.compile(
     r"([a-z0-9-]*)(?:\.([\w-]+)|\[([\w-]+)(?:([*~^]?)=[\"']([^\"']+)[\"'](?: (i))?)?\])?"
@@ -143,21 +144,6 @@ cdef class Selector:
             ):
                 return True
         return False
-
-
-cdef inline uintptr_t known(uintptr_t number) noexcept nogil:
-    """A number of lexbor's own; 0 of another name, of which it is the address."""
-    return number if number < NUMBERS else 0
-
-
-cdef inline bint is_name(uintptr_t number, const char* text, size_t length) noexcept nogil:
-    cdef lexbor_name* name = <lexbor_name*>number
-    return (
-        not known(number)
-        and number != 0
-        and name.length == length
-        and not memcmp(name.u.long_str if length > 16 else name.u.short_str, text, length)
-    )
 
 
 cdef bint holds(const lexbor_text* text, const Alternative* one) noexcept nogil:

@@ -20,7 +20,7 @@ from curation.extraction.blocks.words import GROUPS, groups
 Ints = NDArray[np.int32]
 
 # Kinds of elements, by how much text of their kind is prose.
-_KINDS = (
+KINDS = (
     *("p", "h1", "h2", "h3", "h4 h5 h6", "li", "dd", "dt", "td", "th", "tr", "blockquote q"),
     *("pre code samp kbd", "figcaption figure caption", "article", "main", "section", "header"),
     *("footer", "nav", "aside", "form fieldset", "label legend", "button input", "a", "span font"),
@@ -37,16 +37,16 @@ def _by_tag(values: dict[str, int]) -> Ints:
     return found
 
 
-_KIND_OF = _by_tag({tag: at for at, tags in enumerate(_KINDS, 1) for tag in tags.split()})
+_KIND_OF = _by_tag({tag: at for at, tags in enumerate(KINDS, 1) for tag in tags.split()})
 _HEADING_OF = _by_tag({f"h{level}": level for level in range(1, 7)})
 # Elements that say what is in them, however far up they are.
-_ROLES = (
+ROLES = (
     *("article", "main", "section", "header", "footer", "nav", "aside", "form", "table", "ul ol"),
     *("dl", "figure figcaption", "blockquote", "pre", "button", "details", "a", "p", "label"),
     *("h1 h2 h3 h4 h5 h6", "li", "address", "dialog", "tr", "noscript"),
 )
 _ROLE_OF = np.zeros(max(IDS.values()) + 1, np.uint64)
-for _at, _tags in enumerate(_ROLES):
+for _at, _tags in enumerate(ROLES):
     for _tag in _tags.split():
         _ROLE_OF[IDS[_tag]] = 1 << _at
 _IS_IMAGE = _by_tag(dict.fromkeys(("img", "picture", "svg", "video"), 1))
@@ -87,22 +87,14 @@ class Table:
     """The blocks of a page.
 
     A value a block: elements (its number in the page's Dom), first and last (range of its texts),
-    sizes (words), paths (equal for blocks in equal markup), headings (place of the last one, or
-    -1). A row a level of the elements around a block that hold more text
-    each: low and high (range of its blocks), signatures (equal for equal siblings). comments:
-    whether it is prose in an element whose name says that it holds comments. features: a row a
-    block.
+    sizes (words), comments (whether it is prose in an element whose name says that it holds
+    comments), features (a row).
     """
 
     elements: Ints
     first: Ints
     last: Ints
     sizes: Ints
-    paths: Ints
-    headings: Ints
-    low: Ints
-    high: Ints
-    signatures: Ints
     comments: NDArray[np.bool_]
     features: NDArray[np.float32]
 
@@ -129,7 +121,7 @@ def table(dom: Dom, declared: Declared) -> Table | None:
         _IS_CONTROL,
         _COUNTED,
         len(GROUPS),
-        len(_ROLES),
+        len(ROLES),
         _COMMENT,
         declared,
         COLUMNS,

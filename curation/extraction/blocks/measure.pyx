@@ -6,9 +6,12 @@ division each, so every machine finds the same.
 """
 
 import numpy as np
+from selectolax.lexbor import LexborHTMLParser
 
-from libc.stdint cimport int32_t, uint64_t
+from libc.stdint cimport int32_t, uint64_t, uintptr_t
 from libc.string cimport memset
+
+from curation.lexbor cimport LexborNode, is_name, known, lexbor_attribute, lexbor_element, text_of
 
 cdef enum:
     LEVELS = 10  # sections up from a block that are looked at for their names
@@ -36,6 +39,31 @@ cdef enum:
 cdef int[4] SHIFTS = [-2, -1, 1, 2]  # neighbours
 cdef int[3] REACHES = [2, 5, 12]  # blocks on each side
 cdef int[4] SHARES = [40, 60, 80, 95]  # of the prose, in percent
+
+
+# The attributes that are read: lexbor's number, 0 if it has none, and the name.
+cdef enum:
+    CLASS, ID, ROLE, PROPERTY, STYLE, HIDDEN, ARIA_HIDDEN, ATTRIBUTES
+cdef list _names = [b"class", b"id", b"role", b"itemprop", b"style", b"hidden", b"aria-hidden"]
+cdef uintptr_t[ATTRIBUTES] numbers_of
+for _at, _name in enumerate(_names):
+    _node = LexborHTMLParser(b"<p %b>" % _name).body.first_child
+    numbers_of[_at] = known(
+        (<lexbor_element*>(<LexborNode>_node).node).first_attr.node.local_name
+    )
+
+
+cdef int attribute_of(const lexbor_attribute* attribute):
+    """Which of them an attribute is; their number if it is none."""
+    cdef uintptr_t number = attribute.node.local_name
+    cdef int at
+    for at in range(ATTRIBUTES):
+        if known(number):
+            if number == numbers_of[at]:
+                return at
+        elif not numbers_of[at] and is_name(number, <bytes>_names[at], len(<bytes>_names[at])):
+            return at
+    return ATTRIBUTES
 
 
 cdef inline double ratio(double part, double whole) noexcept nogil:
@@ -66,8 +94,10 @@ def sections(
     cdef int32_t[::1] signature = found[4], path = found[5]
     cdef dict numbers = {}, paths = {}
     cdef uint64_t own, role
-    cdef int tag
-    cdef object name, attributes, value
+    cdef int tag, which
+    cdef object name
+    cdef str value
+    cdef const lexbor_attribute* attribute
     for at in range(many):
         if last[at] <= first[at]:
             continue
@@ -75,20 +105,24 @@ def sections(
         own, name = 0, None
         # The name of an element within a line that holds no other says little.
         if blocks[at] == at or ends[at] > at + 1:
-            attributes = nodes[at].attributes
-            for key, value in (<dict>attributes).items():
-                if key == "class" or key == "id" or key == "role" or key == "itemprop":
-                    if value:
-                        own |= <uint64_t>groups(value)
-                        if key == "class":
-                            name = value
-                elif (
-                    key == "hidden"
-                    or (key == "aria-hidden" and value == "true")
-                    or (key == "style" and value and "none" in value and "display" in value)
-                ):
-                    own |= hidden_bit
-                    hidden[at] = 1
+            attribute = (<lexbor_element*>(<LexborNode>nodes[at]).node).first_attr
+            while attribute:
+                which = attribute_of(attribute)
+                if which < ATTRIBUTES:
+                    value = text_of(attribute.value) if attribute.value else ""
+                    if which < STYLE:
+                        if value:
+                            own |= <uint64_t>groups(value)
+                            if which == CLASS:
+                                name = value
+                    elif (
+                        which == HIDDEN
+                        or (which == ARIA_HIDDEN and value == "true")
+                        or (which == STYLE and "none" in value and "display" in value)
+                    ):
+                        own |= hidden_bit
+                        hidden[at] = 1
+                attribute = attribute.next
         role = role_of[tag] if tag < role_of.shape[0] else 0
         if at:
             parent = parents[at]
@@ -370,7 +404,6 @@ def table(dom, tree, texts_of, kind_of, heading_of, images_of, controls_of, coun
     # Sections around each block, nearest first: elements and the ranges of their blocks.
     around_ = np.empty((3, LEVELS, many), np.int32)
     cdef int32_t[:, ::1] around = around_[0], lows = around_[1], highs = around_[2]
-    cdef int32_t[:, ::1] signatures = np.empty((NEAR, many), np.int32)
     commented = np.zeros(many, np.bool_)
     cdef unsigned char[::1] is_comment = commented.view(np.uint8)
     for b in range(many):
@@ -379,8 +412,6 @@ def table(dom, tree, texts_of, kind_of, heading_of, images_of, controls_of, coun
             around[level, b] = element
             lows[level, b] = b_first[element]
             highs[level, b] = b_last[element]
-            if level < NEAR:
-                signatures[level, b] = signature[element]
             if prose[b] > 0 and name_bits[element] >> comment & 1:
                 is_comment[b] = 1
             element = up[element]
@@ -611,7 +642,4 @@ def table(dom, tree, texts_of, kind_of, heading_of, images_of, controls_of, coun
         written = k
     if written != columns:
         raise AssertionError(f"{written} features, not {columns}")
-    return (
-        *(columns_[0], columns_[1], columns_[2], columns_[3], columns_[11], columns_[12]),
-        *(around_[1], around_[2], np.asarray(signatures), commented, features),
-    )
+    return columns_[0], columns_[1], columns_[2], columns_[3], commented, features

@@ -12,20 +12,18 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from curation.extraction.blocks.context import context
 from curation.extraction.blocks.features import Table
 
 Ints = NDArray[np.int64]
 Favor = Literal["balanced", "precision", "recall"]
 # Weight of recall against precision: beta of van Rijsbergen's F.
 _BETA = {"balanced": 1.0, "precision": 0.5, "recall": 2.0}
-SURE = 20  # thousandths from 0 or 1, at which a block needs no second look
 # A logit of the first trees beyond which a block needs no others, and what it then is in the end:
 # half of the blocks are so.
 _GLANCE, _GROWN = 2.5, 1.85
 
-# Scores of the trees are rounded, and chances are whole thousandths: the last bits of a sum or an
-# exponential, which differ between machines, decide nothing.
+# Scores are rounded, and chances are whole thousandths: the last bits of a sum or an exponential,
+# which differ between machines, decide nothing.
 _STEPS = 16  # a unit of the logit
 _MOST = 8  # logit
 _CHANCES = np.array(
@@ -46,8 +44,8 @@ def thousandths(steps: Ints) -> Ints:
     return _CHANCES[steps + _MOST * _STEPS]
 
 
-class Forest:
-    """Gradient-boosted trees, on one thread: what they say does not depend on the machine."""
+class Model:
+    """Trees or a net, on one thread: what they say does not depend on the machine."""
 
     def __init__(self, model: bytes) -> None:
         """`model`: an ONNX file with one input, of float32 features, and one output."""
@@ -65,42 +63,36 @@ class Forest:
 
 
 @cache
-def _forest(name: str) -> Forest:
+def _model(name: str) -> Model:
     """One of the package's models."""
-    path = files(__package__) / "forests" / f"{name}.onnx.gz"
-    return Forest(gzip.decompress(path.read_bytes()))
+    path = files(__package__) / "learned" / f"{name}.onnx.gz"
+    return Model(gzip.decompress(path.read_bytes()))
 
 
-def unsure(likely: Ints) -> NDArray[np.bool_]:
-    """Which blocks need a second look."""
-    return (likely > SURE) & (likely < 1000 - SURE)
-
-
-def second_look(first: Ints, second: Ints) -> Ints:
-    """What both looks say of a block, in steps: a quarter is the second's."""
-    return (3 * first + second) // 4
-
-
-def first_look(glance: Forest, others: Forest, rows: NDArray[np.float32]) -> Ints:
-    """Logits in steps by the first trees, and by the others where these are not sure."""
+def by_trees(glance: Model, others: Model, rows: NDArray[np.float32]) -> Ints:
+    """Chances in thousandths by the first trees, and by the others where these are not sure."""
     scores = glance.scores(rows)
     again = np.flatnonzero(np.abs(scores) <= _GLANCE)
     grown = scores * np.float32(_GROWN)
     if len(again):
         grown[again] = scores[again] + others.scores(rows[again])
-    return steps(grown)
+    return thousandths(steps(grown))
+
+
+def by_net(net: Model, rows: NDArray[np.float32]) -> Ints:
+    """Chances in thousandths by the net; rows: all of a page, in order."""
+    return thousandths(steps(net.scores(rows)))
+
+
+def both(trees: Ints, net: Ints) -> Ints:
+    """What trees and net say of blocks together."""
+    return (trees + net) // 2
 
 
 def chances(table: Table) -> Ints:
     """How likely each block is main text, in thousandths."""
-    first = first_look(_forest("glance"), _forest("first"), table.features)
-    likely = thousandths(first)
-    again = np.flatnonzero(unsure(likely))
-    if len(again):
-        rows = np.concatenate([context(table, likely, again), table.features[again]], axis=1)
-        second = steps(_forest("second").scores(rows))
-        likely[again] = thousandths(second_look(first[again], second))
-    return likely
+    rows = table.features
+    return both(by_trees(_model("glance"), _model("first"), rows), by_net(_model("net"), rows))
 
 
 def cut(likely: Ints, sizes: NDArray[np.integer], favor: Favor) -> NDArray[np.bool_]:

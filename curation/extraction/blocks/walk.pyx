@@ -3,7 +3,6 @@
 
 import numpy as np
 
-from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport int32_t, uintptr_t
 
 from curation.lexbor cimport (
@@ -12,6 +11,7 @@ from curation.lexbor cimport (
     following,
     lexbor_characters,
     lexbor_node,
+    text_of,
     wrap,
 )
 
@@ -49,7 +49,7 @@ def walk(LexborNode body, const unsigned char[::1] traits, int text_id, int brea
     while node:
         if node.type == TEXT:
             if not is_blank(node):
-                text = text_of(node)
+                text = text_of(&(<const lexbor_characters*>node).data)
                 if text.isspace():
                     gap = True
                 else:
@@ -127,13 +127,6 @@ cdef bint is_blank(const lexbor_node* node) noexcept nogil:
     return True
 
 
-cdef str text_of(const lexbor_node* node):
-    cdef const lexbor_characters* characters = <const lexbor_characters*>node
-    return PyUnicode_DecodeUTF8(
-        <const char*>characters.data.data, characters.data.length, "replace"
-    )
-
-
 cdef bint follows_space(const lexbor_node* node) except -1:
     """Whether the text before a node is white space alone, which the walk leaves out."""
     cdef int steps
@@ -141,6 +134,6 @@ cdef bint follows_space(const lexbor_node* node) except -1:
         if not node:
             return False
         if node.prev:
-            return node.prev.type == TEXT and text_of(node.prev).isspace()
+            return node.prev.type == TEXT and text_of(&(<const lexbor_characters*>node.prev).data).isspace()
         node = node.parent
     return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from curation.extraction.blocks.names import Names
 
 # A word of a name belongs to a group if it begins with one of the group's. Spellings are those
 # that sites use in many languages' markup, which is nearly always English.
@@ -58,54 +58,5 @@ _GROUPS = {
 }
 GROUPS = list(_GROUPS)
 _GROUP_OF = {word: 1 << at for at, words in enumerate(_GROUPS.values()) for word in words.split()}
-# The words by their first letters, longer ones first. A shorter word has no beginning to share.
-_STEM = 4
-_BEGINNINGS: dict[str, list[str]] = {}
-for _word in sorted(_GROUP_OF, key=len, reverse=True):
-    _BEGINNINGS.setdefault(_word[:_STEM], []).append(_word)
-_SPLIT = re.compile("[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
-_LONGEST = 200  # characters of a name that are read
-_MOST = 1 << 16  # tokens that are remembered
-
-
-def _groups_of_word(word: str) -> int:
-    """A word's own groups, or those of the longest beginning of it that has some."""
-    for known in _BEGINNINGS.get(word[:_STEM], ()):
-        if word.startswith(known):
-            return _GROUP_OF[known]
-    return 0
-
-
-class _Words(dict[str, int]):
-    """The groups of each word that was seen between spaces."""
-
-    def __missing__(self, token: str) -> int:
-        if len(self) > _MOST:
-            self.clear()
-        found = 0
-        for word in _SPLIT.findall(token):
-            found |= _groups_of_word(word.lower())
-        self[token] = found
-        return found
-
-
-class _Names(dict[str, int]):
-    """The groups of the words in each name that was seen, as bits in the order of GROUPS."""
-
-    def __missing__(self, name: str) -> int:
-        if len(self) > _MOST:
-            self.clear()
-        found = 0
-        for token in name[:_LONGEST].split():
-            found |= _words[token]
-        self[name[:_LONGEST]] = found
-        return found
-
-
-_words = _Words()
-_names = _Names()
-
-
-def groups(name: str) -> int:
-    """The groups of the words in a class, id, role or property, as bits in the order of GROUPS."""
-    return _names[name]
+groups = Names({word: bit for word, bit in _GROUP_OF.items() if word.isalpha()})
+"""The groups of the words in a class, id, role or property, as bits in the order of GROUPS."""
