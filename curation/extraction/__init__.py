@@ -143,13 +143,10 @@ class Extractor:
         return self._quick_look(record)
 
     def _quick_look(self, record: Record) -> Rejected | None:
-        runs = quick.texts(record.payload)
-        if found := quick.junk(record.payload, runs):
+        if found := quick.junk(record.payload):
             return Rejected(*found)
         if self._first and self._wanted:
-            other = quick.surely_other(
-                record.payload, runs, self._wanted, self._first, record.charset
-            )
+            other = quick.surely_other(record.payload, self._wanted, self._first, record.charset)
             if other:
                 return Rejected("other_language", f"{other[0]} {other[1]:.2f}")
         return None

@@ -7,7 +7,9 @@ extraction; where it is in doubt it says nothing, and the whole cascade decides.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from html import unescape
+from itertools import accumulate
 
 from curation.extraction.charset import codec_of, meta_charset
 from curation.language import Languages, canonical
@@ -96,28 +98,27 @@ _TITLE = re.compile(
 )
 
 
-def texts(payload: bytes) -> list[bytes]:
+def _texts(payload: bytes) -> Iterator[bytes]:
     """Longer runs of text in windows all over a page, in its order."""
     size = len(payload)
     if size <= _WINDOW * _WINDOWS:
-        return _RUN.findall(payload)
-    step = (size - _WINDOW) // (_WINDOWS - 1)
-    found: list[bytes] = []
-    for at in range(0, size - _WINDOW + 1, step):
-        found += _RUN.findall(payload, at, at + _WINDOW)
-    return found
+        starts, window = range(1), size
+    else:
+        starts, window = range(0, size - _WINDOW + 1, (size - _WINDOW) // (_WINDOWS - 1)), _WINDOW
+    for at in starts:
+        for run in _RUN.finditer(payload, at, at + window):
+            yield run[1]
 
 
-def junk(payload: bytes, runs: list[bytes]) -> tuple[str, str] | None:
+def junk(payload: bytes) -> tuple[str, str] | None:
     """Why a page surely has no main text, and what shows it; None if it may have some.
 
-    runs: its `texts`.
     `junk_binary`: another kind of file. `junk_no_text`: nothing to read but its title. With at
     most a few sentences: `junk_redirect`, `junk_frames`, `junk_needs_script`, `junk_error_page`.
     """
     if found := _FILES.match(payload):
         return "junk_binary", found[0][:4].decode("ascii", "backslashreplace")
-    if sum(map(len, runs)) > _FEW_RUNS:
+    if any(size > _FEW_RUNS for size in accumulate(map(len, _texts(payload)))):
         return None
     if _CARRIED.search(payload):
         return None
@@ -146,19 +147,17 @@ def junk(payload: bytes, runs: list[bytes]) -> tuple[str, str] | None:
 
 def surely_other(
     payload: bytes,
-    runs: list[bytes],
     wanted: frozenset[str],
     languages: Languages,
     charset: str | None = None,
 ) -> tuple[str, float] | None:
     """The language of a page that surely is in none of the wanted ones, and the model's score.
 
-    runs: its `texts`. wanted: codes as the model has them. charset: the label that the HTTP
-    header gives.
+    wanted: codes as the model has them. charset: the label that the HTTP header gives.
     None if the page may be in a wanted language, if there is too little text to tell, or if its
     charset is not certain.
     """
-    parts = _parts(payload, runs, charset)
+    parts = _parts(payload, charset)
     if len(parts) < _SURE_PARTS:
         return None
     wanted = frozenset(map(canonical, wanted))
@@ -177,8 +176,9 @@ def surely_other(
     return best if sure >= _SURE_PARTS or unlike == _MOST_PARTS else None
 
 
-def _parts(payload: bytes, runs: list[bytes], charset: str | None) -> list[str]:
+def _parts(payload: bytes, charset: str | None) -> list[str]:
     """The longest runs of a page in the order of the page, as a few texts; none in doubt."""
+    runs = list(_texts(payload))
     if len(runs) > _RUNS:
         least = sorted(map(len, runs))[-_RUNS]
         runs = [run for run in runs if len(run) >= least][:_RUNS]

@@ -41,11 +41,11 @@ def languages():
 
 
 def junk(payload):
-    return quick.junk(payload, quick.texts(payload))
+    return quick.junk(payload)
 
 
 def surely_other(payload, wanted, languages):
-    return quick.surely_other(payload, quick.texts(payload), wanted, languages)
+    return quick.surely_other(payload, wanted, languages)
 
 
 def page(texts, charset="utf-8", head=""):
