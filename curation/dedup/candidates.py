@@ -149,25 +149,10 @@ def stars(
     open_rows = _open(bucket, component, was_hub)
     compared = 0
     found: list[tuple[Index, Index, npt.NDArray[np.float64]]] = []
-    for _ in range(rounds):
-        if not len(open_rows):
-            break
-        hub = _hubs(bucket, open_rows, alone)
-        was_hub[hub[bucket[open_rows]]] = True
-        leaves = open_rows[~was_hub[open_rows]]
-        leaves = leaves[component[leaves] != component[hub[bucket[leaves]]]]
-        hubs = hub[bucket[leaves]]
-        estimate = compare(rows[hubs], rows[leaves])
-        passed = estimate >= threshold
-        compared += len(leaves)
-        hubs, leaves = hubs[passed], leaves[passed]
-        found.append((hubs, leaves, estimate[passed]))
-        alone[hubs] = alone[leaves] = False
-        component = _joined(component, hubs, leaves)
-        open_rows = _open(bucket, component, was_hub)
-    for keys in () if minima is None else _narrowed(minima(rows[open_rows]), threshold):
-        hubs, leaves = _neighbours(bucket[open_rows], keys)
-        hubs, leaves = open_rows[hubs], open_rows[leaves]
+
+    def join(hubs: Index, leaves: Index) -> None:
+        """Compare pairs that are not in one component yet, and join those that pass."""
+        nonlocal compared, component
         apart = component[hubs] != component[leaves]
         hubs, leaves = hubs[apart], leaves[apart]
         estimate = compare(rows[hubs], rows[leaves])
@@ -177,6 +162,18 @@ def stars(
         found.append((hubs, leaves, estimate[passed]))
         alone[hubs] = alone[leaves] = False
         component = _joined(component, hubs, leaves)
+
+    for _ in range(rounds):
+        if not len(open_rows):
+            break
+        hub = _hubs(bucket, open_rows, alone)
+        was_hub[hub[bucket[open_rows]]] = True
+        leaves = open_rows[~was_hub[open_rows]]
+        join(hub[bucket[leaves]], leaves)
+        open_rows = _open(bucket, component, was_hub)
+    for keys in () if minima is None else _narrowed(minima(rows[open_rows]), threshold):
+        hubs, leaves = _neighbours(bucket[open_rows], keys)
+        join(open_rows[hubs], open_rows[leaves])
     given_up = int(np.count_nonzero(alone[open_rows]))
     return _edges(distinct, rank, found), Counts(compared, sum(len(f[0]) for f in found), given_up)
 

@@ -24,7 +24,7 @@ MEMORY = 3 << 30  # bytes of data that a child may hold beside what it begins wi
 # Wall-clock time a second of CPU time that is allowed, for what waits and does not work.
 _PATIENCE = 20
 _LENGTH = 4
-_PAGES = 64  # between two looks for cycles
+_PAGES = 1000  # between two looks for cycles, of which there are hardly any
 
 
 def write_frame(stream: IO[bytes], data: bytes) -> None:
@@ -85,7 +85,7 @@ def main() -> None:
     options: Extract = next(asked)
     extractor = Extractor(options)
     extractor.prepare()
-    # A page's many nodes die by their counts: to look for cycles is left to once in some pages.
+    # A page's many nodes die by their counts: to look for cycles is left to once in many pages.
     gc.freeze()
     gc.disable()
     write_frame(answers, b"ready")

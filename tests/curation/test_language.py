@@ -45,20 +45,22 @@ def test_line_breaks_are_spaces(languages):
     assert languages.identify([one.replace(" ", "\n")]) == languages.identify([one])
 
 
+ODD = [
+    "\0",
+    "a\0b",
+    "\u2028",
+    "x" * 1_000_000,
+    "a " * 300_000,
+    "__label__en",
+    "</s>",
+    "\ufffd",
+    "a\ud800b",
+]
+
+
 def test_odd_text(languages):
-    odd = [
-        "\0",
-        "a\0b",
-        "\u2028",
-        "x" * 1_000_000,
-        "a " * 300_000,
-        "__label__en",
-        "</s>",
-        "\ufffd",
-        "a\ud800b",
-    ]
-    found = languages.identify(odd)
-    assert len(found) == len(odd)
+    found = languages.identify(ODD)
+    assert len(found) == len(ODD)
     assert all(0 <= score <= 1 for _, score in found)
 
 
@@ -156,18 +158,7 @@ def test_paragraphs_of_a_mixed_page(both):
 
 
 def test_odd_text_for_two(both):
-    odd = [
-        "\0",
-        "a\0b",
-        "\u2028",
-        "x" * 1_000_000,
-        "a " * 300_000,
-        "__label__en",
-        "</s>",
-        "\ufffd",
-        "a\ud800b",
-    ]
-    assert all(0 <= score <= 1 for _, score in both.identify(odd))
+    assert all(0 <= score <= 1 for _, score in both.identify(ODD))
 
 
 def test_a_second_opinion_goes_with_lid_176():

@@ -1,8 +1,8 @@
 """The main text of a page by a learned choice of its blocks.
 
 A block is a run of text whose nearest element that begins a line is the same: a paragraph, an
-item of a list, a cell. Trees of decisions say how likely each is main text; what is taken
-maximises the expected F1 of the page. `learned/README.md` says what they learned from.
+item of a list, a cell. Trees of decisions and a small net say how likely each is main text; what
+is taken maximises the expected F1 of the page. `learned/README.md` says what they learned from.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ cdef enum:
     NEAR = 6  # and for their size
     TOP = 5  # sections down from the page that are looked at
     DEEPEST = 24  # sections up from a block, where these are looked for
+    BITS = 21  # of a number of an element, a name or a tag
     LONG = 12  # words of a text that is prose
     CHARACTERS_A_WORD = 12  # of writing without spaces
     SPACE = 1  # classes of characters
@@ -92,17 +93,17 @@ def sections(
     cdef uint64_t[::1] names = bits[0], roles = bits[1]
     cdef int32_t[::1] up = found[0], depth = found[1], tree_depth = found[2], hidden = found[3]
     cdef int32_t[::1] signature = found[4], path = found[5]
-    cdef dict numbers = {}, paths = {}
-    cdef uint64_t own, role
-    cdef int tag, which
-    cdef object name
+    # Names of classes, and pairs of an element around one with what it is, by their numbers.
+    cdef dict classes = {}, numbers = {}, paths = {}
+    cdef uint64_t own, role, what
+    cdef int tag, which, name
     cdef str value
     cdef const lexbor_attribute* attribute
     for at in range(many):
         if last[at] <= first[at]:
             continue
         tag = tags[at]
-        own, name = 0, None
+        own, name = 0, 0
         # The name of an element within a line that holds no other says little.
         if blocks[at] == at or ends[at] > at + 1:
             attribute = (<lexbor_element*>(<LexborNode>nodes[at]).node).first_attr
@@ -114,7 +115,7 @@ def sections(
                         if value:
                             own |= <uint64_t>groups(value)
                             if which == CLASS:
-                                name = value
+                                name = classes.setdefault(value, len(classes) + 1)
                     elif (
                         which == HIDDEN
                         or (which == ARIA_HIDDEN and value == "true")
@@ -137,8 +138,9 @@ def sections(
             else:
                 up[at] = parent
                 depth[at] = depth[parent] + 1
-            signature[at] = numbers.setdefault((up[at], tag, name), len(numbers))
-            path[at] = paths.setdefault((path[parent], tag, name), len(paths) + 1)
+            what = <uint64_t>tag << 2 * BITS | <uint64_t>name << BITS
+            signature[at] = numbers.setdefault(what | <uint64_t>up[at], len(numbers))
+            path[at] = paths.setdefault(what | <uint64_t>path[parent], len(paths) + 1)
         names[at], roles[at] = own, role
     return *bits, *found
 
