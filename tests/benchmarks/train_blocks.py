@@ -177,7 +177,9 @@ def figures(by: str = "") -> dict[str, list[float]]:
     models, or by `trees` or `net` alone."""
     found: dict[str, list[float]] = defaultdict(list)
     for page in EXAMPLES:
-        likely = getattr(page, by) if by else model.both(page.trees, page.net)
+        likely = getattr(page, by or "trees")
+        if not by and model.asks_net(page.trees, page.sizes):
+            likely = model.both(page.trees, page.net)
         chosen = model.cut(likely, page.sizes, "balanced")
         if len(page.gold):
             score = page.f1(chosen)

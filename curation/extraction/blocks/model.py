@@ -18,8 +18,11 @@ Ints = NDArray[np.int64]
 Favor = Literal["balanced", "precision", "recall"]
 # Weight of recall against precision: beta of van Rijsbergen's F.
 _BETA = {"balanced": 1.0, "precision": 0.5, "recall": 2.0}
+# F1 that the trees expect, with which the net is not asked: it changes little there, on seven pages
+# of ten.
+_SURE = 0.93
 # A logit of the first trees beyond which a block needs no others, and what it then is in the end:
-# half of the blocks are so.
+# one in five blocks is so.
 _GLANCE, _GROWN = 2.5, 1.85
 
 # Scores are rounded, and chances are whole thousandths: the last bits of a sum or an exponential,
@@ -84,6 +87,12 @@ def by_net(net: Model, rows: NDArray[np.float32]) -> Ints:
     return thousandths(steps(net.scores(rows)))
 
 
+def asks_net(trees: Ints, sizes: NDArray[np.integer]) -> bool:
+    """Whether the trees leave enough in doubt: they expect too small an F1 of what is taken."""
+    _, expected = _ranked(trees, sizes, 1.0)
+    return float(expected.max()) < _SURE
+
+
 def both(trees: Ints, net: Ints) -> Ints:
     """What trees and net say of blocks together."""
     return (trees + net) // 2
@@ -92,20 +101,32 @@ def both(trees: Ints, net: Ints) -> Ints:
 def chances(table: Table) -> Ints:
     """How likely each block is main text, in thousandths."""
     rows = table.features
-    return both(by_trees(_model("glance"), _model("first"), rows), by_net(_model("net"), rows))
+    likely = by_trees(_model("glance"), _model("first"), rows)
+    if asks_net(likely, table.sizes):
+        return both(likely, by_net(_model("net"), rows))
+    return likely
+
+
+def _ranked(
+    likely: Ints, sizes: NDArray[np.integer], square: float
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Blocks from the likeliest on, and F, with the square of its beta, to be expected of as many.
+
+    F's expectation is approximated by that of its parts:
+    (1 + beta^2) E[right] / (taken + beta^2 E[wanted]).
+    """
+    order = np.argsort(-likely, kind="stable")
+    right = np.cumsum((likely * sizes)[order])
+    taken = np.cumsum(sizes[order]) * 1000
+    return order, (1 + square) * right / (taken + square * right[-1] + 1)
 
 
 def cut(likely: Ints, sizes: NDArray[np.integer], favor: Favor) -> NDArray[np.bool_]:
     """The most likely blocks, as many as maximise the expected F of the words taken.
 
-    likely: thousandths. sizes: words. F's expectation is approximated by that of its parts:
-    (1 + beta^2) E[right] / (taken + beta^2 E[wanted]).
+    likely: thousandths. sizes: words.
     """
-    square = _BETA[favor] ** 2
-    order = np.argsort(-likely, kind="stable")
-    right = np.cumsum((likely * sizes)[order])
-    taken = np.cumsum(sizes[order]) * 1000
-    expected = (1 + square) * right / (taken + square * right[-1] + 1)
+    order, expected = _ranked(likely, sizes, _BETA[favor] ** 2)
     chosen = np.zeros(len(likely), np.bool_)
     chosen[order[: int(np.argmax(expected)) + 1]] = True
     return chosen
