@@ -12,6 +12,7 @@ from pathlib import Path
 from curation.classifiers import signals as classifiers
 from curation.edits import EDITS, Edit
 from curation.language import canonical
+from curation.lines import normalised
 from curation.measures import MEASURES, Measure, View
 from curation.measures.view import VERSION as VIEW_VERSION
 from curation.rules import did_you_mean, failing
@@ -300,14 +301,16 @@ class Chain:
 
         A family is measured once, at the first table that needs it and is for the document, on the
         text as edited so far. Unless exhaustive, the first table that rejects (or the language) is
-        the last. Raises ValueError if a table is limited to sources and none is given.
+        the last. Steps see its lines normalised; a text that no edit changes is given back as it
+        came. Raises ValueError if a table is limited to sources and none is given.
         """
         if not source and SOURCE in self.needs:
             raise ValueError("a table of this chain is limited to sources: say which this is of")
         signals: dict[str, float | None] = dict.fromkeys(self.signals)
         measured: set[str] = set()
         reasons = self._language_reasons(language, language_score)
-        view = View(text, canonical(language))
+        plain = normalised(text)
+        view = View(plain, canonical(language))
         for step in self._steps:
             if reasons and not self._exhaustive:
                 break
@@ -323,7 +326,7 @@ class Chain:
                     measured.add(name)
                     signals |= measure(view)
             reasons += failing(step.rules, signals)
-        return Judgement(view.text, signals, reasons)
+        return Judgement(text if view.text == plain else view.text, signals, reasons)
 
     def _language_reasons(self, language: str, score: float) -> list[str]:
         if not self._least:
