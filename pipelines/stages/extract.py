@@ -29,7 +29,7 @@ from schemas.tables import DOCUMENT, REJECTION
 if TYPE_CHECKING:
     from curation.language import Languages
 
-VERSION = 5
+VERSION = 6
 LIBRARIES = (
     *("fastwarc", "fasttext", "lxml", "onnxruntime", "resiliparse", "selectolax"),
     "trafilatura",
