@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from curation.edits import EDITS
 from schemas.base import Contract, ModelFile
 from schemas.errors import UserError
-from schemas.judge import EditStep, NamedChain, RulesStep
+from schemas.filter import EditStep, NamedChain, RulesStep
 from schemas.rules import (
     AllOf,
     AllRule,
@@ -137,7 +137,7 @@ def load_table(name_or_path: str, base: Path) -> RuleTable:
 
 def load_chain(name_or_path: str, base: Path) -> NamedChain:
     """A bundled chain by name, or a YAML file, relative to `base`, that holds what stands under
-    `judge` in a recipe and a description; its tables are loaded, files of them and of
+    `filter` in a recipe and a description; its tables are loaded, files of them and of
     classifiers' models relative to the chain's folder.
 
     The file may also be a rule table, and the name one of a table: it is a chain of its own, behind

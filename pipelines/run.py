@@ -11,15 +11,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import ModuleType
 
-from pipelines import ledger
-from pipelines.mill import Mill, Progress
-from pipelines.receipts import Task
-from pipelines.recipes.freezing import freeze, thaw
-from pipelines.runners import Engine
-from pipelines.splits import changed_inputs, plan_splits
-from pipelines.stages import curate, deduplicate, extract, judge, mix, tokenize, tokenizer
-from pipelines.steps import Context, Manifest, fingerprint, read_manifest, read_plan
-from pipelines.store import Folder
+from pipelines.engines.runners import Engine
+from pipelines.recipes.saving import read_saved, save
+from pipelines.runs import ledger
+from pipelines.runs.mill import Mill, Progress
+from pipelines.runs.receipts import Task
+from pipelines.runs.splits import changed_inputs, plan_splits
+from pipelines.runs.steps import Context, Manifest, fingerprint, read_manifest, read_plan
+from pipelines.runs.store import Folder
+from pipelines.stages import curate, extract, tokenize, tokenizer
+from pipelines.stages import filter as filter_stage
+from pipelines.stages.dedup import stage as deduplicate
+from pipelines.stages.mix import stage as mix
 from schemas.errors import UserError
 from schemas.recipe import Recipe
 
@@ -36,9 +39,9 @@ class Stage:
 
 STAGES = (
     Stage("extract", (), extract),
-    Stage("judge", ("extract",), judge),
-    Stage("deduplicate", ("judge",), deduplicate),
-    Stage("curate", ("extract", "judge", "deduplicate"), curate),
+    Stage("filter", ("extract",), filter_stage),
+    Stage("deduplicate", ("filter",), deduplicate),
+    Stage("curate", ("extract", "filter", "deduplicate"), curate),
     Stage("tokenizer", ("curate",), tokenizer),
     Stage("tokenize", ("curate", "tokenizer"), tokenize),
     Stage("mix", ("tokenize", "tokenizer"), mix),
@@ -59,8 +62,8 @@ def run(recipe: Recipe, output: str, engine: Engine, *, quiet: bool = False) -> 
         if folder.exists("extract/manifest.json"):
             _tell_changed(recipe, splits)
         if recipe.parent is not None:
-            thaw(Folder(recipe.parent))
-        frozen = freeze(recipe, folder)
+            read_saved(Folder(recipe.parent))
+        frozen = save(recipe, folder)
         # the roots of inputs may have moved; they decide nothing
         frozen = frozen.model_copy(update={"inputs": recipe.inputs, "parent": recipe.parent})
         context = Context(folder, frozen)
@@ -162,7 +165,7 @@ def manifests(folder: Folder) -> dict[str, Manifest]:
 def context_of(folder: Folder) -> Context:
     """A context to read a run with."""
     homes = {name: item.home for name, item in manifests(folder).items() if item.home}
-    return Context(folder, thaw(folder), homes)
+    return Context(folder, read_saved(folder), homes)
 
 
 @contextmanager

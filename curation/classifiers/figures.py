@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from curation.classifiers.spans import DECIMALS
+from curation.classifiers.passages import DECIMALS
 from curation.measures.signals import ratio
 from schemas.errors import UserError
 

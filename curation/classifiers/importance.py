@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curation.classifiers.cards import card_path, file_sha256, weights_card
-from curation.classifiers.spans import DECIMALS, Span, lines, reaching
+from curation.classifiers.passages import DECIMALS, Span, lines, reaching
 from schemas.errors import UserError
 
 BUCKETS = 10_000

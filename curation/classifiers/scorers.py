@@ -11,7 +11,7 @@ from curation import fasttext_model
 from curation.classifiers.cards import card_path, file_sha256, read_card
 from curation.classifiers.features import features
 from curation.classifiers.importance import Importance, is_importance
-from curation.classifiers.spans import DECIMALS, Span, lines, reaching, sentences
+from curation.classifiers.passages import DECIMALS, Span, lines, reaching, sentences
 from curation.language import words_only
 from curation.measures.bad_words import pattern
 from schemas.errors import UserError

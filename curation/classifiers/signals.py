@@ -9,15 +9,15 @@ from pathlib import Path
 from curation.classifiers.cards import file_sha256
 from curation.classifiers.features import FEATURES
 from curation.classifiers.importance import is_importance
+from curation.classifiers.passages import sentences
 from curation.classifiers.scorers import Scorer, is_kenlm, need_kenlm, scorer
-from curation.classifiers.spans import sentences
 from curation.language import canonical
 from curation.measures.ccnet import bucket
 from curation.measures.signals import Measure, ratio
 from curation.measures.view import View
 from schemas.base import ModelFile
 from schemas.errors import UserError
-from schemas.judge import Classifier
+from schemas.filter import Classifier
 
 FAMILY = "classifier"
 VERSION = 2  # bump when a signal of the family changes
@@ -26,7 +26,7 @@ VERSION = 2  # bump when a signal of the family changes
 def measures(
     classifiers: Mapping[str, Classifier], find: Callable[[ModelFile], Path]
 ) -> dict[str, Measure]:
-    """The measures of a recipe's `judge.classifiers`, by `classifier.NAME`.
+    """The measures of a recipe's `filter.classifiers`, by `classifier.NAME`.
 
     `find`: where the file of a model is. A model is loaded when its first text is scored; what is
     wrong with it is told then, by UserError. The language of a view is `canonical`.

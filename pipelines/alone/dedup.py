@@ -22,18 +22,18 @@ from curation.keys import document_id
 from curation.readers import Damage, Record
 from pipelines.alone.rows import Rows, writing
 from pipelines.alone.texts import AskedColumns, number, spooled
-from pipelines.dedup.edges import CutList
-from pipelines.dedup.signatures import schema, signature_table
-from pipelines.inputs import columns_of, input_at
-from pipelines.mill import Mill, Progress
-from pipelines.parts import read_table
-from pipelines.receipts import Attempt, Receipt, Task
+from pipelines.engines.runners import Engine
 from pipelines.recipes.loading import load, to_yaml
-from pipelines.runners import Engine
-from pipelines.splits import input_of, plan_splits, read_split
-from pipelines.stages import deduplicate
-from pipelines.steps import Context, Manifest
-from pipelines.store import Folder, is_remote
+from pipelines.runs.inputs import columns_of, input_at
+from pipelines.runs.mill import Mill, Progress
+from pipelines.runs.parts import read_table
+from pipelines.runs.receipts import Attempt, Receipt, Task
+from pipelines.runs.splits import input_of, plan_splits, read_split
+from pipelines.runs.steps import Context, Manifest
+from pipelines.runs.store import Folder, is_remote
+from pipelines.stages.dedup import stage as deduplicate
+from pipelines.stages.dedup.edges import CutList
+from pipelines.stages.dedup.signatures import schema, signature_table
 from schemas.deduplicate import NEAR, ORDERS, Deduplicate
 from schemas.errors import UserError
 from schemas.inputs import Input
@@ -87,8 +87,8 @@ def deduplicate_files(
         run.create("recipe.yaml", to_yaml(whole).encode())
         splits = _splits(whole, id_column)
         mill = Mill(Context(run, whole), engine or Engine(), splits, Progress(quiet))
-        tasks = mill.plan("judge", _MARK, lambda: splits)
-        read = mill.do("judge", sign_split, tasks)
+        tasks = mill.plan("filter", _MARK, lambda: splits)
+        read = mill.do("filter", sign_split, tasks)
         _check_found(mill.context, id_column)
         done = deduplicate.run(mill, "deduplicate", _MARK)
         _write(mill.context, done, rows)
@@ -122,8 +122,8 @@ def over_of(asked: Mapping[str, Any]) -> dict[str, Any]:
     }
     if over.get("keep", ".").isidentifier() and over["keep"] not in ORDERS:
         over["keep"] = _ROW + over["keep"]
-    if asked.get("pieces") is not None:
-        over["pieces"] = pieces_of(asked["pieces"])
+    if asked.get("spans") is not None:
+        over["spans"] = spans_of(asked["spans"])
     if asked.get("against"):
         over["against"] = [
             url if is_remote(url) else os.path.abspath(url) for url in asked["against"]
@@ -158,22 +158,22 @@ def near_of(text: str) -> dict[str, Any] | None:
         ) from None
 
 
-def pieces_of(text: str) -> dict[str, Any]:
-    """`deduplicate.pieces` of levels with the number that they are about, if it is another than
+def spans_of(text: str) -> dict[str, Any]:
+    """`deduplicate.spans` of levels with the number that they are about, if it is another than
     the published one: `lines,sentences=2,substring`. Raises UserError."""
     found: dict[str, Any] = {}
     for word in text.split(","):
         level, given, number = word.partition("=")
-        if level not in _PIECES or (given and level in ("lines", "paragraphs")):
+        if level not in _SPANS or (given and level in ("lines", "paragraphs")):
             raise UserError(
-                f"--pieces {text}: give one or more of lines, paragraphs, sentences=3, bloom=13 "
+                f"--spans {text}: give one or more of lines, paragraphs, sentences=3, bloom=13 "
                 "(words of an n-gram), substring=50 (tokens), with commas between them"
             )
-        found[level] = _PIECES[level](number)
+        found[level] = _SPANS[level](number)
     return found
 
 
-_PIECES: dict[str, Callable[[str], Any]] = {
+_SPANS: dict[str, Callable[[str], Any]] = {
     "lines": lambda _: True,
     "paragraphs": lambda _: True,
     "sentences": lambda size: size or 3,
@@ -213,7 +213,7 @@ def _inputs(
 
 def _check_found(context: Context, id_column: str) -> None:
     """Raise UserError for a column that decides and that no row has."""
-    receipts = context.receipts("judge")
+    receipts = context.receipts("filter")
     if not any(receipt.kept for receipt in receipts):
         return
     asked = context.recipe.deduplicate
@@ -241,7 +241,7 @@ def sign_split(context: Context, step: str, task: Task) -> Receipt:
     """Sign the documents of a split."""
     options = context.recipe.deduplicate
     by_shingles = options.near is not None and options.near.verify_by == "shingles"
-    keeps_texts = by_shingles or options.pieces.levels()
+    keeps_texts = by_shingles or options.spans.levels()
     lost: Counter[str] = Counter()
     records = 0
     found: Counter[str] = Counter()
@@ -304,7 +304,7 @@ class _Ids:
 
     def __init__(self, item: Input, task: Task) -> None:
         self._root, self._column = Folder(item.root), task.spec["id"]
-        self._formats = {piece["file"]: piece.get("format") for piece in task.spec["ranges"]}
+        self._formats = {each["file"]: each.get("format") for each in task.spec["ranges"]}
         self._file = ""
         self._values: pa.ChunkedArray | None = None
 
@@ -342,11 +342,11 @@ def _text(record: Record) -> str | None:
 
 def _write(context: Context, done: Manifest, rows: Rows) -> None:
     """The rows of all documents, part by part."""
-    home = context.home("judge")
+    home = context.home("filter")
     parts = [
         (judged.file("names").path, dropped.file("drops").path, CutList(context, dropped.task))
         for judged, dropped in zip(
-            context.receipts("judge"), context.receipts(done.step), strict=True
+            context.receipts("filter"), context.receipts(done.step), strict=True
         )
     ]
     kept_ids = pa.array([], pa.binary(16))
@@ -410,7 +410,7 @@ def _cut(cuts: CutList, document: bytes) -> list[dict[str, Any]]:
 
 def _prune(run: Folder) -> None:
     """Leave of the run what `against` needs."""
-    for name in ("judge", *(f"deduplicate/{step}" for step in _INNER)):
+    for name in ("filter", *(f"deduplicate/{step}" for step in _INNER)):
         (run / name).remove()
 
 
@@ -419,5 +419,5 @@ _INNER = (
     "candidates",
     "near",
     "labels",
-    *("documents", "pieces", "repeated", "bloom", "substring", "drops", "cuts"),
+    *("documents", "spans", "repeated", "bloom", "substring", "drops", "cuts"),
 )

@@ -15,14 +15,14 @@ from curation.extraction import Page, Rejected
 from curation.extraction.sandbox import Sandbox
 from curation.readers import Damage, Record
 from pipelines.alone.rows import Rows, writing
-from pipelines.inputs import input_at, left_out
-from pipelines.receipts import Task
-from pipelines.recipes.freezing import check_models, with_models
 from pipelines.recipes.loading import load
-from pipelines.splits import input_of, plan_splits, read_split
+from pipelines.recipes.saving import check_models, with_models
+from pipelines.runs.inputs import input_at, left_out
+from pipelines.runs.receipts import Task
+from pipelines.runs.splits import input_of, plan_splits, read_split
+from pipelines.runs.steps import Context
+from pipelines.runs.store import Folder
 from pipelines.stages.extract import extractor
-from pipelines.steps import Context
-from pipelines.store import Folder
 from schemas.errors import UserError
 from schemas.extract import Extract, Rights
 from schemas.inputs import Input, Splits

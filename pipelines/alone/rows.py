@@ -13,8 +13,8 @@ from typing import IO, Any, Protocol
 
 import pyarrow as pa
 
-from pipelines.parts import PartWriter
-from pipelines.store import Folder
+from pipelines.runs.parts import PartWriter
+from pipelines.runs.store import Folder
 from schemas.errors import UserError
 
 _JSONL = (".jsonl", ".jsonl.gz", ".jsonl.zst")

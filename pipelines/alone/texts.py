@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from curation.readers import Damage
-from pipelines.inputs import columns_of, input_at
-from pipelines.splits import plan_splits, read_split
+from pipelines.runs.inputs import columns_of, input_at
+from pipelines.runs.splits import plan_splits, read_split
 from schemas.errors import UserError
 from schemas.inputs import Columns, Format, Input, Splits
 from schemas.recipe import Recipe

@@ -16,16 +16,16 @@ from typing import Any, get_args
 import pyarrow.compute as pc
 
 from curation.mixture import shares
-from pipelines import ledger
 from pipelines.report import samples, shape
 from pipelines.report.display import visible
 from pipelines.report.duplicates import duplicates
-from pipelines.report.pieces import pieces
 from pipelines.report.reading import RowSample
-from pipelines.report.signals import conditions_of, judgement, rules_of
+from pipelines.report.signals import conditions_of, filtering, rules_of
+from pipelines.report.spans import spans
 from pipelines.run import STAGES, context_of, manifests
-from pipelines.steps import Context, Manifest
-from pipelines.store import Folder
+from pipelines.runs import ledger
+from pipelines.runs.steps import Context, Manifest
+from pipelines.runs.store import Folder
 from schemas.errors import UserError
 from schemas.extract import OptOut
 from schemas.mix import Mix
@@ -53,7 +53,7 @@ def collect(run: Folder) -> shape.Report:
             )
     ledger.check(done)
     curated = RowSample(context, "curate", "text") if "curate" in done else None
-    verdicts = RowSample(context, "judge", "signals") if "judge" in done else None
+    verdicts = RowSample(context, "filter", "signals") if "filter" in done else None
     judged_by = dict.fromkeys(
         item["signal"] for rule in rules_of(context.recipe) for item in conditions_of(rule)
     )
@@ -83,9 +83,9 @@ def collect(run: Folder) -> shape.Report:
         shards=_shards(run) if "mix" in done else None,
         languages=_languages(RowSample(context, "extract", "documents"), curated),
         declared=_declared(context, done["extract"]),
-        judgement=judgement(context, judged, verdicts.coverage) if verdicts else None,
+        filtering=filtering(context, judged, verdicts.coverage) if verdicts else None,
         duplicates=duplicates(context) if "deduplicate" in done else None,
-        pieces=pieces(context) if "curate" in done and recipe.deduplicate.pieces.levels() else None,
+        spans=spans(context) if "curate" in done and recipe.deduplicate.spans.levels() else None,
         personal_data=_personal_data(context) if "curate" in done else None,
         kept_samples=samples.kept(context, curated) if curated else [],
         rejected_samples=[

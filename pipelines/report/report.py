@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from pipelines.report import formats, plots
 from pipelines.report.collect import collect
 from pipelines.report.shape import Report
-from pipelines.store import Folder
+from pipelines.runs.store import Folder
 
 
 def write_report(run: str, output: str) -> None:
@@ -47,7 +47,7 @@ def to_html(report: Report) -> str:
             for name in ("count", "plural", "share", "size", "value", "must", "decide")
         }
     )
-    panels = report["judgement"]["panels"] if report["judgement"] else []
+    panels = report["filtering"]["panels"] if report["filtering"] else []
     # of one table they stand together
     tables = [(name, list(own)) for name, own in groupby(panels, itemgetter("table"))]
     return environment.from_string(page).render(report=report, plots=plots, tables=tables)

@@ -13,14 +13,14 @@ from curation.classifiers.features import features
 from curation.classifiers.figures import evaluate, threshold_for
 from curation.classifiers.fitting import Example, Settings, fit, is_held_out
 from curation.classifiers.importance import Importance, fit_importance
+from curation.classifiers.passages import sentences
 from curation.classifiers.regard import NO_GROUP, regard
 from curation.classifiers.scorers import BadWords, Classifier, Perplexity, scorer
 from curation.classifiers.signals import local_file, measures
-from curation.classifiers.spans import sentences
 from curation.language import words_only
 from curation.measures.view import View
 from schemas.errors import UserError
-from schemas.judge import Classifier as Spec
+from schemas.filter import Classifier as Spec
 from tests.curation.arpa import arpa
 from tests.runs import gristmill
 

@@ -13,7 +13,7 @@ from curation.rules import (
     table_names,
 )
 from schemas.errors import UserError
-from schemas.judge import EditStep, RulesStep
+from schemas.filter import EditStep, RulesStep
 from schemas.rules import Rule, RuleTable
 
 ROW = "  - {signal: gopher.words, operator: '>=', threshold: 50, reason: short}\n"

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from pipelines.engines.runners import Engine
 from pipelines.recipes.loading import resolve
 from pipelines.run import run
-from pipelines.runners import Engine
-from pipelines.store import Folder
+from pipelines.runs.store import Folder
 
 Pages = list[tuple[str, str, str, str]]  # url, status line, content type, body
 
@@ -72,7 +72,7 @@ RECIPE: dict[str, Any] = {
     "name": "hostile",
     "description": 'Pages & <b>"harm"</b>.',
     "splits": {"bytes": 1 << 20, "part_bytes": 20_000},
-    "judge": {"chain": [{"rules": "gopher_quality"}]},
+    "filter": {"chain": [{"rules": "gopher_quality"}]},
     "curate": {"pii": []},
     "tokenizer": {"train": {"vocabulary": 512, "sample_bytes": 1 << 20}},
     "mix": {
