@@ -59,11 +59,9 @@ def test_imports_point_the_way_that_the_design_says(package: str) -> None:
 
 
 def test_every_room_of_pipelines_imports_only_those_below_it() -> None:
-    files = sorted((REPOSITORY / "pipelines").glob("*/**/*.py")) + [
-        REPOSITORY / "pipelines" / "run.py"
-    ]
-    for path in files:
-        room = path.relative_to(REPOSITORY / "pipelines").parts[0].removesuffix(".py")
+    folder = REPOSITORY / "pipelines"
+    for path in [*sorted(folder.glob("*/**/*.py")), folder / "run.py"]:
+        room = path.relative_to(folder).parts[0].removesuffix(".py")
         parts = (name.split(".") for name in imported(path) if name.startswith("pipelines."))
         others = {part[1] for part in parts} - {room}
         assert others <= ROOMS[room], f"{path} imports {sorted(others - ROOMS[room])}"

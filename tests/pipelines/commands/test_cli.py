@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import REPOSITORY
+
 HELP = [
     [],
     ["run"],
@@ -30,7 +32,7 @@ def gristmill(*words: str, cwd: Path | None = None) -> subprocess.CompletedProce
     return subprocess.run(
         [sys.executable, "-c", "from pipelines.commands.main import main; main()", *words],
         capture_output=True, text=True, cwd=cwd, check=False, timeout=120,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
     )  # fmt: skip
 
 

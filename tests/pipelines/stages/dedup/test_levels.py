@@ -6,7 +6,7 @@ import pytest
 
 from tests.runs import DEMO, balanced, mill
 
-SAMPLE = Path(__file__).resolve().parents[1] / "data" / "sample"
+SAMPLE = Path(__file__).resolve().parents[3] / "data" / "sample"
 LEVELS = """
 deduplicate:
   scope: global
