@@ -14,10 +14,10 @@ from curation.edits import EDITS, Edit
 from curation.language import canonical
 from curation.measures import MEASURES, Measure, View
 from curation.measures.view import VERSION as VIEW_VERSION
-from curation.rules import did_you_mean, failing
+from curation.rules import failing
 from schemas.base import ModelFile
-from schemas.errors import UserError
 from schemas.filter import EditStep, Filter, RulesStep
+from schemas.problems import Problem, close_to
 from schemas.rules import Condition, Row, RuleTable, conditions
 
 LANGUAGE = "language"
@@ -84,7 +84,7 @@ def _check(spec: Filter) -> Iterator[tuple[str, str]]:
             if step.edit not in EDITS:
                 yield (
                     path,
-                    f"no edit is called `{step.edit}`{did_you_mean(step.edit, EDITS) or '.'} "
+                    f"no edit is called `{step.edit}`{close_to(step.edit, EDITS) or '.'} "
                     f"There are {', '.join(EDITS)}",
                 )
             elif step.edit in edited:
@@ -175,17 +175,16 @@ def closest(signal: str, spec: Filter) -> str:
     if family == classifiers.FAMILY:
         own = [s for n, item in spec.classifiers.items() for s in classifiers.formulas(n, item)]
         return (
-            f"{did_you_mean(name, own) or '.'} Its model stands in `filter.classifiers`, which has "
+            f"{close_to(name, own) or '.'} Its model stands in `filter.classifiers`, which has "
             f"{', '.join(spec.classifiers) or 'none'}; a `.bucket` needs `cutoffs`"
         )
     owner = MEASURES.get(family) or EDITS.get(family)
     if owner is not None:
         return (
-            f"{did_you_mean(name, owner.names) or '.'} Of `{family}` there are "
-            f"{', '.join(owner.names)}"
+            f"{close_to(name, owner.names) or '.'} Of `{family}` there are {', '.join(owner.names)}"
         )
     families = [*MEASURES, *EDITS, classifiers.FAMILY]
-    return f"{did_you_mean(family, families) or '.'} Signals begin with {', '.join(families)}"
+    return f"{close_to(family, families) or '.'} Signals begin with {', '.join(families)}"
 
 
 def _mismatch(condition: Condition) -> str:
@@ -229,12 +228,12 @@ class Chain:
         """Compile a recipe's `filter`.
 
         `find`: where the file of a classifier's model is, which is loaded when it is first asked.
-        Raises UserError with every mistake that `check_chain` finds, ValueError for a table that
+        Raises Problem with every mistake that `check_chain` finds, ValueError for a table that
         is given by name.
         """
         mistakes = check_chain(spec)
         if mistakes:
-            raise UserError("\n".join(f"{path}: {message}" for path, message in mistakes))
+            raise Problem("\n".join(f"{path}: {message}" for path, message in mistakes))
         self._least = dict(spec.languages)
         self._exhaustive = spec.exhaustive
         self._steps: list[Edit | _Table] = []

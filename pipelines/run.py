@@ -23,7 +23,7 @@ from pipelines.stages import curate, extract, tokenize, tokenizer
 from pipelines.stages import filter as filter_stage
 from pipelines.stages.dedup import stage as deduplicate
 from pipelines.stages.mix import stage as mix
-from schemas.errors import UserError
+from schemas.problems import Problem
 from schemas.recipe import Recipe
 
 
@@ -51,7 +51,7 @@ STAGES = (
 def run(recipe: Recipe, output: str, engine: Engine, *, quiet: bool = False) -> dict[str, Manifest]:
     """Run a resolved recipe into the folder `output`, or go on with a run that is there.
 
-    Returns the manifests of all stages. Raises UserError for what the user can mend, JobFailed
+    Returns the manifests of all stages. Raises Problem for what the user can mend, JobFailed
     if a job fails, LedgerError if a record is lost.
     """
     folder = Folder(output)
@@ -98,7 +98,7 @@ def _stage(mill: Mill, stage: Stage, done: dict[str, Manifest]) -> Manifest:
     if folder.exists(f"{stage.name}/manifest.json"):
         manifest = read_manifest(folder, stage.name)
         if manifest.fingerprint != mark:
-            raise UserError(
+            raise Problem(
                 f"{folder.url}/{stage.name}: was made by other versions of gristmill or of the "
                 "libraries it uses. Start a new run in another folder (with `--parent "
                 f"{folder.url}` it takes over the stages that are still equal)"
@@ -178,7 +178,7 @@ def _alone(folder: Folder) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise UserError(f"{folder.url}: another gristmill is at work in this run") from None
+            raise Problem(f"{folder.url}: another gristmill is at work in this run") from None
         for scratch in folder.local.glob("**/.part-*"):
             shutil.rmtree(scratch, ignore_errors=True)
         yield

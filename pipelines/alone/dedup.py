@@ -35,8 +35,8 @@ from pipelines.stages.dedup import stage as deduplicate
 from pipelines.stages.dedup.edges import CutList
 from pipelines.stages.dedup.signatures import schema, signature_table
 from schemas.deduplicate import NEAR, ORDERS, Deduplicate
-from schemas.errors import UserError
 from schemas.inputs import Input
+from schemas.problems import Problem
 from schemas.recipe import Recipe
 from schemas.tables import DEDUPLICATED, ID
 
@@ -70,7 +70,7 @@ def deduplicate_files(
     names is a column of numbers. Memory is that of the engine, and some 100 bytes for each
     cluster. `index`: a folder for what is kept, that later calls and runs can be deduplicated
     `against`. Returns how many records ended how: `kept`, a level, or why a record is no document.
-    Raises UserError.
+    Raises Problem.
     """
     asked = options(recipe, over or {})
     deduplicate.relevant(Recipe(name="dedup", deduplicate=asked))  # before hours of signing
@@ -83,7 +83,7 @@ def deduplicate_files(
         run = Folder(index or f"{scratch}/run")
         run.make()
         if index and run.exists("recipe.yaml"):
-            raise UserError(f"--index {index}: holds an index or a run: give a new folder")
+            raise Problem(f"--index {index}: holds an index or a run: give a new folder")
         run.create("recipe.yaml", to_yaml(whole).encode())
         splits = _splits(whole, id_column)
         mill = Mill(Context(run, whole), engine or Engine(), splits, Progress(quiet))
@@ -110,7 +110,7 @@ def options(recipe: str | None, over: Mapping[str, Any]) -> Deduplicate:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in ("deduplicate", *first["loc"]))
-        raise UserError(f"{key}: {first['msg'].removeprefix('Value error, ')}") from None
+        raise Problem(f"{key}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
 def over_of(asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,13 +135,13 @@ def over_of(asked: Mapping[str, Any]) -> dict[str, Any]:
         name: value for name in ("verify", "verify_by") if (value := asked.get(name)) is not None
     }
     if near is None and verify:
-        raise UserError("--near none: leaves nothing to verify: take --verify and --verify-by away")
+        raise Problem("--near none: leaves nothing to verify: take --verify and --verify-by away")
     return {**over, "near": near if near is None else near | verify}
 
 
 def near_of(text: str) -> dict[str, Any] | None:
     """`deduplicate.near` of a name, or of bands, rows and words (or characters) of a shingle:
-    `14,8,5`, `20,13,24c`; `none` for none. Raises UserError."""
+    `14,8,5`, `20,13,24c`; `none` for none. Raises Problem."""
     if text == "none":
         return None
     if text in NEAR:
@@ -152,7 +152,7 @@ def near_of(text: str) -> dict[str, Any] | None:
     try:
         return {"bands": int(bands), "rows": int(rows), unit: int(size.removesuffix("c"))}
     except ValueError:
-        raise UserError(
+        raise Problem(
             f"--near {text}: give {', '.join(NEAR)}, none, or bands, rows and words of a shingle, "
             "such as 14,8,5 (20,13,24c: of characters)"
         ) from None
@@ -160,12 +160,12 @@ def near_of(text: str) -> dict[str, Any] | None:
 
 def spans_of(text: str) -> dict[str, Any]:
     """`deduplicate.spans` of levels with the number that they are about, if it is another than
-    the published one: `lines,sentences=2,substring`. Raises UserError."""
+    the published one: `lines,sentences=2,substring`. Raises Problem."""
     found: dict[str, Any] = {}
     for word in text.split(","):
         level, given, number = word.partition("=")
         if level not in _SPANS or (given and level in ("lines", "paragraphs")):
-            raise UserError(
+            raise Problem(
                 f"--spans {text}: give one or more of lines, paragraphs, sentences=3, bloom=13 "
                 "(words of an n-gram), substring=50 (tokens), with commas between them"
             )
@@ -199,7 +199,7 @@ def _inputs(
         if not equals or "/" in source or os.path.exists(path):
             source, place = f"in{len(found)}", path
         if source in found:
-            raise UserError(f"{path}: another input is `{source}`: give this one another name")
+            raise Problem(f"{path}: another input is `{source}`: give this one another name")
         if place == "-":
             place = spooled(scratch / "standard-input.jsonl")
         asked = {"source": source, **input_at(place), **reading, "columns": columns}
@@ -207,12 +207,12 @@ def _inputs(
             found[source] = Input.model_validate(asked)
         except ValidationError as error:
             first = error.errors()[0]
-            raise UserError(f"{path}: {first['loc'][0]}: {first['msg']}") from None
+            raise Problem(f"{path}: {first['loc'][0]}: {first['msg']}") from None
     return tuple(found.values())
 
 
 def _check_found(context: Context, id_column: str) -> None:
-    """Raise UserError for a column that decides and that no row has."""
+    """Raise Problem for a column that decides and that no row has."""
     receipts = context.receipts("filter")
     if not any(receipt.kept for receipt in receipts):
         return
@@ -226,7 +226,7 @@ def _check_found(context: Context, id_column: str) -> None:
         ("signal", keep not in ORDERS, f"--keep {keep}: no row has a number of that name"),
     ):
         if decides and not any(receipt.counts[field] for receipt in receipts):
-            raise UserError(message)
+            raise Problem(message)
 
 
 def _splits(recipe: Recipe, id_column: str) -> list[Task]:
@@ -326,7 +326,7 @@ class _Ids:
         try:
             return column.cast(pa.string())
         except pa.ArrowException:
-            raise UserError(
+            raise Problem(
                 f"{self._root.url}/{file}: `{self._column}` is a column of {column.type}, which "
                 "cannot name rows: give another one by --id"
             ) from None

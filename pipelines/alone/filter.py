@@ -17,8 +17,8 @@ from curation.rules import load_chain
 from pipelines.alone.language import model_of
 from pipelines.alone.rows import writing
 from pipelines.alone.texts import Text, batches, texts
-from schemas.errors import UserError
 from schemas.filter import Filter
+from schemas.problems import Problem
 
 _BATCH = 256
 _FILTERED = [
@@ -80,7 +80,7 @@ class Filtered:
 
 
 def languages_of(asked: str) -> dict[str, float]:
-    """Of `en=.65,de` the scores to exceed by language; `any` is none. Raises UserError."""
+    """Of `en=.65,de` the scores to exceed by language; `any` is none. Raises Problem."""
     if asked == "any":
         return {}
     found = {}
@@ -89,7 +89,7 @@ def languages_of(asked: str) -> dict[str, float]:
         try:
             found[language] = float(score or 0)
         except ValueError:
-            raise UserError(f"--languages {part}: write LANGUAGE or LANGUAGE=.65") from None
+            raise Problem(f"--languages {part}: write LANGUAGE or LANGUAGE=.65") from None
     return found
 
 
@@ -98,7 +98,7 @@ def chain_of(
 ) -> Chain:
     """A chain's or table's name or file, ready to judge; what is not None replaces what it says.
 
-    Raises UserError with all that is wrong.
+    Raises Problem with all that is wrong.
     """
     changes = {"exhaustive": exhaustive, "languages": languages}
     over = {name: value for name, value in changes.items() if value is not None}
@@ -107,7 +107,7 @@ def chain_of(
         return Chain(Filter.model_validate(spec | over))
     except ValidationError as error:
         told = {".".join(map(str, each["loc"])): each["msg"] for each in error.errors()}
-        raise UserError("; ".join(f"{path}: {message}" for path, message in told.items())) from None
+        raise Problem("; ".join(f"{path}: {message}" for path, message in told.items())) from None
 
 
 def filter_texts(
@@ -124,7 +124,7 @@ def filter_texts(
 
     A text's language and score are its row's `language` and `language_score`; where a row lacks
     what the chain needs, `model` names both: see `model_of`. Codes are those of the chain where
-    they mean the same. Its source is `source`, else its row's. Raises UserError.
+    they mean the same. Its source is `source`, else its row's. Raises Problem.
     """
     languages: Languages | None = None
     codes = {canonical(code): code for code in chain.languages}
@@ -146,7 +146,7 @@ def filter_texts(
         for each in batch:
             each.group = source or each.group
             if SOURCE in chain.needs and not each.group:
-                raise UserError(
+                raise Problem(
                     f"{each.id}: the rules are limited to sources, and this row has no `source`: "
                     "give --source LABEL for all"
                 )
@@ -159,12 +159,12 @@ _MODELS = {"both": f"{FIRST} and {SECOND}", "lid.176": FIRST}
 
 
 def _naming(model: str, chain: Chain) -> Languages:
-    """The model, which must be able to name the chain's languages. Raises UserError."""
+    """The model, which must be able to name the chain's languages. Raises Problem."""
     found = model_of(model)
     named = set(map(canonical, found.codes))
     for code in sorted(chain.languages):
         if canonical(code) not in named:
-            raise UserError(
+            raise Problem(
                 f"--model {model}: names no language `{code}`{closest(code, found.codes)}"
             )
     return found
@@ -188,7 +188,7 @@ def filter_files(
     id_column: str = "id",
 ) -> Filtered:
     """Write a row for every text to `output`: id, source, language, kept, reasons, the edited text
-    and every signal of the chain, null where it was not measured. Raises UserError.
+    and every signal of the chain, null where it was not measured. Raises Problem.
     """
     fields = [pa.field(name, pa.float64()) for name in chain.signals]
     schema = pa.schema([*_FILTERED, *fields], metadata={b"gristmill.schema": b"filtered/1"})

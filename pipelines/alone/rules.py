@@ -20,8 +20,8 @@ from pipelines.alone.filter import Filtered, filter_texts
 from pipelines.report.formats import exact, share, value
 from pipelines.report.shape import Threshold
 from pipelines.report.signals import Values, holds, panel
-from schemas.errors import UserError
 from schemas.filter import EditStep, Filter, RulesStep
+from schemas.problems import Problem
 from schemas.rules import AnyRule, Condition, Row, Rule, RuleTable, conditions
 
 _WIDTH = 100
@@ -122,7 +122,7 @@ def _row(row: Row) -> Iterator[tuple[str, str]]:
 def explain(signal: str, rules: str = "") -> str:
     """What a signal is, by whom, and the rules that judge by it: the bundled ones, and those of
     `rules`, whose classifiers have signals of their own. Of a family, what each of its signals is.
-    Raises UserError."""
+    Raises Problem."""
     owner = MEASURES.get(signal) or EDITS.get(signal)
     if owner is not None:
         lines = [signal, *_wrapped("  Source: ", owner.source), ""]
@@ -161,7 +161,7 @@ def _same_name(signal: str, name: str) -> bool:
 
 
 def _defined(signal: str, rules: str) -> tuple[str, str, str]:
-    """A signal's formula, its source, and the edit that tells it. Raises UserError with the closest
+    """A signal's formula, its source, and the edit that tells it. Raises Problem with the closest
     there are."""
     own = load_chain(rules, Path()) if rules else Filter()
     for called, item in own.classifiers.items():
@@ -175,7 +175,7 @@ def _defined(signal: str, rules: str) -> tuple[str, str, str]:
         mend = f"; of this name there are {', '.join(same)}" if same else closest(signal, own)
         if signal.startswith(f"{classifiers.FAMILY}.") and not rules:
             mend = ": its model stands in `filter.classifiers`; name that file by --rules"
-        raise UserError(f"no signal is called `{signal}`{mend}")
+        raise Problem(f"no signal is called `{signal}`{mend}")
     owner = MEASURES.get(family) or EDITS[family]
     return owner.formulas[name], owner.source, family if family in EDITS else ""
 
@@ -231,7 +231,7 @@ def spread(
 ) -> str:
     """Quantiles and a histogram of a signal over texts, and the share failing bundled thresholds.
 
-    Measured where `chain` measures it, else on the texts as they are. Raises UserError.
+    Measured where `chain` measures it, else on the texts as they are. Raises Problem.
     """
     if chain is None:
         _defined(signal, "")
@@ -239,7 +239,7 @@ def spread(
         chain = Chain(alone(RuleTable(name="any", rules=(rule,))))
         where = "on the texts as they are (--rules CHAIN: where a chain measures it)"
     elif signal not in chain.signals:
-        raise UserError(f"`{signal}` is no signal of these rules: {', '.join(chain.signals)}")
+        raise Problem(f"`{signal}` is no signal of these rules: {', '.join(chain.signals)}")
     else:
         where = "where the rules measure it"
     judged = Filtered()

@@ -113,11 +113,11 @@ def _plan(asked: argparse.Namespace) -> int:
     from pipelines.alone.dedup import options, over_of
     from pipelines.engines.runners import Engine
     from pipelines.stages.dedup.cost import plan, told
-    from schemas.errors import UserError
+    from schemas.problems import Problem
 
     engine = Engine("direct", asked.workers, asked.memory)
     if not 1 <= asked.documents < 1e15 or asked.characters < 1:
-        raise UserError("DOCUMENTS and --characters: give numbers from 1 on")
+        raise Problem("DOCUMENTS and --characters: give numbers from 1 on")
     deduplicate = options(asked.recipe, over_of(vars(asked)))
     documents, memory = int(asked.documents), engine.memory
     print(told(plan(deduplicate, documents, asked.characters, engine.workers, memory)))

@@ -57,7 +57,7 @@ def add_rules_option(parser: argparse.ArgumentParser, *, required: bool) -> None
 
 
 def chain_asked(options: argparse.Namespace, exhaustive: bool | None = None) -> Chain:
-    """The chain that the options of `add_rules_option` name. Raises UserError."""
+    """The chain that the options of `add_rules_option` name. Raises Problem."""
     from pipelines.alone.filter import chain_of, languages_of
 
     languages = None if options.languages is None else languages_of(options.languages)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.commands import add_commands
 from pipelines.commands.parsing import adder, bytes_of
-from schemas.errors import UserError
+from schemas.problems import Problem
 
 if TYPE_CHECKING:
     from pipelines.runs.steps import Manifest
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.getLogger().setLevel(logging.ERROR)
     try:
         status = options.command(options)
-    except UserError as error:
+    except Problem as error:
         _leave(f"gristmill: {error}", 2)
     except KeyboardInterrupt:
         again = "; the same command goes on from what is done" if words[:1] == ["run"] else ""
@@ -148,7 +148,7 @@ def _inputs(options: argparse.Namespace) -> dict[str, object]:
     for text in options.input:
         source, equals, path = text.partition("=")
         if not equals or not path:
-            raise UserError(f"--input {text}: write SOURCE=PATH, such as web=crawl")
+            raise Problem(f"--input {text}: write SOURCE=PATH, such as web=crawl")
         inputs.append({"source": source, **input_at(path)})
     if inputs:
         over["inputs"] = inputs

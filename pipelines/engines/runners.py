@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipelines.engines.jobs import Job, run_here
-from schemas.errors import UserError
+from schemas.problems import Problem
 
 RunnerName = Literal["direct", "prism"]
 RUNNERS: tuple[RunnerName, ...] = ("direct", "prism")
@@ -44,9 +44,9 @@ class Engine:
 
     def __post_init__(self) -> None:
         if self.runner not in RUNNERS:
-            raise UserError(f"--runner {self.runner}: not known; one of {', '.join(RUNNERS)}")
+            raise Problem(f"--runner {self.runner}: not known; one of {', '.join(RUNNERS)}")
         if self.workers < 1:
-            raise UserError(f"--workers {self.workers}: at least 1")
+            raise Problem(f"--workers {self.workers}: at least 1")
 
 
 def run_job(
@@ -124,7 +124,7 @@ def _started(
         return
     binary = os.environ.get("GRISTMILL_PRISM") or shutil.which("prism")
     if binary is None:
-        raise UserError(
+        raise Problem(
             "--runner prism: no `prism` in PATH: `make engines` installs it. Or name the file by "
             "the variable GRISTMILL_PRISM"
         )

@@ -76,7 +76,7 @@ class Comparison:
 
 def recipe_at(name: str) -> Recipe | Filter:
     """A bundled recipe, a file, or the frozen recipe of a run's folder; or the rules of a bundled
-    table, or of a file of a table or chain. Raises UserError."""
+    table, or of a file of a table or chain. Raises Problem."""
     if name in names():
         return load(name)
     if is_remote(name) or Path(name).is_dir():

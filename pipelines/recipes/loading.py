@@ -13,8 +13,8 @@ import yaml
 from pipelines.recipes.checks import check_keep, check_names
 from pipelines.recipes.files import absolute, absolute_path, with_files
 from pipelines.recipes.mistakes import Mistake, RecipeError, validate
-from schemas.errors import UserError
 from schemas.filter import EditStep, Filter, RulesStep
+from schemas.problems import Problem
 from schemas.recipe import Recipe
 
 BUNDLED = importlib.resources.files("pipelines") / "recipes"
@@ -96,7 +96,7 @@ def _with_tables(spec: Filter, base: Path) -> tuple[Filter, list[Mistake]]:
         if isinstance(step, RulesStep) and isinstance(step.rules, str):
             try:
                 step = step.model_copy(update={"rules": load_table(step.rules, base)})
-            except UserError as error:
+            except Problem as error:
                 mistakes.append((f"filter.chain[{index}].rules", str(error)))
                 continue
         chain.append(step)
@@ -119,7 +119,7 @@ def _read(name: str) -> tuple[dict[str, Any], Path]:
         path = Path(name)
         if not path.is_file():
             known = ", ".join(names())
-            raise UserError(
+            raise Problem(
                 f"{name}: no such recipe: neither a file nor one of the bundled ones ({known})"
             )
         base = path.resolve().parent
@@ -127,7 +127,7 @@ def _read(name: str) -> tuple[dict[str, Any], Path]:
 
     value = read_yaml(path, name, "recipe")
     if not isinstance(value, dict):
-        raise UserError(f"{name}: a recipe is a mapping of keys to values, see `recipe show`")
+        raise Problem(f"{name}: a recipe is a mapping of keys to values, see `recipe show`")
     return value, base
 
 
@@ -143,17 +143,17 @@ def _merged(name: str, seen: tuple[str, ...] = ()) -> tuple[dict[str, Any], Path
     if names_chain:
         try:
             value["filter"] = _chain(value["filter"], base)
-        except UserError as error:
+        except Problem as error:
             mistakes.append(("filter", str(error)))
             del value["filter"]
     parent = value.pop("extends", None)
     if parent is None:
         return value, base, mistakes
     if not isinstance(parent, str):
-        raise UserError(f"{name}: extends: the name or file of one recipe; this is {parent}")
+        raise Problem(f"{name}: extends: the name or file of one recipe; this is {parent}")
     other = parent if parent in names() else str(base / parent)
     if other in seen:
-        raise UserError(f"{name}: extends: {parent} extends this recipe in turn")
+        raise Problem(f"{name}: extends: {parent} extends this recipe in turn")
     below, _, wrong = _merged(other, (*seen, other))
     if names_chain:
         below.pop("filter", None)

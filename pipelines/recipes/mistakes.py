@@ -10,7 +10,7 @@ from typing import Any, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from schemas.errors import UserError
+from schemas.problems import Problem
 from schemas.recipe import Recipe
 
 Mistake = tuple[str, str]  # YAML path, what is wrong and what would be right
@@ -24,7 +24,7 @@ _PLACEHOLDERS = {"name": "x", "inputs": [{"source": "x", "root": "x", "files": [
 _RENAMED = {"judge": "filter", "pieces": "spans"}
 
 
-class RecipeError(UserError):
+class RecipeError(Problem):
     """All that is wrong with a recipe, each with its YAML path."""
 
     def __init__(self, name: str, mistakes: list[Mistake]) -> None:

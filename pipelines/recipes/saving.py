@@ -17,8 +17,8 @@ from pipelines.recipes.mistakes import RecipeError, shown
 from pipelines.runs.steps import model_path
 from pipelines.runs.store import Folder
 from schemas.base import ModelFile
-from schemas.errors import UserError
 from schemas.filter import Classifier
+from schemas.problems import Problem
 from schemas.recipe import Recipe
 
 SHOWN = 20  # differences that a message tells
@@ -27,7 +27,7 @@ SHOWN = 20  # differences that a message tells
 def save(recipe: Recipe, run: Folder) -> Recipe:
     """Write the recipe into the run, or check that the run has this same recipe.
 
-    Raises UserError that names what differs.
+    Raises Problem that names what differs.
     """
     if run.exists("recipe.yaml"):
         frozen = read_saved(run)
@@ -39,7 +39,7 @@ def save(recipe: Recipe, run: Folder) -> Recipe:
             )
             if len(differing) > SHOWN:
                 lines += f"\n  and {len(differing) - SHOWN} more"
-            raise UserError(
+            raise Problem(
                 f"{run.url}: this run was begun with another recipe. What differs:\n{lines}\n"
                 f"Use another --output (with `--parent {run.url}` equal stages are taken over)"
             )
@@ -50,7 +50,7 @@ def save(recipe: Recipe, run: Folder) -> Recipe:
         else [item.name for item in run.local.iterdir() if not item.name.startswith(".")]
     )
     if set(there) - {"models"}:  # which a first try leaves that failed by its models
-        raise UserError(f"{run.url}: is not empty and holds no run. Give --output a new folder")
+        raise Problem(f"{run.url}: is not empty and holds no run. Give --output a new folder")
     resolved = with_models(recipe, run)
     check_models(resolved, run)
     run.create("recipe.yaml", to_yaml(resolved).encode())
@@ -62,14 +62,14 @@ def read_saved(run: Folder) -> Recipe:
     try:
         data = run.read("recipe.yaml")
     except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f"{run.url}: no run here (it has no recipe.yaml)") from None
+        raise Problem(f"{run.url}: no run here (it has no recipe.yaml)") from None
     return Recipe.model_validate(yaml.safe_load(data))
 
 
 def with_models(recipe: Recipe, run: Folder) -> Recipe:
     """Copy the recipe's model files into the run and name them by digest.
 
-    Raises UserError if one is missing or has another checksum than the recipe says.
+    Raises Problem if one is missing or has another checksum than the recipe says.
     """
     extract, spec = with_files(
         recipe.extract, recipe.filter, lambda path, file: _save(path, file, run)
@@ -98,8 +98,8 @@ def _with_card(path: str, item: Classifier) -> Classifier:
         return item
     try:
         card = read_card(data, str(item.model.sha256), item.model.file)
-    except UserError as error:
-        raise UserError(f"{path}.model: {error}") from None
+    except Problem as error:
+        raise Problem(f"{path}.model: {error}") from None
     if card is None:
         return item
     told = {"label": item.label or card["label"], "features": tuple(card["settings"]["lists"])}
@@ -115,12 +115,10 @@ def _save(path: str, model: ModelFile, run: Folder) -> ModelFile:
             folder, _, file = model.file.rpartition("/")
             data = Folder(folder or "/").read(file)
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}.file: {model.file}: cannot be read: {error}") from None
+        raise Problem(f"{path}.file: {model.file}: cannot be read: {error}") from None
     sha256 = hashlib.sha256(data).hexdigest()
     if model.sha256 not in (None, sha256):
-        raise UserError(
-            f"{path}.sha256: {model.file} has the checksum {sha256}, not {model.sha256}"
-        )
+        raise Problem(f"{path}.sha256: {model.file} has the checksum {sha256}, not {model.sha256}")
     frozen = model.model_copy(update={"sha256": sha256})
     if not run.exists(model_name(frozen)):
         run.create(model_name(frozen), data)
@@ -136,7 +134,7 @@ def check_models(recipe: Recipe, run: Folder) -> None:
     """Load the run's models once, so that a file that is none is found out before any work is
     done; and check the languages in the recipe, which must be some that its model can name.
 
-    Raises UserError.
+    Raises Problem.
     """
     from curation.language import languages_of
 
@@ -149,7 +147,7 @@ def check_models(recipe: Recipe, run: Folder) -> None:
 
         try:
             scorer(str(find(item.model)), item.label, item.features)
-        except UserError as error:
+        except Problem as error:
             mistakes.append((f"filter.classifiers.{name}", str(error)))
     if mistakes:
         raise RecipeError(recipe.name, mistakes)

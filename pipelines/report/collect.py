@@ -26,9 +26,9 @@ from pipelines.run import STAGES, context_of, manifests
 from pipelines.runs import ledger
 from pipelines.runs.steps import Context, Manifest
 from pipelines.runs.store import Folder
-from schemas.errors import UserError
 from schemas.extract import OptOut
 from schemas.mix import Mix
+from schemas.problems import Problem
 from schemas.shard import ShardManifest
 from schemas.shard import Split as ShardSplit
 
@@ -39,16 +39,16 @@ TOP_LICENCES = 20
 def collect(run: Folder) -> shape.Report:
     """Everything that the report says, ready for JSON.
 
-    Raises UserError if the folder holds no run, nothing is finished in it, or a parent whose
+    Raises Problem if the folder holds no run, nothing is finished in it, or a parent whose
     stages it uses is gone; LedgerError if the run's ledger does not balance.
     """
     context = context_of(run)
     done = manifests(run)
     if "extract" not in done:
-        raise UserError(f"{run.url}: no stage is finished yet: there is nothing to report")
+        raise Problem(f"{run.url}: no stage is finished yet: there is nothing to report")
     for name, home in context.homes.items():
         if not Folder(home).exists(f"{name}/manifest.json"):
-            raise UserError(
+            raise Problem(
                 f"{home}: holds the stage `{name}` of {run.url}, and is gone: put it back there"
             )
     ledger.check(done)

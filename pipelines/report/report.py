@@ -20,7 +20,7 @@ def write_report(run: str, output: str) -> None:
     """Write the report of the run in the folder `run` into the folder `output`.
 
     Either may be a path or an fsspec URL. A run that is not finished is reported as far as it
-    is. Raises UserError if there is no run, nothing is finished, or `output` cannot be written.
+    is. Raises Problem if there is no run, nothing is finished, or `output` cannot be written.
     """
     report = collect(Folder(run))
     folder = Folder(output)

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipelines.runs.store import Folder, is_remote
-from schemas.errors import UserError
 from schemas.inputs import LAYOUTS, Columns
+from schemas.problems import Problem
 
 _WILD = "*?["
 _WARCS = [
@@ -23,7 +23,7 @@ def input_at(path: str) -> dict[str, Any]:
     """`root` and `files` of a recipe's input for a path or fsspec URL.
 
     A folder is searched for WARC files; one that has none for all files. A pattern is looked for
-    below its part without wildcards. Raises UserError if there is nothing.
+    below its part without wildcards. Raises Problem if there is nothing.
     """
     path = path if is_remote(path) else os.path.abspath(path.removeprefix("file://"))
     parts = path.split("/")
@@ -33,28 +33,28 @@ def input_at(path: str) -> dict[str, Any]:
     root, _, name = path.rpartition("/")
     parent = Folder(root or "/")
     if not parent.exists(name):
-        raise UserError(f"{path}: no such file or folder")
+        raise Problem(f"{path}: no such file or folder")
     if _is_file(parent, name):
         return {"root": root or "/", "files": [name]}
     folder = Folder(path)
     if warcs := [pattern for pattern in _WARCS if folder.glob(pattern)]:
         return {"root": path, "files": warcs}
     if not folder.glob("**/*"):
-        raise UserError(f"{path}: holds no file")
+        raise Problem(f"{path}: holds no file")
     return {"root": path, "files": ["**/*"]}
 
 
 def columns_of(asked: str) -> Columns:
     """The columns of rows as a person names them: a layout, or such as `text=content,url=link`.
 
-    Raises UserError.
+    Raises Problem.
     """
     if asked in LAYOUTS:
         return LAYOUTS[asked]
     pairs = (part.partition("=") for part in asked.split(","))
     names = {field.strip(): column.strip() for field, _, column in pairs}
     if not (all(names.values()) and names.keys() <= Columns.model_fields.keys()):
-        raise UserError(
+        raise Problem(
             f"--columns {asked}: not known; one of {', '.join(LAYOUTS)}, or FIELD=COLUMN,... with "
             f"the fields {', '.join(Columns.model_fields)}"
         )

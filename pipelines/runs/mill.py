@@ -17,7 +17,7 @@ from pipelines.engines.runners import Engine, JobFailed, run_job
 from pipelines.runs.receipts import Receipt, Task, read_receipt, receipt_keys, total_rejected
 from pipelines.runs.steps import Context, Execute, Manifest, Work, fingerprint, read_manifest
 from pipelines.runs.store import Folder
-from schemas.errors import UserError
+from schemas.problems import Problem
 
 
 class Progress:
@@ -70,7 +70,7 @@ class Mill:
     def plan(self, step: str, fingerprint: str, tasks: Callable[[], Sequence[Task]]) -> list[Task]:
         """The frozen tasks of a step; `tasks` is asked only the first time.
 
-        Raises UserError if the step was begun under another fingerprint.
+        Raises Problem if the step was begun under another fingerprint.
         """
         name = f"{step}/plan.jsonl"
         if not self.run.exists(name):
@@ -81,7 +81,7 @@ class Mill:
             self.run.create(name, ("\n".join(lines) + "\n").encode())
         header, *lines = self.run.read(name).decode().splitlines()
         if json.loads(header)["fingerprint"] != fingerprint:
-            raise UserError(
+            raise Problem(
                 f"{self.run.url}/{step}: was begun with other inputs, or by other versions of "
                 "gristmill or of the libraries it uses. Finish it with those, or start a new run "
                 "in another folder (with `parent:` it takes over the stages that are still equal)"
@@ -152,7 +152,7 @@ class Mill:
         again = "The same command goes on from what is done"
         for word in words:
             if word["user"]:
-                return UserError(word["message"])
+                return Problem(word["message"])
         if words:
             trace = "\n".join(word["trace"] for word in words)
             self.run.replace(f"{step}/failure.txt", trace.encode())

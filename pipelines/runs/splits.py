@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.runs.receipts import Task
 from pipelines.runs.store import Folder, etag
-from schemas.errors import UserError
 from schemas.inputs import LAYOUTS, Columns, Input
+from schemas.problems import Problem
 from schemas.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -28,12 +28,12 @@ def plan_splits(recipe: Recipe) -> list[Task]:
     """The tasks over every input file.
 
     A file is cut where its format can be entered in the middle; files that are one document each
-    are put together. Ranges depend on names and sizes alone. Raises UserError for a root or glob
+    are put together. Ranges depend on names and sizes alone. Raises Problem for a root or glob
     that brings nothing, and for a file of another format that `files` names. Where a pattern
     found it beside others that can be read, it is a loss, and told on standard error.
     """
     if not recipe.inputs:
-        raise UserError(
+        raise Problem(
             f"inputs: the recipe `{recipe.name}` names no input: add some to it, or give "
             "--input SOURCE=PATH"
         )
@@ -85,13 +85,13 @@ def _ranges(index: int, item: Input, recipe: Recipe) -> Iterator[dict[str, Any]]
 
     root = Folder(item.root)
     licences = FolderLicences(root)
-    lost: list[UserError] = []
+    lost: list[Problem] = []
     readable = 0
     for name, info, is_named in _files(index, item, root):
         size = int(info["size"])
         try:
             shared, splittable = _examined(item, root, name, info, recipe)
-        except UserError as error:
+        except Problem as error:
             if is_named:
                 raise
             lost.append(error)
@@ -108,19 +108,19 @@ def _ranges(index: int, item: Input, recipe: Recipe) -> Iterator[dict[str, Any]]
             yield {**shared, "start": start, "end": end}
     if lost and not readable:
         others = f"; nor can {len(lost) - 1:,} other file(s) be read" if lost[1:] else ""
-        raise UserError(f"{lost[0]}{others}")
+        raise Problem(f"{lost[0]}{others}")
 
 
 def _examined(
     item: Input, root: Folder, name: str, info: dict[str, Any], recipe: Recipe
 ) -> tuple[dict[str, Any], bool]:
-    """What the ranges of a file share, and whether it is to be cut; UserError if it cannot be
+    """What the ranges of a file share, and whether it is to be cut; Problem if it cannot be
     read."""
     from curation.readers import formats, storable
 
     size, place = int(info["size"]), f"{item.root}/{name}"
     if storable(place) != place:
-        raise UserError(f"{place}: its name is not UTF-8: give it another")
+        raise Problem(f"{place}: its name is not UTF-8: give it another")
     try:
         with root.open(name) as stream:
             format_ = item.format or formats.detect(place, stream.read(formats.HEAD_BYTES))
@@ -131,7 +131,7 @@ def _examined(
             splittable = size > recipe.splits.bytes and formats.is_splittable(format_, stream)
         shared = {"file": name, "etag": etag(root, name, info), "format": format_}
     except OSError as error:
-        raise UserError(f"{place}: cannot be read: {error.strerror or error}") from None
+        raise Problem(f"{place}: cannot be read: {error.strerror or error}") from None
     return shared, splittable
 
 
@@ -184,16 +184,14 @@ def _files(index: int, item: Input, root: Folder) -> list[tuple[str, dict[str, A
     try:
         there = root.exists()
     except OSError as error:
-        raise UserError(f"{where}.root: {item.root}: cannot be read: {error}") from None
+        raise Problem(f"{where}.root: {item.root}: cannot be read: {error}") from None
     if not there:
-        raise UserError(f"{where}.root: {item.root}: no such folder")
+        raise Problem(f"{where}.root: {item.root}: no such folder")
     found: dict[str, dict[str, Any]] = {}
     for number, pattern in enumerate(item.files):
         matches = root.glob(pattern)
         if not matches:
-            raise UserError(
-                f"{where}.files[{number}]: no file matches `{pattern}` below {item.root}"
-            )
+            raise Problem(f"{where}.files[{number}]: no file matches `{pattern}` below {item.root}")
         found.update(matches)
     return [(name, info, name in item.files) for name, info in sorted(found.items())]
 
@@ -228,7 +226,7 @@ def input_of(recipe: Recipe, task: Task) -> Input:
 def read_split(recipe: Recipe, task: Task) -> Iterator[tuple[str, Record | Damage]]:
     """The records and damage of a split, with the names of their files.
 
-    Raises UserError if a file changed since it was planned.
+    Raises Problem if a file changed since it was planned.
     """
     from curation.readers import Damage, formats
 
@@ -259,6 +257,6 @@ def _check_unchanged(item: Input, root: Folder, piece: Mapping[str, Any]) -> Non
     try:
         info = root.info(name)
     except FileNotFoundError:
-        raise UserError(f"{item.root}/{name}: is gone since the run was planned") from None
+        raise Problem(f"{item.root}/{name}: is gone since the run was planned") from None
     if etag(root, name, info) != piece["etag"]:
-        raise UserError(f"{item.root}/{name}: has changed since the run was planned: start anew")
+        raise Problem(f"{item.root}/{name}: has changed since the run was planned: start anew")

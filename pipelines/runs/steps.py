@@ -28,7 +28,7 @@ from pipelines.runs.receipts import (
     read_receipt,
 )
 from pipelines.runs.store import Folder
-from schemas.errors import UserError
+from schemas.problems import Problem
 from schemas.recipe import Recipe
 
 Work = Callable[["Context", str, Task], Receipt]
@@ -118,7 +118,7 @@ def _model(url: str, sha256: str) -> Path:
     name = min(item for item in folder.names() if item.startswith(sha256[:16]))
     data = folder.read(name)
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise UserError(
+        raise Problem(
             f"{folder.url}/{name}: does not have the checksum of its name; "
             "put the right file there, or start a new run"
         )
@@ -157,10 +157,8 @@ def report_failure(context: Context, step: str, task: str, error: Exception) -> 
     """Leave word of a failed task for the process that started the job."""
     word = {
         "task": task,
-        "user": isinstance(error, UserError),
-        "message": str(error)
-        if isinstance(error, UserError)
-        else f"{type(error).__name__}: {error}",
+        "user": isinstance(error, Problem),
+        "message": str(error) if isinstance(error, Problem) else f"{type(error).__name__}: {error}",
         "trace": "".join(traceback.format_exception(error)),
     }
     name = hashlib.blake2b(json.dumps(word).encode(), digest_size=8).hexdigest()

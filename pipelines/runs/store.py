@@ -20,7 +20,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from schemas.errors import UserError
+from schemas.problems import Problem
 
 
 def is_remote(url: str) -> bool:
@@ -41,7 +41,7 @@ class Folder:
         try:
             fs, path = fsspec.core.url_to_fs(self.url)
         except (ImportError, ValueError) as error:
-            raise UserError(f"{self.url}: cannot be opened: {error}") from None
+            raise Problem(f"{self.url}: cannot be opened: {error}") from None
         return fs, path
 
     @property
@@ -167,7 +167,7 @@ class Folder:
         return Path(tempfile.mkdtemp(prefix=".part-", dir=local))
 
     def make(self) -> None:
-        """Make the folder and prove that it can be written to, or raise UserError."""
+        """Make the folder and prove that it can be written to, or raise Problem."""
         try:
             if (local := self.local) is not None:
                 local.mkdir(parents=True, exist_ok=True)
@@ -178,7 +178,7 @@ class Folder:
             else:
                 self._fs[0].rm_file(self._path(probe))
         except Exception as error:  # whatever a file system says when it refuses
-            raise UserError(
+            raise Problem(
                 f"{self.url}: cannot be written to: {error}. Give --output a folder that can"
             ) from None
 

@@ -9,8 +9,8 @@ from curation.chain import Chain, check_chain
 from curation.edits import EDITS
 from curation.measures import MEASURES, View, round_signal
 from curation.rules import chain_names, load_chain, load_table, table_names
-from schemas.errors import UserError
 from schemas.filter import EditStep, Filter, RulesStep
+from schemas.problems import Problem
 from schemas.rules import RuleTable
 
 FINEWEB = ("gopher_repetition", "gopher_quality", "!c4_lines", "c4", "fineweb_quality")
@@ -52,7 +52,7 @@ def words_table(name: str = "mine", **changes: Any) -> RuleTable:
 def only_mistake(*steps: str | RuleTable) -> tuple[str, str]:
     mistakes = check_chain(spec(*steps))
     assert len(mistakes) == 1, mistakes
-    with pytest.raises(UserError, match=r"filter\.chain"):
+    with pytest.raises(Problem, match=r"filter\.chain"):
         Chain(spec(*steps))
     return mistakes[0]
 
@@ -149,7 +149,7 @@ def test_all_mistakes_are_told_at_once() -> None:
     other = words_table("other", reason="other", operator="in")
     mistakes = check_chain(spec("!nothing", words_table(signal="a.b"), other))
     assert len(mistakes) == 3
-    with pytest.raises(UserError) as error:
+    with pytest.raises(Problem) as error:
         Chain(spec("!nothing", words_table(signal="a.b")))
     assert len(str(error.value).splitlines()) == 2
 

@@ -46,11 +46,12 @@ splits: {{bytes: 262144, part_bytes: 131072}}
 tokenizer: {{train: {{vocabulary: 2048, sample_bytes: 10485760}}}}
 mix: {{sequence_length: 256, bucket_tokens: 65536, validation: {{tokens: 8192}}}}
 """
-_WORDS = (
-    "the mill stands by the river and grinds what the farmers bring in autumn until the snow "
-    "closes the road then the miller mends his stones with hammer and chisel while apprentices "
-    "carry flour to town where bakers wait for every sack of it before dawn"
-).split()  # noqa: SIM905
+_SENTENCE = """
+    the mill stands by the river and grinds what the farmers bring in autumn until the snow
+    closes the road then the miller mends his stones with hammer and chisel while apprentices
+    carry flour to town where bakers wait for every sack of it before dawn
+"""
+_WORDS = _SENTENCE.split()
 
 
 def note(number: int) -> str:

@@ -18,7 +18,7 @@ from pipelines.runs.parts import read_part, read_table
 from pipelines.runs.steps import Context, read_manifest
 from pipelines.runs.store import Folder
 from schemas.deduplicate import Deduplicate, Near
-from schemas.errors import UserError
+from schemas.problems import Problem
 from schemas.tables import signature_schema
 
 if TYPE_CHECKING:
@@ -200,19 +200,19 @@ def signing(recipe: Deduplicate) -> dict[str, Any]:
 
 
 def index_digest(recipe: Deduplicate, url: str) -> str:
-    """What tells one index from another. Raises UserError if it cannot be used by the recipe."""
+    """What tells one index from another. Raises Problem if it cannot be used by the recipe."""
     folder = Folder(url)
     if not folder.exists("deduplicate/manifest.json"):
-        raise UserError(f"deduplicate.against: {url}: no run that has come to its deduplication")
+        raise Problem(f"deduplicate.against: {url}: no run that has come to its deduplication")
     theirs = read_saved(folder).deduplicate
     if signing(theirs) != signing(recipe):
-        raise UserError(
+        raise Problem(
             f"deduplicate.against: {url}: has {signing(theirs)}, this recipe {signing(recipe)}: "
             "they must be equal"
         )
     for level in keyed_levels(recipe):
         if level != "exact" and level not in keyed_levels(theirs):
-            raise UserError(
+            raise Problem(
                 f"deduplicate.{level}: {url}: was made without: turn it off, or leave this run "
                 "out of `against`"
             )

@@ -93,7 +93,7 @@ SHINGLES_BYTES = 8000  # of a document's shingles, about
 def relevant(recipe: Recipe) -> Any:
     """What of the recipe decides this stage's output.
 
-    Raises UserError if what `against` names cannot be used.
+    Raises Problem if what `against` names cannot be used.
     """
     deduplicate = recipe.deduplicate
     value = deduplicate.model_dump(mode="json")

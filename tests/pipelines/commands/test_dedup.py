@@ -14,7 +14,7 @@ import pytest
 
 from pipelines.alone.dedup import deduplicate_files, near_of, over_of
 from pipelines.engines.runners import Engine
-from schemas.errors import UserError
+from schemas.problems import Problem
 from tests.runs import gristmill
 
 PAGE = (
@@ -191,7 +191,7 @@ def test_ids_of_parquet(tmp_path: Path) -> None:
     places, _ = dedup(tmp_path / "rows.parquet", tmp_path, near="none")
     assert list(places) == ["rows.parquet:0", "rows.parquet:1", "rows.parquet:2"]
     pq.write_table(pa.table({"id": [[1]] * 3, "text": texts}), tmp_path / "lists.parquet")
-    with pytest.raises(UserError, match="cannot name rows"):
+    with pytest.raises(Problem, match="cannot name rows"):
         dedup(tmp_path / "lists.parquet", tmp_path, near="none")
 
 
@@ -240,7 +240,7 @@ def test_keep_by_a_column_and_by_source(tmp_path: Path) -> None:
 )
 def test_options_that_would_decide_nothing_are_refused(tmp_path: Path, options, said) -> None:
     path = write(tmp_path / "in.jsonl", [{"id": 1, "text": "x", "score": "high"}])
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(Problem, match=said):
         dedup(path, tmp_path, **options)
     assert dedup(write(tmp_path / "in.jsonl", []), tmp_path)[1] == {"kept": 0}
 
@@ -307,19 +307,19 @@ def test_against_an_index(tmp_path: Path) -> None:
     assert found["again"]["cluster"] == found["longer"]["cluster"] != found["one"]["cluster"]
     _, ends = dedup(path, tmp_path)
     assert ends == {"kept": 3, "near": 1}
-    with pytest.raises(UserError, match="they must be equal"):
+    with pytest.raises(Problem, match="they must be equal"):
         dedup(path, tmp_path, against=[index], near="nemo")
-    with pytest.raises(UserError, match=r"normalised.*was made without"):
+    with pytest.raises(Problem, match=r"normalised.*was made without"):
         dedup(path, tmp_path, against=[index], normalised=True)
-    with pytest.raises(UserError, match="no run that has come to its deduplication"):
+    with pytest.raises(Problem, match="no run that has come to its deduplication"):
         dedup(path, tmp_path, against=[str(tmp_path)])
-    with pytest.raises(UserError, match="holds an index"):
+    with pytest.raises(Problem, match="holds an index"):
         dedup(path, tmp_path, index=index)
 
 
 @pytest.mark.parametrize("text", ["fineweeb", "14", "14,8", "a,b,c", "14,8,5x", ""])
 def test_parameters_that_are_none(text: str) -> None:
-    with pytest.raises(UserError, match=r"--near .*such as 14,8,5"):
+    with pytest.raises(Problem, match=r"--near .*such as 14,8,5"):
         near_of(text)
 
 

@@ -12,7 +12,7 @@ import pytest
 from curation.chain import Chain
 from curation.rules import load_chain
 from pipelines.alone.filter import Filtered, chain_of, filter_files, filter_texts, languages_of
-from schemas.errors import UserError
+from schemas.problems import Problem
 from tests.runs import REPOSITORY, gristmill
 
 ENGLISH = "The miller opens the sluice before dawn and lets the water run over the old wheel.\n"
@@ -85,7 +85,7 @@ def test_the_model_is_chosen(tmp_path):
     found = [each.language for each, _ in filter_texts(chain, [path], judged, model="both")]
     assert found == ["zul", "nb"]
     assert judged.named["is named by lid.176.ftz and lid.75.ftz"] == 2
-    with pytest.raises(UserError, match=r"--model lid\.176: names no language `zul`"):
+    with pytest.raises(Problem, match=r"--model lid\.176: names no language `zul`"):
         list(filter_texts(chain, [path], Filtered()))
     # what lid.176 calls Norwegian is Bokmål
     (_, norwegian) = filter_texts(chain_of("mc4", languages={"nb": 0.5}), [path], Filtered())
@@ -114,7 +114,7 @@ def test_a_column_for_ids_that_is_named_must_be_there(tmp_path):
     pq.write_table(pa.table({"text": ["x"]}), path)
     out = str(tmp_path / "out.jsonl")
     assert filter_files(chain_of("mc4"), [str(path)], out).texts == 1
-    with pytest.raises(UserError, match="no column `docid`"):
+    with pytest.raises(Problem, match="no column `docid`"):
         filter_files(chain_of("mc4"), [str(path)], out, id_column="docid")
 
 
@@ -144,17 +144,17 @@ def test_rules_by_source_ask_for_one(tmp_path):
     out = str(tmp_path / "out.jsonl")
     assert filter_files(chain, [path], out).failing == {"too_few_paragraphs": 1}
     assert filter_files(chain, [path], out, source="news").failing["gopher_short_doc"] == 1
-    with pytest.raises(UserError, match="b: the rules are limited to sources"):
+    with pytest.raises(Problem, match="b: the rules are limited to sources"):
         filter_files(chain, [texts(tmp_path, rows)], out)
 
 
 def test_languages_are_replaced(tmp_path):
     assert languages_of("en=.65,de") == {"en": 0.65, "de": 0}
     assert languages_of("any") == {}
-    with pytest.raises(UserError, match=r"en=x: write"):
+    with pytest.raises(Problem, match=r"en=x: write"):
         languages_of("en=x")
     assert chain_of("fineweb", languages={}).needs == frozenset()
-    with pytest.raises(UserError, match=r"languages\.English\.\[key\]: String should match"):
+    with pytest.raises(Problem, match=r"languages\.English\.\[key\]: String should match"):
         chain_of("fineweb", languages={"English": 0.5})
 
 

@@ -11,7 +11,7 @@ from curation.measures import MEASURES
 from curation.rules import chain_names, table_names
 from pipelines.alone.filter import chain_of
 from pipelines.alone.rules import explain, listing, show, spread
-from schemas.errors import UserError
+from schemas.problems import Problem
 from tests.runs import gristmill
 
 
@@ -103,7 +103,7 @@ def test_a_signal_is_explained_with_those_who_judge_by_it():
     ],
 )
 def test_an_unknown_signal_is_answered_with_the_closest(signal, said):
-    with pytest.raises(UserError, match=re.escape(said)):
+    with pytest.raises(Problem, match=re.escape(said)):
         explain(signal)
 
 
@@ -125,9 +125,9 @@ def test_signals_of_a_chains_own_classifiers_are_explained(tmp_path):
     assert lines[-1].split() == ["own", ">=", "0.2", "no_book", "in", str(chain)]
     assert "0 head, 1 middle" in explain("classifier.books.bucket", str(chain))
     assert f">= 7       short             in {chain}" in explain("gopher.words", str(chain))
-    with pytest.raises(UserError, match="name that file by --rules"):
+    with pytest.raises(Problem, match="name that file by --rules"):
         explain("classifier.books")
-    with pytest.raises(UserError, match="did you mean `books`"):
+    with pytest.raises(Problem, match="did you mean `books`"):
         explain("classifier.boks", str(chain))
 
 
@@ -152,7 +152,7 @@ def test_the_spread_of_a_chain_is_of_its_edited_text(tmp_path):
     assert [text.splitlines()[4].split() for text in (raw, edited)] == [["6"] * 9, ["1"] * 9]
     # an edit's own signal needs no chain; one that the chain has not is told
     assert "Over 3 texts" in spread("c4_lines.kept_lines", [path])
-    with pytest.raises(UserError, match="no signal of these rules"):
+    with pytest.raises(Problem, match="no signal of these rules"):
         spread("nemo.ellipsis", [path], chain_of("gopher"))
 
 

@@ -8,7 +8,7 @@ from pipelines.recipes.comparison import Comparison, as_json, as_text, compare, 
 from pipelines.recipes.loading import load, names
 from pipelines.recipes.saving import save
 from pipelines.runs.store import Folder
-from schemas.errors import UserError
+from schemas.problems import Problem
 
 MINE = """
 extends: fineweb
@@ -105,7 +105,7 @@ def test_a_run_is_compared_by_its_frozen_recipe(tmp_path: Path) -> None:
     save(load("c4_paper"), run)
     found = compare(recipe_at(str(tmp_path / "run")), load("c4_code"), ("run", "c4_code"))
     assert "c4_lines_paper >= 5" in as_text(found)
-    with pytest.raises(UserError, match="no run here"):
+    with pytest.raises(Problem, match="no run here"):
         recipe_at(str(tmp_path))
-    with pytest.raises(UserError, match="no such recipe"):
+    with pytest.raises(Problem, match="no such recipe"):
         recipe_at("nosuch")

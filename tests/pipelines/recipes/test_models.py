@@ -19,8 +19,8 @@ from pipelines.runs.store import Folder
 from pipelines.stages import extract
 from pipelines.stages import filter as filter_stage
 from schemas.base import ModelFile
-from schemas.errors import UserError
 from schemas.extract import Extract
+from schemas.problems import Problem
 from tests.runs import DEMO, mill
 
 TEXTS = {
@@ -118,7 +118,7 @@ def test_a_damaged_copy_is_found_before_the_first_record(folder: Path) -> None:
     copy.write_bytes(copy.read_bytes()[:-1] + b"x")
     steps._model.cache_clear()  # a worker is another process
     context = steps.Context(run, frozen)
-    with pytest.raises(UserError, match="does not have the checksum of its name"):
+    with pytest.raises(Problem, match="does not have the checksum of its name"):
         filter_stage.filter_parts(context, "filter", Task("000000", {"parts": []}, 0))
 
 
@@ -215,7 +215,7 @@ def test_languages_are_those_of_the_model_in_use(tmp_path: Path) -> None:
 def test_extract_alone_refuses_a_language_that_is_never_named(tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     page.write_text("<p>The mill turns slowly.</p>")
-    with pytest.raises(UserError, match=r"languages\[0\]: .* names no language `xx`; did you mean"):
+    with pytest.raises(Problem, match=r"languages\[0\]: .* names no language `xx`; did you mean"):
         extract_files([str(page)], str(tmp_path / "out.jsonl"), over={"languages": ("xx",)})
     assert not (tmp_path / "out.jsonl").exists()
 
@@ -223,7 +223,5 @@ def test_extract_alone_refuses_a_language_that_is_never_named(tmp_path: Path) ->
 def test_a_model_that_is_cut_short(tmp_path: Path) -> None:
     (tmp_path / "own.bin").write_bytes(b"\xba\x16\x4f\x2f\x0c\0\0\0" + b"\1" * 50)
     (tmp_path / "recipe.yaml").write_text("name: x\nextract: {language_model: {file: own.bin}}\n")
-    with pytest.raises(
-        UserError, match=r"own\.bin: not a fastText model, or a damaged one: it ends"
-    ):
+    with pytest.raises(Problem, match=r"own\.bin: not a fastText model, or a damaged one: it ends"):
         save(load(str(tmp_path / "recipe.yaml")), made(tmp_path / "run"))

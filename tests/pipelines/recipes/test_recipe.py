@@ -15,8 +15,8 @@ from pipelines.recipes.saving import differences, read_saved, save, with_models
 from pipelines.runs.store import Folder
 from pipelines.stages.filter import relevant
 from schemas.base import ModelFile
-from schemas.errors import UserError
 from schemas.filter import RulesStep
+from schemas.problems import Problem
 from schemas.rules import RuleTable
 from tests.runs import DEMO
 
@@ -192,5 +192,5 @@ def test_a_model_may_come_from_a_url(
         (copy,) = (tmp_path / "run" / "models").glob("*.ftz")
         assert copy.read_bytes() == MODEL.read_bytes()
     else:
-        with pytest.raises(UserError, match=rf"extract.language_model.*{path}.*{said}"):
+        with pytest.raises(Problem, match=rf"extract.language_model.*{path}.*{said}"):
             with_models(recipe, run)

@@ -16,7 +16,7 @@ from pipelines.report.collect import collect
 from pipelines.report.report import write_report
 from pipelines.run import manifests
 from pipelines.runs.store import Folder
-from schemas.errors import UserError
+from schemas.problems import Problem
 from tests.pipelines.report.conftest import MAIL, Pages, Run, html_page
 
 
@@ -295,7 +295,7 @@ def test_a_parent_that_is_gone(finished: str, tmp_path: Path) -> None:
     manifest = tmp_path / "run/filter/manifest.json"
     moved = {**json.loads(manifest.read_bytes()), "home": str(tmp_path / "was-here")}
     manifest.write_text(json.dumps(moved), "utf-8")
-    with pytest.raises(UserError, match=r"was-here: holds the stage `filter` .* is gone"):
+    with pytest.raises(Problem, match=r"was-here: holds the stage `filter` .* is gone"):
         collect(Folder(str(tmp_path / "run")))
 
 
@@ -328,10 +328,10 @@ def test_a_run_that_is_not_finished(
 
 
 def test_no_run(tmp_path: Path, finished: str) -> None:
-    with pytest.raises(UserError, match="no run here"):
+    with pytest.raises(Problem, match="no run here"):
         write_report(str(tmp_path), str(tmp_path / "report"))
     shutil.copytree(finished, tmp_path / "run", ignore=shutil.ignore_patterns("manifest.json"))
-    with pytest.raises(UserError, match="nothing to report"):
+    with pytest.raises(Problem, match="nothing to report"):
         write_report(str(tmp_path / "run"), str(tmp_path / "report"))
     assert not (tmp_path / "report").exists()
 

@@ -11,8 +11,8 @@ import pytest
 from curation.readers import Record
 from pipelines.runs.inputs import input_at, left_out
 from pipelines.runs.splits import plan_splits, read_split
-from schemas.errors import UserError
 from schemas.inputs import Input, Splits
+from schemas.problems import Problem
 from schemas.recipe import Recipe
 
 MIT = (
@@ -104,13 +104,13 @@ def test_columns_by_layout_and_by_name(folder):
     columns = {"text": "url", "title": "raw_content"}
     ((_, record),) = read_all(recipe(folder, "rp.jsonl", columns=columns))
     assert (record.text, record.title) == ("https://e.example/", "Some text.")
-    with pytest.raises(UserError, match=r"rp.jsonl: no text in the column `text`; there are"):
+    with pytest.raises(Problem, match=r"rp.jsonl: no text in the column `text`; there are"):
         read_all(recipe(folder, "rp.jsonl"))
 
 
 def test_a_format_can_be_said(folder):
     (folder / "data").write_text("plain words")
-    with pytest.raises(UserError, match="neither its name nor its first bytes tell its format"):
+    with pytest.raises(Problem, match="neither its name nor its first bytes tell its format"):
         read_all(recipe(folder, "data"))
     ((_, record),) = read_all(recipe(folder, "data", format="text"))
     assert isinstance(record, Record)
@@ -134,10 +134,10 @@ def test_what_a_path_at_the_prompt_means(folder, path, files):
 
 
 def test_a_path_that_brings_nothing_is_told(folder):
-    with pytest.raises(UserError, match="missing: no such file or folder"):
+    with pytest.raises(Problem, match="missing: no such file or folder"):
         input_at(f"{folder}/missing")
     (folder / "none").mkdir()
-    with pytest.raises(UserError, match="none: holds no file"):
+    with pytest.raises(Problem, match="none: holds no file"):
         input_at(f"{folder}/none")
 
 
@@ -190,9 +190,9 @@ def test_a_name_that_cannot_be_stored(tmp_path):
 
 def test_a_file_that_is_named_is_refused(mixed):
     for files in (("package.json",), ("*.html", "package.json"), ("*.json",)):
-        with pytest.raises(UserError, match=r"package.json: no text in the column"):
+        with pytest.raises(Problem, match=r"package.json: no text in the column"):
             plan_splits(recipe(mixed, *files))
-    with pytest.raises(UserError, match=r"image.png: neither its name .*1 other file"):
+    with pytest.raises(Problem, match=r"image.png: neither its name .*1 other file"):
         plan_splits(recipe(mixed, "*.png", "*.csv"))
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.runs.store import Folder
-from schemas.errors import UserError
+from schemas.problems import Problem
 from tests.runs import DEMO, gristmill, shards
 
 pytestmark = pytest.mark.engine
@@ -96,5 +96,5 @@ def test_a_run_in_a_bucket_makes_the_same_shards(
 
 
 def test_a_bucket_that_is_not_there_is_named(bucket: str) -> None:
-    with pytest.raises(UserError, match="s3://nosuchbucket/run: cannot be written to"):
+    with pytest.raises(Problem, match="s3://nosuchbucket/run: cannot be written to"):
         Folder("s3://nosuchbucket/run").make()

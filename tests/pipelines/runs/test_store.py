@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.runs.store import Folder, etag
-from schemas.errors import UserError
+from schemas.problems import Problem
 
 
 def _race(url: str, word: bytes, results: "multiprocessing.Queue[bool]") -> None:
@@ -64,12 +64,12 @@ def test_glob_descends_from_the_root_itself(tmp_path: Path) -> None:
 
 def test_make_names_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(UserError, match=r"file/run: cannot be written to"):
+    with pytest.raises(Problem, match=r"file/run: cannot be written to"):
         Folder(str(tmp_path / "file" / "run")).make()
 
 
 def test_an_unknown_protocol_is_named() -> None:
-    with pytest.raises(UserError, match="nosuch://x"):
+    with pytest.raises(Problem, match="nosuch://x"):
         Folder("nosuch://x").read("y")
 
 

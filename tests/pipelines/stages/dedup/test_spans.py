@@ -28,7 +28,7 @@ from pipelines.stages import curate
 from pipelines.stages.dedup import groups
 from pipelines.stages.dedup import spans as span_steps
 from pipelines.stages.dedup import stage as deduplicate
-from schemas.errors import UserError
+from schemas.problems import Problem
 from tests.runs import DEMO, balanced, mill, shards
 
 Spans = dict[str, list[tuple[str, int, int]]]
@@ -300,5 +300,5 @@ def test_spans_of_a_command_line() -> None:
         "lines": True, "sentences": 3, "bloom": {"words": "5"}, "substring": {},
     }  # fmt: skip
     for wrong in ("words", "lines=3", "", "lines,,bloom"):
-        with pytest.raises(UserError, match="--spans"):
+        with pytest.raises(Problem, match="--spans"):
             spans_of(wrong)
