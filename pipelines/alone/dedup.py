@@ -24,8 +24,9 @@ from pipelines.alone.rows import Rows, writing
 from pipelines.alone.texts import AskedColumns, number, spooled
 from pipelines.engines.runners import Engine
 from pipelines.recipes.loading import load, to_yaml
+from pipelines.runs.events import Listener, ignore
 from pipelines.runs.inputs import columns_of, input_at
-from pipelines.runs.mill import Mill, Progress
+from pipelines.runs.mill import Mill
 from pipelines.runs.parts import read_table
 from pipelines.runs.receipts import Attempt, Receipt, Task
 from pipelines.runs.splits import input_of, plan_splits, read_split
@@ -60,7 +61,7 @@ def deduplicate_files(
     id_column: str = "id",
     index: str | None = None,
     engine: Engine | None = None,
-    quiet: bool = False,
+    listener: Listener = ignore,
 ) -> Counter[str]:
     """Write a row for every document of files, folders or patterns to `output`: DEDUPLICATED.
 
@@ -86,7 +87,7 @@ def deduplicate_files(
             raise Problem(f"--index {index}: holds an index or a run: give a new folder")
         run.create("recipe.yaml", to_yaml(whole).encode())
         splits = _splits(whole, id_column)
-        mill = Mill(Context(run, whole), engine or Engine(), splits, Progress(quiet))
+        mill = Mill(Context(run, whole), engine or Engine(), splits, listener)
         tasks = mill.plan("filter", _MARK, lambda: splits)
         read = mill.do("filter", sign_split, tasks)
         _check_found(mill.context, id_column)
