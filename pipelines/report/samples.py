@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 
 from pipelines.report import formats, shape
 from pipelines.report.display import excerpt, line
-from pipelines.report.reading import RowSample, choose, find_pages, find_rows
+from pipelines.report.reading import RowSample, choose, find_pages
 from pipelines.report.signals import conditions_of, is_for, rules_of
+from pipelines.runs.documents import find_rows
 from pipelines.runs.steps import Context
 from schemas.recipe import Recipe
 
@@ -66,12 +67,14 @@ def judged(context: Context, verdicts: pa.Table) -> list[shape.RejectedSamples]:
 
 def duplicated(context: Context) -> list[shape.RejectedSamples]:
     """Documents that were dropped for another."""
-    table = RowSample(context, "deduplicate", "drops").table(["id", "level", "kept_id"])
-    chosen = choose(context.recipe.seed, table, table["level"].to_pylist(), REJECTED)
+    sample = RowSample(context, "deduplicate", "rejections")
+    table = sample.table(["id", "reason", "representative"])
+    chosen = choose(context.recipe.seed, table, table["reason"].to_pylist(), REJECTED)
     pages = _pages(context, chosen)
     samples = {
         level: [
-            _sample(pages[row["id"]], f"{row['kept_id'].hex()} is kept instead") for row in rows
+            _sample(pages[row["id"]], f"{row['representative'].hex()} is kept instead")
+            for row in rows
         ]
         for level, rows in chosen.items()
     }

@@ -24,7 +24,7 @@ from pipelines.runs.store import Folder
 from schemas.extract import Extract
 from schemas.inputs import Input
 from schemas.recipe import Recipe
-from schemas.tables import DOCUMENT, REJECTION
+from schemas.tables import DOCUMENT, REJECTION, REJECTION_DICTIONARY
 
 if TYPE_CHECKING:
     from curation.language import Languages
@@ -126,7 +126,7 @@ def extract_split(context: Context, step: str, task: Task) -> Receipt:
     with Attempt(context.run, step, task.key) as attempt, _sandbox(context) as sandbox:
         documents = attempt.writer("documents", DOCUMENT, dictionary=_REPEATED)
         rejections = attempt.writer(
-            "rejections", REJECTION, dictionary=("source", "reason", "value", "file")
+            "rejections", REJECTION, dictionary=(*REJECTION_DICTIONARY, "value")
         )
 
         def flush() -> None:
@@ -171,7 +171,12 @@ def _origin(item: Input, name: str, record: Record | Damage) -> dict[str, Any]:
 
 
 def _rejection(item: Input, name: str, record: Record | Damage, result: Rejected) -> dict[str, Any]:
-    return {**_origin(item, name, record), "reason": result.reason, "value": result.value}
+    return {
+        **_origin(item, name, record),
+        "stage": "extract",
+        "reason": result.reason,
+        "value": result.value,
+    }
 
 
 def _document(item: Input, name: str, record: Record | Damage, page: Page) -> dict[str, Any]:

@@ -172,8 +172,8 @@ def recall(context: Context, total: int) -> tuple[float, int]:
     """Share of documents with copies that are with their page, and clusters of two pages."""
     dropped = []
     for receipt in context.receipts("deduplicate"):
-        table = read_table(context.run, receipt.file("drops").path)
-        both = [b"".join(table[name].to_pylist()) for name in ("id", "kept_id")]
+        table = read_table(context.run, receipt.file("rejections").path)
+        both = [b"".join(table[name].to_pylist()) for name in ("id", "representative")]
         dropped.append(np.stack([np.frombuffer(data, "<u8")[1::2] for data in both], axis=1))
     pairs = np.concatenate(dropped)
     page = pages(0, total, total)

@@ -22,11 +22,11 @@ from pipelines.runs.receipts import Attempt, Task, has_receipt
 from pipelines.runs.steps import Context, report_failure
 from pipelines.stages.dedup.edges import (
     commit_edges,
-    drop_table,
     edges_table,
     ids_column,
     keyed_drops,
     read_edges,
+    rejection_table,
     undropped,
 )
 from pipelines.stages.dedup.signatures import (
@@ -40,7 +40,7 @@ from pipelines.stages.dedup.signatures import (
     texts_of,
 )
 from schemas.deduplicate import Near
-from schemas.tables import CANDIDATE, DROP
+from schemas.tables import CANDIDATE, REJECTION, REJECTION_DICTIONARY
 from schemas.tables import EDGE as EDGE_TABLE
 
 MEMBER_ROWS = 4096  # members of a bucket in one chunk
@@ -418,8 +418,8 @@ class CommitLeaves(Commit):
         moved = np.flatnonzero(place.is_valid())
         edges["a"][moved] = elsewhere["a"][place.drop_null().to_numpy()]
         links = np.concatenate([elsewhere, edges[["a", "b"]].astype(LINK)])
-        table = drop_table(links, [self.level] * len(links))
-        attempt.writer("drops", DROP, dictionary=("level",)).write(table)
+        table = rejection_table(links, [self.level] * len(links))
+        attempt.writer("rejections", REJECTION, dictionary=REJECTION_DICTIONARY).write(table)
         attempt.writer("edges", EDGE_TABLE).write(edges_table(edges))
         attempt.commit(len(links), len(links))
 
@@ -458,8 +458,8 @@ class CommitDrops(Commit):
                 leaves, (rows["a"]["part"] >= len(self.numbers)).tolist(), strict=True
             )
         ]
-        table = drop_table(rows, levels)
-        attempt.writer("drops", DROP, dictionary=("level",)).write(table)
+        table = rejection_table(rows, levels)
+        attempt.writer("rejections", REJECTION, dictionary=REJECTION_DICTIONARY).write(table)
         if self.last:
             write_index(attempt, self.context, number, table["id"])
         counts = Counter(levels)

@@ -26,7 +26,7 @@ from pipelines.stages.dedup.groups import grams_table, group_spans
 from pipelines.stages.dedup.shuffles import Commit, unpacked, write_index
 from pipelines.stages.dedup.survivors import Survivors
 from schemas.deduplicate import Spans as AskedSpans
-from schemas.tables import CUT, DROP, FIRST, GRAMS, KEYED_SPAN, REPEATED
+from schemas.tables import CUT, FIRST, GRAMS, KEYED_SPAN, REJECTION, REJECTION_DICTIONARY, REPEATED
 
 KEYED = ("lines", "paragraphs", "sentences")
 # A span where it stands first in a part: the document's preference, the upper half of its id.
@@ -226,8 +226,8 @@ class CommitCuts(Commit):
         )
         attempt.writer("cuts", CUT, dictionary=("level",)).write(_cuts(own, levels, spans))
         documents = self.context.receipts(f"{self.step}/documents")[number]
-        drops = read_table(self.context.home(self.step), documents.file("drops").path)
-        attempt.writer("drops", DROP, dictionary=("level",)).write(drops)
+        drops = read_table(self.context.home(self.step), documents.file("rejections").path)
+        attempt.writer("rejections", REJECTION, dictionary=REJECTION_DICTIONARY).write(drops)
         write_index(attempt, self.context, number, drops["id"])
         cut = {
             level: {

@@ -262,9 +262,9 @@ def test_repeated_spans(make_run: MakeRun, texts: list[str], tmp_path: Path) -> 
         pq.read_table(Folder(run).open(path)).to_pylist()
         for path, _ in Folder(run).glob("deduplicate/cuts/*.parquet")
     ]
-    spans = [row for rows in found for row in rows]
+    rows_cut = [row for rows in found for row in rows]
     for item in spans["cut"]:
-        own = [row for row in spans if row["level"] == item["level"]]
+        own = [row for row in rows_cut if row["level"] == item["level"]]
         assert item["characters"] == sum(row["end"] - row["start"] for row in own)
         assert item["documents"] == len({row["id"] for row in own})
     assert sum(item["characters"] for item in (cut, *others)) < spans["characters"] / 2
