@@ -79,9 +79,6 @@ REJECTION = _schema(
         *(field.with_nullable(True) for field in _origin()),
     ],
 )
-# of it, the columns with few values
-REJECTION_DICTIONARY = ("stage", "reason", "source", "file")
-
 # filter: the columns every signals file has; the measured signals follow as `family.signal`
 VERDICT = _schema(
     "signals/1",
@@ -220,11 +217,6 @@ CUT = _schema(
         pa.field("start", pa.uint32(), False),
         pa.field("end", pa.uint32(), False),
     ],
-)
-
-# curate: documents of which too few words are left
-CUT_SHORT = _schema(
-    "cut_short/1", [pa.field("id", ID, False), pa.field("words", pa.int64(), False)]
 )
 
 # curate: the survivors, fit to publish

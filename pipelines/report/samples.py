@@ -85,13 +85,13 @@ def cut_short(context: Context) -> list[shape.RejectedSamples]:
     """Documents of which too few words were left when repeated spans were cut."""
     if not context.manifest("curate").rejected:
         return []
-    table = RowSample(context, "curate", "cut_short").table(["id", "words"])
-    chosen = choose(context.recipe.seed, table, ["cut_short"] * table.num_rows, REJECTED)
+    table = RowSample(context, "curate", "rejections").table(["id", "reason", "value"])
+    chosen = choose(context.recipe.seed, table, table["reason"].to_pylist(), REJECTED)
     pages = _pages(context, chosen)
     least = context.recipe.curate.least_words
     samples = {
         reason: [
-            _sample(pages[row["id"]], f"{row['words']} words are left, must be >= {least}")
+            _sample(pages[row["id"]], f"{row['value']} words are left, must be >= {least}")
             for row in rows
         ]
         for reason, rows in chosen.items()

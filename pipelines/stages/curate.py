@@ -17,12 +17,13 @@ from curation.histogram import HISTOGRAMS, Histogram, to_table
 from curation.mixture import holdout_key, sample_keys
 from curation.pii import replace
 from curation.urls import registered_domain
+from pipelines.runs import rejections
 from pipelines.runs.documents import Cuts, dropped, kept, of_part
 from pipelines.runs.mill import Mill
 from pipelines.runs.receipts import Attempt, Receipt, Task
 from pipelines.runs.steps import Context, Manifest
 from schemas.recipe import Recipe
-from schemas.tables import CURATED, CUT_SHORT
+from schemas.tables import CURATED
 
 VERSION = 2
 LIBRARIES = ("presidio-analyzer", "tldextract")
@@ -95,8 +96,7 @@ def curate_part(context: Context, step: str, task: Task) -> Receipt:
             records += len(rows)
         for kind, by_source in _histograms(recipe.seed, keys).items():
             attempt.writer(kind, HISTOGRAMS, dictionary=("source",)).write(to_table(by_source))
-        if recipe.deduplicate.spans.levels():
-            attempt.writer("cut_short", CUT_SHORT).write(cutting.short)
+        rejections.writer(attempt).write(cutting.short)
         totals = {
             "bytes": dict(sorted(sizes.items())),
             "pii": dict(sorted(found.items())),
@@ -135,7 +135,16 @@ class _Cutting:
         words = len(hashed([left])[0])
         if words >= self.least_words:
             return left
-        self.short.append({"id": id_, "words": words})
+        self.short.append(
+            {
+                "id": id_,
+                "stage": "curate",
+                "reason": "cut_short",
+                "value": str(words),
+                "detail": f"words left >= {self.least_words}",
+                "source": source,
+            }
+        )
         return None
 
 

@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.dedup.nodes import EDGE, NODE, Array, ids
+from pipelines.runs import rejections
 from pipelines.runs.parts import read_table
 from pipelines.runs.receipts import Attempt, PartFile, Receipt
 from pipelines.runs.steps import Context
 from schemas.tables import EDGE as EDGE_TABLE
-from schemas.tables import REJECTION
 
 
 def edge_files(context: Context, step: str) -> list[PartFile]:
@@ -62,18 +62,12 @@ def ids_column(nodes: Array) -> pa.FixedSizeBinaryArray:
 def rejection_table(links: Array, levels: Sequence[str]) -> pa.Table:
     """REJECTION rows of what the first ends of links are kept for, by id."""
     order = np.lexsort((links["b"]["id_low"], links["b"]["id_high"]))
-    columns = {
-        "id": ids_column(links["b"][order]),
-        "stage": pa.repeat("deduplicate", len(order)),
-        "reason": pa.array(levels, pa.string()).take(pa.array(order)),
-        "representative": ids_column(links["a"][order]),
-    }
-    others = {
-        field.name: pa.nulls(len(order), field.type)
-        for field in REJECTION
-        if field.name not in columns
-    }
-    return pa.table({**columns, **others}).select(REJECTION.names).cast(REJECTION)
+    return rejections.table(
+        "deduplicate",
+        ids_column(links["b"][order]),
+        pa.array(levels, pa.string()).take(pa.array(order)),
+        representative=ids_column(links["a"][order]),
+    )
 
 
 def keyed_drops(context: Context, part: int, levels: Sequence[str]) -> dict[str, pa.ChunkedArray]:

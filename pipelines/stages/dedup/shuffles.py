@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from curation.dedup import candidates, components, exact, minhash
 from curation.dedup.nodes import EDGE, LAST, LINK, NODE, Array, ids, pack, unpack
+from pipelines.runs import rejections
 from pipelines.runs.parts import read_table
 from pipelines.runs.receipts import Attempt, Task, has_receipt
 from pipelines.runs.steps import Context, report_failure
@@ -40,7 +41,7 @@ from pipelines.stages.dedup.signatures import (
     texts_of,
 )
 from schemas.deduplicate import Near
-from schemas.tables import CANDIDATE, REJECTION, REJECTION_DICTIONARY
+from schemas.tables import CANDIDATE
 from schemas.tables import EDGE as EDGE_TABLE
 
 MEMBER_ROWS = 4096  # members of a bucket in one chunk
@@ -419,7 +420,7 @@ class CommitLeaves(Commit):
         edges["a"][moved] = elsewhere["a"][place.drop_null().to_numpy()]
         links = np.concatenate([elsewhere, edges[["a", "b"]].astype(LINK)])
         table = rejection_table(links, [self.level] * len(links))
-        attempt.writer("rejections", REJECTION, dictionary=REJECTION_DICTIONARY).write(table)
+        rejections.writer(attempt).write(table)
         attempt.writer("edges", EDGE_TABLE).write(edges_table(edges))
         attempt.commit(len(links), len(links))
 
@@ -459,7 +460,7 @@ class CommitDrops(Commit):
             )
         ]
         table = rejection_table(rows, levels)
-        attempt.writer("rejections", REJECTION, dictionary=REJECTION_DICTIONARY).write(table)
+        rejections.writer(attempt).write(table)
         if self.last:
             write_index(attempt, self.context, number, table["id"])
         counts = Counter(levels)
