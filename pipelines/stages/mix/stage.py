@@ -14,12 +14,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.histogram import Histogram, bin_range, crossing_bin, threshold
-from curation.keys import Keys
+from curation.keys import below
 from curation.mixture import (
     Epoch,
     Range,
@@ -127,7 +126,7 @@ def make_plan(context: Context, step: str, task: Task) -> Receipt:
         holdout, tokens = own["holdout"].to_numpy(), own["tokens"].to_numpy()
         budget = recipe.mix.validation.tokens
         limit = min(validation_threshold(holdout, tokens, budget), limits[source])
-        held = _below(holdout, limit)
+        held = below(holdout, limit)
         removed = Histogram.of(own["key"].to_numpy()[held], tokens[held])
         left[source] = Histogram(
             histogram.amounts - removed.amounts, histogram.documents - removed.documents
@@ -162,11 +161,6 @@ def make_plan(context: Context, step: str, task: Task) -> Receipt:
         return attempt.commit(0, 0, counts=plan)
 
 
-def _below(keys: Keys, limit: int) -> npt.NDArray[np.bool_]:
-    """Which keys are below a threshold of up to 2^64."""
-    return np.ones(len(keys), bool) if limit >= 1 << 64 else keys < np.uint64(limit)
-
-
 def _partial(
     seed: int,
     source: str,
@@ -185,7 +179,7 @@ def _partial(
         ranges = key_ranges(*bin_range(crossing), rotation)
         columns = ("key", "holdout", "tokens")
         for table in read_rows(files, source, ranges, columns):
-            taken = ~_below(table["holdout"].to_numpy(), validation_limit)
+            taken = ~below(table["holdout"].to_numpy(), validation_limit)
             sizes = pc.list_value_length(table["tokens"]).to_numpy()
             keys = np.append(keys, table["key"].to_numpy()[taken])
             tokens = np.append(tokens, sizes[taken])
@@ -263,9 +257,9 @@ def reject_part(context: Context, step: str, task: Task) -> Receipt:
     keys, holdout = table["key"].to_numpy(), table["holdout"].to_numpy()
     for source in plan["sources"]:
         own = pc.equal(table["source"], source).to_numpy()
-        taken = _below(holdout, int(plan["sources"][source]["validation_limit"]))
+        taken = below(holdout, int(plan["sources"][source]["validation_limit"]))
         for first in _epochs(plan, source)[:1]:
-            taken |= _below(keys + np.uint64(first.shift), first.threshold)
+            taken |= below(keys + np.uint64(first.shift), first.threshold)
         left_out &= ~(own & taken)
     rows = table.filter(pa.array(left_out))
     ids, names = (
@@ -339,7 +333,7 @@ def _bucket(
         for table in read_rows(
             files, source, epoch.ranges(bucket, of), ("id", "holdout", "tokens")
         ):
-            found.append(table.filter(pa.array(~_below(table["holdout"].to_numpy(), limit))))
+            found.append(table.filter(pa.array(~below(table["holdout"].to_numpy(), limit))))
             numbers.append(epoch.number)
     return found, numbers
 
@@ -352,7 +346,7 @@ def _validation(
     limit = int(entry["validation_limit"])
     ranges = [(key, key + 1) for key in sorted(set(entry["validation_keys"]))]
     found = [
-        table.filter(pa.array(_below(table["holdout"].to_numpy(), limit)))
+        table.filter(pa.array(below(table["holdout"].to_numpy(), limit)))
         for table in read_rows(files, source, ranges, ("id", "holdout", "tokens"))
     ]
     return found, [0] * len(found)
