@@ -18,7 +18,7 @@ from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_di
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save as write
 
-from schemas.errors import UserError
+from schemas.problems import Problem
 from train.job import Job, Record, write_text
 from train.model import Decoder
 from train.parallel import World
@@ -59,7 +59,7 @@ def restore(
 ) -> None:
     """Load weights and optimizer state, whatever the number of processes that saved them.
 
-    Raises UserError if the files are damaged.
+    Raises Problem if the files are damaged.
     """
     folder = job.checkpoints / f"step-{record.step:08d}" / "state"
     weights, state = get_state_dict(model, optimizer)
@@ -72,7 +72,7 @@ def restore(
         )
     except CheckpointException as error:
         causes = [cause for cause, _ in error.failures.values()]
-        raise UserError(
+        raise Problem(
             f"{folder}: cannot be loaded ({causes[0]!r}): put the name of another checkpoint into "
             f"{job.checkpoints / 'latest'}"
         ) from None

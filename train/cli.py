@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     options = _parser().parse_args(words)
     # What follows takes seconds to import; --help does not wait for it.
-    from schemas.errors import UserError
+    from schemas.problems import Problem
 
     # Threads that spin while they wait train ten times slower where another process wants the
     # core, and only a quarter faster where none does. Must be set before torch is loaded.
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if under_torchrun:
             return _work(options)
         if options.processes is not None and options.processes < 1:
-            raise UserError(f"--processes {options.processes}: must be 1 or more")
+            raise Problem(f"--processes {options.processes}: must be 1 or more")
         processes = options.processes or _default_processes()
         job = _prepare(options, processes)
         if processes == 1:
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from train.launch import launch
 
         return launch(words, processes)
-    except UserError as error:
+    except Problem as error:
         print(f"gristmill train: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -110,11 +110,11 @@ def _default_processes() -> int:
 
 def _work(options: argparse.Namespace) -> int:
     """Be one of the processes of torchrun."""
-    from schemas.errors import UserError
+    from schemas.problems import Problem
 
     try:
         job = _prepare(options, int(os.environ["WORLD_SIZE"]))
-    except UserError:
+    except Problem:
         if os.environ["RANK"] == "0":
             raise
         # All find the same mistake and one tells it, before torchrun ends it as we exit.

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from schemas.errors import UserError
+from schemas.problems import Problem
 from schemas.shard import ShardManifest
 from train.config import Config, differences, flat
 from train.data import open_shards
@@ -67,7 +67,7 @@ def prepare(
 ) -> Job:
     """Check that `config` can train on the shards of `run`, and continue what is in `output`.
 
-    Raises UserError if the shards are missing or too few, if the processes cannot share the
+    Raises Problem if the shards are missing or too few, if the processes cannot share the
     lanes, or if `output` holds a checkpoint of another run.
     """
     manifest, shards = open_shards(run)
@@ -81,7 +81,7 @@ def prepare(
     if job.resumed:
         _check(job, job.resumed)
     elif must_resume:
-        raise UserError(f"{output}: no checkpoint to resume: leave out --resume to begin")
+        raise Problem(f"{output}: no checkpoint to resume: leave out --resume to begin")
     return job
 
 
@@ -95,18 +95,18 @@ def latest(output: Path) -> Record | None:
         return Record.model_validate(json.loads(path.read_text("utf-8")))
     except (OSError, ValueError) as error:
         reason = "not a checkpoint's" if isinstance(error, ValidationError) else str(error)
-        raise UserError(
+        raise Problem(
             f"{path}: {reason}: put the name of another checkpoint into {pointer}, or remove the "
             "folder to begin again"
         ) from None
 
 
 def begin(job: Job) -> None:
-    """Make the output folder and write the resolved configuration into it. Raises UserError."""
+    """Make the output folder and write the resolved configuration into it. Raises Problem."""
     try:
         job.checkpoints.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{job.output}: cannot be made ({error}): give another --output") from None
+        raise Problem(f"{job.output}: cannot be made ({error}): give another --output") from None
     write_text(job.output / "config.yaml", yaml.safe_dump(job.config.model_dump(), sort_keys=False))
 
 
@@ -128,7 +128,7 @@ def _check(job: Job, record: Record) -> None:
             f"{job.manifest.layout_digest}"
         )
     if mistakes:
-        raise UserError(
+        raise Problem(
             f"{job.output} holds a checkpoint of another run: {'; '.join(mistakes)}. Train with "
             "what it was, or give another --output"
         )

@@ -88,7 +88,8 @@ class _Table:
     coded: set[int] = field(default_factory=set)  # rows with code in them
     begun: bool = False  # whether a row was written
     filled: set[int] = field(default_factory=set)  # cells that hold chosen blocks
-    columns: dict[int, int] | None = None  # column of each cell among those with text
+    width: int = 0  # columns with text
+    columns: dict[int, int] | None = None  # that of each cell, among them
 
     def add(self, place: _Place, text: str) -> None:
         """Count a block in a cell of it."""
@@ -407,6 +408,7 @@ def _row(part: _Part, table: _Table, structure: Structure) -> list[str]:
     if table.columns is None:
         columns = _columns(part.place.table_node)
         filled = sorted({columns.get(cell, 0) for cell in table.filled})
+        table.width = len(filled)
         table.columns = {cell: bisect_left(filled, column) for cell, column in columns.items()}
     row: list[str] = []
     for (place, _), text in zip(part.cells, texts, strict=True):
@@ -415,7 +417,7 @@ def _row(part: _Part, table: _Table, structure: Structure) -> list[str]:
         row.append(text)
     if structure.tables == "text":
         return [" | ".join(row).strip()]
-    row = [text.replace("|", "\\|") for text in row]
+    row = [text.replace("|", "\\|") for text in row] + [""] * (table.width - len(row))
     lines = ["| " + " | ".join(row) + " |"]
     if not table.begun:
         table.begun = True
