@@ -25,8 +25,8 @@ from pipelines.steps import Context, Manifest
 from schemas.recipe import Recipe
 from schemas.tables import CURATED, CUT_SHORT
 
-VERSION = 2
-LIBRARIES = ("presidio-analyzer", "tldextract")
+VERSION = 3
+LIBRARIES = ("phonenumbers", "presidio-analyzer", "tldextract")
 
 MICRO_BATCH = 256
 _KEYS = ["id", "source", "bytes", "holdout"]
