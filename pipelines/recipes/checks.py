@@ -24,12 +24,12 @@ def check_keep(keep: str, spec: Filter) -> list[Mistake]:
 def check_names(recipe: Recipe) -> list[Mistake]:
     """Names that others know: kinds of personal data, sources of the inputs, languages."""
     from curation.language import bundled, languages_of
-    from curation.pii import KINDS
+    from curation.pii import TYPES
 
     mistakes = [
-        (f"curate.pii[{index}]", f"`{kind}` is not known{did_you_mean(kind, KINDS)}")
+        (f"curate.pii[{index}]", f"`{kind}` is not known{did_you_mean(kind, TYPES)}")
         for index, kind in enumerate(recipe.curate.pii)
-        if kind not in KINDS
+        if kind not in TYPES
     ]
     limited = [
         (f"filter.chain[{index}]", step)

@@ -25,8 +25,8 @@ from pipelines.runs.steps import Context, Manifest
 from schemas.recipe import Recipe
 from schemas.tables import CURATED
 
-VERSION = 2
-LIBRARIES = ("presidio-analyzer", "tldextract")
+VERSION = 3
+LIBRARIES = ("phonenumbers", "presidio-analyzer", "tldextract")
 
 _KEYS = ["id", "source", "bytes", "holdout"]
 _COLUMNS = ("id", "source", "url", "text", "language", "file", "offset", "length")
