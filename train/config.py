@@ -18,7 +18,7 @@ PRESETS = Path(__file__).parent / "presets"
 MAX_DEFAULT_LANES = 64
 # What may change when a run is resumed: none of these decides what is computed.
 FREE_KEYS = ("micro_rows", "log_every", "compile", "activation_checkpointing", "loss_chunk")
-FREE_SECTIONS = ("evaluation.", "checkpoint.")
+FREE_SECTIONS = ("evaluation.", "checkpoint.", "guard.")
 
 
 class Model(Contract):
@@ -60,14 +60,41 @@ class Evaluation(Contract):
     """When the validation loss is taken; it always is at the end."""
 
     every: int = Field(500, ge=1, description="Steps between two evaluations.")
-    rows: int | None = Field(None, ge=1, description="The first so many rows; null takes all.")
+    rows: int | None = Field(1024, ge=1, description="The first so many rows; null takes all.")
 
 
 class Checkpoint(Contract):
-    """When the run is saved; it always is at the end and on SIGTERM."""
+    """When the run is saved; it always is at the end, on SIGTERM and on SIGUSR1."""
 
     every: int = Field(500, ge=1, description="Steps between two checkpoints.")
-    keep: int = Field(2, ge=1, description="How many of the newest stay on disk.")
+    minutes: float | None = Field(None, gt=0, description="At most so long between two.")
+    keep: int = Field(2, ge=1, description="How many of the newest healthy ones stay on disk.")
+    keep_every: int | None = Field(
+        None, ge=1, description="Those of steps that this divides are never removed."
+    )
+
+
+class Guard(Contract):
+    """What is done where the loss is not finite or leaves the course of the steps before.
+
+    A spike is a loss that lies `sigmas` standard deviations above the mean of the last `window`
+    losses that were none. A loss that is not finite always leaves the weights as they are.
+    """
+
+    spikes: Literal["go back", "skip", "ignore"] = Field(
+        "go back",
+        description="skip also leaves the weights as they are at a spike; go back trains on, and "
+        "returns to before the first of `patience` in a row.",
+    )
+    sigmas: float = Field(6.0, gt=0)
+    window: int = Field(128, ge=2)
+    patience: int = Field(
+        10,
+        ge=1,
+        description="After so many steps in a row that were spikes or not finite, training "
+        "returns to the last healthy checkpoint, and passes over the rows of those steps.",
+    )
+    rollbacks: int = Field(3, ge=0, description="Returns in a run; the next time it ends.")
 
 
 class Config(Contract):
@@ -77,6 +104,7 @@ class Config(Contract):
     optimizer: Optimizer
     evaluation: Evaluation = Field(default_factory=lambda: Evaluation.model_validate({}))
     checkpoint: Checkpoint = Field(default_factory=lambda: Checkpoint.model_validate({}))
+    guard: Guard = Field(default_factory=lambda: Guard.model_validate({}))
     batch_rows: int = Field(ge=1, description="Rows of one update, over all processes.")
     micro_rows: int = Field(
         8, ge=1, description="Most rows one process takes through the model at once."

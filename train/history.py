@@ -10,7 +10,7 @@ import torch
 
 from train import metrics
 from train.evaluate import Score
-from train.job import Job
+from train.job import Job, Record, Rollback
 from train.model import Decoder
 from train.parallel import World
 from train.step import Outcome
@@ -27,8 +27,9 @@ class Step:
 class History:
     """Collects steps and writes them in windows, so that the host waits once a window."""
 
-    def __init__(self, job: Job, world: World, model: Decoder, resumed_step: int) -> None:
+    def __init__(self, job: Job, world: World, model: Decoder, resumed: Record | None) -> None:
         """Open the log, and say in it what is trained on what."""
+        resumed_step = resumed.step if resumed else 0
         self._job, self._world = job, world
         self._log = metrics.Log(job.output / "steps.jsonl", resumed_step=resumed_step)
         self._window: list[Step] = []
@@ -65,11 +66,11 @@ class History:
             f"{job.steps} steps of {order.batch_rows} rows in {order.lanes} lanes; "
             f"{order.rows_per_epoch} of {order.rows} train rows an epoch, {order.leftover} unused"
         )
-        if job.resumed:
+        if resumed:
             say(f"resumed after step {resumed_step}")
-            if job.resumed.content_revision != job.manifest.content_revision:
+            if resumed.content_revision != job.manifest.content_revision:
                 say(
-                    f"content_revision of the shards was {job.resumed.content_revision}, "
+                    f"content_revision of the shards was {resumed.content_revision}, "
                     f"is {job.manifest.content_revision}"
                 )
         self.restart_clock()
@@ -82,22 +83,26 @@ class History:
         """Note one update; `flush` writes it."""
         self._window.append(Step(fields, outcome))
 
-    def flush(self) -> None:
-        """Write the steps since the last flush, with the speed over all of them."""
+    def flush(self) -> list[tuple[int, bool]]:
+        """Write the steps since the last flush, with the speed over all of them.
+
+        Returns the position of each, and whether its loss was a spike.
+        """
         if not self._window:
-            return
+            return []
         # Reading the numbers waits for the device, so that the clock is right after it.
         numbers = torch.stack([torch.stack(step.outcome) for step in self._window]).tolist()
         seconds = time.perf_counter() - self._since
         speed = sum(step.fields["tokens"] for step in self._window) / seconds
         utilisation = metrics.mfu(speed, self._flops, self._peak)
-        for step, (loss, norm, skipped) in zip(self._window, numbers, strict=True):
+        for step, (loss, norm, skipped, spike) in zip(self._window, numbers, strict=True):
             self._log.write(
                 "step",
                 **step.fields,
                 loss=metrics.finite(loss),
                 grad_norm=metrics.finite(norm),
                 skipped=bool(skipped),
+                spike=bool(spike),
                 tokens_per_second=round(speed, 1),
                 mfu=utilisation and round(utilisation, 4),
             )
@@ -111,7 +116,22 @@ class History:
             + f"eta {metrics.clock(eta)}",
             last=done == self._job.steps,
         )
+        told = [
+            (int(step.fields["first_row"]), bool(spike))
+            for step, (*_, spike) in zip(self._window, numbers, strict=True)
+        ]
         self._window.clear()
+        self.restart_clock()
+        return told
+
+    def go_back(self, rollback: Rollback, count: int) -> None:
+        """Move what was written after a step to another file, and say why."""
+        self._log.go_back(rollback.to_step)
+        metrics.show_progress(
+            f"step {rollback.step}: the loss left its course: back to step {rollback.to_step}, and "
+            f"rows {rollback.start} to {rollback.stop} are passed over (rollback {count})",
+            last=True,
+        )
         self.restart_clock()
 
     def validation(self, step: int, tokens_seen: int, scores: dict[str, Score]) -> None:

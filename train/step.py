@@ -9,6 +9,7 @@ from torch import Tensor
 
 from train import optim
 from train.data import IGNORED, Rows, targets
+from train.guard import Monitor
 from train.model import Decoder
 from train.parallel import World, set_gradient_sync
 
@@ -63,6 +64,7 @@ class Outcome(NamedTuple):
     loss: Tensor  # nats a label, over the global batch
     grad_norm: Tensor
     skipped: Tensor  # 1 if the weights were left as they were
+    spike: Tensor  # 1 if the loss left the course of those before
 
 
 def train_step(
@@ -74,16 +76,22 @@ def train_step(
     micro: int,
     rate: float,
     clip: float,
+    monitor: Monitor,
     world: World,
 ) -> Outcome:
     """Train on one global batch, of which `batch` is this process's share.
 
-    The update is skipped if the loss or the gradient is not finite, or if the batch has no
-    labels. All processes decide the same, as both numbers are sums over all of them.
+    The update is skipped if the loss or the gradient is not finite, if the batch has no labels, or
+    at a spike if the monitor skips those. All processes decide the same, as both numbers are sums
+    over all of them.
     """
     loss = world.all_reduce(accumulate(model, batch, num_labels, micro, world))
     norm = optim.clip(model, clip)
-    finite = torch.isfinite(loss) & torch.isfinite(norm)
-    skipped = (~finite).float() if num_labels else torch.ones_like(loss)
+    ruined = (~(torch.isfinite(loss) & torch.isfinite(norm))).float()
+    if num_labels == 0:
+        skipped, spike = torch.ones_like(loss), ruined
+    else:
+        spike = torch.maximum(monitor.is_spike(loss), ruined)
+        skipped = spike if monitor.skips else ruined
     optim.update(optimizer, rate, skipped)
-    return Outcome(loss, norm, skipped)
+    return Outcome(loss, norm, skipped, spike)

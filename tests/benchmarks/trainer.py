@@ -25,6 +25,7 @@ import torch
 from train import metrics, optim, parallel
 from train.config import load, settings
 from train.data import Rows
+from train.guard import Monitor
 from train.step import Batch, micro_rows, to_batch, train_step
 
 
@@ -68,6 +69,7 @@ def main() -> None:
     world = parallel.start()
     model = parallel.build(config, vocabulary, world)
     optimizer = optim.build(model, config.optimizer)
+    monitor = Monitor(config.guard, world.device)
     rows = random_rows(config.batch_rows, options.length, vocabulary, options.document)
     batch: Batch = to_batch(rows, 0, world.device)
     micro = micro_rows(config.batch_rows, config.micro_rows)
@@ -83,6 +85,7 @@ def main() -> None:
                 micro=micro,
                 rate=1e-4,
                 clip=1.0,
+                monitor=monitor,
                 world=world,
             )
         assert torch.isfinite(outcome.loss)  # also waits for the device

@@ -9,6 +9,7 @@ from tests.train.conftest import Run
 from train import optim, parallel
 from train.config import Config, load
 from train.data import ShardReader
+from train.guard import Monitor
 from train.model import Decoder, token_loss
 from train.parallel import World
 from train.step import Batch, Outcome, accumulate, micro_rows, to_batch, train_step
@@ -36,6 +37,7 @@ def step(model: Decoder, optimizer: torch.optim.AdamW, batch: Batch, labels: int
         micro=4,
         rate=1e-3,
         clip=1.0,
+        monitor=Monitor(load("tiny").guard, ALONE.device),
         world=ALONE,
     )
 

@@ -13,6 +13,7 @@ from torch.distributed.tensor import DTensor
 from train import optim, parallel
 from train.config import load
 from train.data import ShardReader, open_shards
+from train.guard import Monitor
 from train.model import token_loss
 from train.parallel import World
 from train.step import Batch, Outcome, accumulate, to_batch, train_step
@@ -58,6 +59,8 @@ def main(run: Path, config_file: str) -> None:
 
     optimizer = optim.build(sharded, config.optimizer)
 
+    monitor = Monitor(config.guard, world.device)
+
     def step() -> Outcome:
         return train_step(
             sharded,
@@ -67,6 +70,7 @@ def main(run: Path, config_file: str) -> None:
             micro=4,
             rate=1e-3,
             clip=1.0,
+            monitor=monitor,
             world=world,
         )
 
