@@ -15,6 +15,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -118,6 +119,7 @@ class ShardReader:
         self.rows = int(self._ends[-1]) if sizes else 0
         self._file = functools.lru_cache(held_groups)(_open)
         self._group = functools.lru_cache(held_groups)(self._read_group)
+        self._table = functools.lru_cache(1)(self._read_table)
 
     def read(self, start: int, stop: int) -> Rows:
         """Rows start..stop of the split. Raises UserError if a file is not what was promised."""
@@ -143,6 +145,22 @@ class ShardReader:
         runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
         return Rows.concatenate([self.read(int(run[0]), int(run[-1]) + 1) for run in runs])
 
+    def raw(self, row: int) -> dict[str, Any]:
+        """One row with all its columns, as Python values."""
+        number = int(np.searchsorted(self._ends, row, side="right"))
+        table = self._table(number)
+        return dict(table.slice(row - int(self._ends[number]) + table.num_rows, 1).to_pylist()[0])
+
+    def rows_of(self, document: bytes) -> Iterator[int]:
+        """Numbers of the rows that hold a part of a document, in order."""
+        for number, end in enumerate(self._ends.tolist()):
+            lists = self._file(self._groups[number][0]).read_row_group(
+                self._groups[number][1], columns=["segments"], use_threads=False
+            )["segments"]
+            ids = pc.struct_field(pc.list_flatten(lists), "document_id")
+            rows = pc.list_parent_indices(lists).filter(pc.equal(ids, pa.scalar(document, ids.type)))
+            yield from (end - len(lists) + row for row in rows.unique().to_pylist())
+
     def _read_group(self, number: int) -> Rows:
         path, index = self._groups[number]
         rows = int(self._ends[number]) - (int(self._ends[number - 1]) if number else 0)
@@ -161,6 +179,10 @@ class ShardReader:
                 f"{path}, row group {index}: cannot be read ({reason}): the shard is damaged, "
                 "make it again"
             ) from None
+
+    def _read_table(self, number: int) -> pa.Table:
+        path, index = self._groups[number]
+        return self._file(path).read_row_group(index, use_threads=False)
 
     def _decode(self, table: pa.Table) -> Rows:
         rows, width = table.num_rows, self.manifest.sequence_length

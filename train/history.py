@@ -42,6 +42,7 @@ class History:
         self._log.write(
             "start",
             step=resumed_step,
+            run=str(job.shards.parent.resolve()),
             steps=job.steps,
             rows=order.rows,
             rows_unused=order.leftover,

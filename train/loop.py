@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import json
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from types import FrameType
 from typing import NamedTuple
 
@@ -25,6 +26,7 @@ from train.job import Job, Record, Rollback, begin, rollbacks
 from train.order import Window
 from train.parallel import World
 from train.plot import plot_loss
+from train.trace import segments
 from train.step import Batch, micro_rows, to_batch, train_step
 
 
@@ -155,7 +157,10 @@ class Run:
     def go_back(self, window: Window) -> None:
         """Return to before some rows, which are passed over. Raises Diverged if too often."""
         most = self.job.config.guard.rollbacks
-        rollback = Rollback(start=window[0], stop=window[1], step=self.step, to_step=0)
+        start, stop = window
+        # Where the trouble goes on behind the last window, this one is longer by that.
+        stop += sum(entry.stop - entry.start for entry in self.rollbacks if entry.stop == start)
+        rollback = Rollback(start=start, stop=stop, step=self.step, to_step=0)
         if len(self.rollbacks) >= most:
             self.checkpointer.give_up(rollback.start)
             raise Diverged(
@@ -166,6 +171,7 @@ class Run:
             )
         record = self.checkpointer.go_back(rollback, self.rollbacks)
         rollback.to_step = record.step if record else 0
+        agreed(self.world, lambda: self._note_passed_over(rollback))
         self.rollbacks.append(rollback)
         self._continue_from(record)
         self.saved = self.step
@@ -178,6 +184,17 @@ class Run:
         if self.history:
             self.history.close()
             plot_loss(self.job.output)
+
+    def _note_passed_over(self, rollback: Rollback) -> None:
+        """Append what the rows of a window hold to `passed-over.jsonl`."""
+        order = self.job.order
+        positions = range(rollback.start, rollback.stop, order.batch_rows)
+        rows = sorted({int(row) for position in positions for row in order.batch(position).flat})
+        with (self.job.output / "passed-over.jsonl").open("a", encoding="utf-8") as file:
+            for segment in segments(self.reader, rows):
+                fields = {"rollback": len(self.rollbacks) + 1, **asdict(segment)}
+                known = {name: value for name, value in fields.items() if value is not None}
+                file.write(json.dumps(known) + "\n")
 
     def _continue_from(self, record: Record | None) -> None:
         self.step = record.step if record else 0
