@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     options = _parser().parse_args(words)
     # What follows takes seconds to import; --help does not wait for it.
-    from schemas.errors import UserError
+    from schemas.problems import Problem
 
     # Threads that spin while they wait train ten times slower where another process wants the
     # core, and only a quarter faster where none does. Must be set before torch is loaded.
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if under_torchrun:
             return _work(options)
         if options.processes is not None and options.processes < 1:
-            raise UserError(f"--processes {options.processes}: must be 1 or more")
+            raise Problem(f"--processes {options.processes}: must be 1 or more")
         processes = options.processes or _default_processes()
         job = _prepare(options, processes)
         if processes == 1:
@@ -127,7 +127,7 @@ def _work(options: argparse.Namespace) -> int:
 
     try:
         job = _prepare(options, int(os.environ["WORLD_SIZE"]))
-    except UserError:
+    except Problem:
         if os.environ["RANK"] == "0":
             raise
         return _wait_for_first(2)

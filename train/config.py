@@ -11,7 +11,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from schemas.base import Contract
-from schemas.errors import UserError
+from schemas.problems import Problem
 
 PRESETS = Path(__file__).parent / "presets"
 # More lanes than this only spread the reads of one process over more row groups.
@@ -163,7 +163,7 @@ def presets() -> list[str]:
 def load(source: str, overrides: Mapping[str, Any] | None = None) -> Config:
     """Read a preset by name, or a YAML file by path, and put `overrides` over it.
 
-    Keys of `overrides` are dotted, as in `optimizer.lr`. Raises UserError that names every
+    Keys of `overrides` are dotted, as in `optimizer.lr`. Raises Problem that names every
     mistake at once: unknown keys with what would be right, wrong values with the reason.
     """
     value = _read(source)
@@ -182,21 +182,21 @@ def load(source: str, overrides: Mapping[str, Any] | None = None) -> Config:
     except ValidationError as error:
         mistakes += [_explain(dict(entry)) for entry in error.errors()]
     if mistakes:
-        raise UserError(f"{source}: {'; '.join(mistakes)}")
+        raise Problem(f"{source}: {'; '.join(mistakes)}")
     return config
 
 
 def settings(pairs: Sequence[str]) -> dict[str, Any]:
-    """Overrides from `key=value` words; values are read as YAML. Raises UserError."""
+    """Overrides from `key=value` words; values are read as YAML. Raises Problem."""
     found: dict[str, Any] = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")
         if not equals:
-            raise UserError(f"--set {pair}: must be KEY=VALUE, such as optimizer.lr=1e-3")
+            raise Problem(f"--set {pair}: must be KEY=VALUE, such as optimizer.lr=1e-3")
         try:
             found[key.strip()] = yaml.safe_load(text)
         except yaml.YAMLError:
-            raise UserError(f"--set {pair}: the value is not YAML; put quotes around it") from None
+            raise Problem(f"--set {pair}: the value is not YAML; put quotes around it") from None
     return found
 
 
@@ -221,13 +221,13 @@ def _read(source: str) -> dict[str, Any]:
     try:
         value = yaml.safe_load(path.read_text("utf-8"))
     except OSError:
-        raise UserError(
+        raise Problem(
             f"{source}: neither a file nor one of the presets {', '.join(presets())}"
         ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{source}: not YAML: {' '.join(str(error).split())}") from None
+        raise Problem(f"{source}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(value, dict):
-        raise UserError(f"{source}: must be a mapping of keys to values")
+        raise Problem(f"{source}: must be a mapping of keys to values")
     return value
 
 

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from schemas.errors import UserError
+from schemas.problems import Problem
 from schemas.shard import ShardManifest, read_manifest, shard_schema
 
 IGNORED = -100  # the label that cross-entropy passes over
@@ -29,10 +29,10 @@ Item = TypeVar("Item")
 
 
 def open_shards(run: Path) -> tuple[ShardManifest, Path]:
-    """The manifest of a run, and the folder that its paths are relative to. Raises UserError."""
+    """The manifest of a run, and the folder that its paths are relative to. Raises Problem."""
     manifest = read_manifest(run)
     if manifest.tokenizer.padding == manifest.tokenizer.end_of_text:
-        raise UserError(
+        raise Problem(
             f"{run}: padding and end of text are the same token: give the tokenizer a padding "
             "token of its own"
         )
@@ -98,10 +98,10 @@ class ShardReader:
         token_bytes: bytes of each token id, [vocabulary]; needed only for exact `text_bytes`,
         which without it includes the first token of every segment.
         held_groups: row groups kept in memory, one for each place that is read from in turn.
-        Raises UserError if the split or a file is missing, or if a file's size is another.
+        Raises Problem if the split or a file is missing, or if a file's size is another.
         """
         if split not in manifest.splits:
-            raise UserError(f"{folder}: the shards have no {split} split")
+            raise Problem(f"{folder}: the shards have no {split} split")
         self.manifest = manifest
         self.source_names = sorted(manifest.splits[split].sources)
         self._token_bytes = token_bytes
@@ -112,7 +112,7 @@ class ShardReader:
             path = folder / entry.path
             if not path.is_file() or path.stat().st_size != entry.size:
                 state = "has another size than the manifest says" if path.is_file() else "missing"
-                raise UserError(f"{path}: {state}: finish or repair the run before training")
+                raise Problem(f"{path}: {state}: finish or repair the run before training")
             self._groups += [(path, index) for index in range(len(entry.row_groups))]
             sizes += [group.rows for group in entry.row_groups]
         self._ends = np.cumsum(sizes, dtype=np.int64)
@@ -122,7 +122,7 @@ class ShardReader:
         self._table = functools.lru_cache(1)(self._read_table)
 
     def read(self, start: int, stop: int) -> Rows:
-        """Rows start..stop of the split. Raises UserError if a file is not what was promised."""
+        """Rows start..stop of the split. Raises Problem if a file is not what was promised."""
         parts = []
         while start < stop:
             number = int(np.searchsorted(self._ends, start, side="right"))
@@ -175,7 +175,7 @@ class ShardReader:
             return self._decode(table.combine_chunks())
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             reason = " ".join(str(error).split())
-            raise UserError(
+            raise Problem(
                 f"{path}, row group {index}: cannot be read ({reason}): the shard is damaged, "
                 "make it again"
             ) from None
@@ -224,19 +224,19 @@ def token_bytes(tokenizer_file: Path, vocabulary: int) -> NDArray[np.int64] | No
     """UTF-8 bytes that each token id of a byte-level tokenizer stands for, [vocabulary].
 
     Special tokens have none. Returns None for a tokenizer that is not byte-level, whose tokens
-    do not stand for a fixed run of bytes. Raises UserError if the file is not a tokenizer.
+    do not stand for a fixed run of bytes. Raises Problem if the file is not a tokenizer.
     """
     from tokenizers import Tokenizer, decoders
 
     try:
         tokenizer = Tokenizer.from_file(str(tokenizer_file))
     except Exception as error:  # the library raises plain Exception
-        raise UserError(f"{tokenizer_file}: not a tokenizer: {error}") from None
+        raise Problem(f"{tokenizer_file}: not a tokenizer: {error}") from None
     decoder: object = tokenizer.decoder
     if not isinstance(decoder, decoders.ByteLevel):
         return None
     if tokenizer.get_vocab_size() > vocabulary:
-        raise UserError(
+        raise Problem(
             f"{tokenizer_file}: has {tokenizer.get_vocab_size()} tokens, the shards {vocabulary}: "
             "not the tokenizer they were made with"
         )

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
-from schemas.errors import UserError
+from schemas.problems import Problem
 from schemas.shard import ShardManifest
 from train.config import Config, differences, flat
 from train.data import open_shards
@@ -177,11 +177,11 @@ def check_same(job: Job, record: Record) -> None:
 
 
 def begin(job: Job) -> None:
-    """Make the output folder and write the resolved configuration into it. Raises UserError."""
+    """Make the output folder and write the resolved configuration into it. Raises Problem."""
     try:
         job.checkpoints.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{job.output}: cannot be made ({error}): give another --output") from None
+        raise Problem(f"{job.output}: cannot be made ({error}): give another --output") from None
     write_text(job.output / "config.yaml", yaml.safe_dump(job.config.model_dump(), sort_keys=False))
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.errors import UserError
+from schemas.problems import Problem
 
 Window = tuple[int, int]  # positions from .. up to, multiples of the batch
 
@@ -32,9 +32,9 @@ class Order:
     lanes: int
 
     def __post_init__(self) -> None:
-        """Raise UserError if the rows do not fill one batch."""
+        """Raise Problem if the rows do not fill one batch."""
         if self.steps_per_epoch == 0:
-            raise UserError(
+            raise Problem(
                 f"the train split has {self.rows} rows, too few for one batch of "
                 f"{self.batch_rows}: give a smaller --batch-rows, or make more shards"
             )
@@ -96,10 +96,10 @@ class Order:
             position += self.batch_rows
 
     def lanes_of(self, rank: int, world_size: int) -> slice:
-        """Lanes that one of `world_size` processes reads. Raises UserError if they do not share."""
+        """Lanes that one of `world_size` processes reads. Raises Problem if they do not share."""
         if self.lanes % world_size:
             fitting = [n for n in range(1, self.lanes + 1) if self.lanes % n == 0]
-            raise UserError(
+            raise Problem(
                 f"{world_size} processes cannot share {self.lanes} lanes evenly: use one of "
                 f"{', '.join(map(str, fitting))} processes, or start another run with --set "
                 f"lanes=N, N a divisor of batch_rows ({self.batch_rows}) and a multiple of "

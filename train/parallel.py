@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
-from schemas.errors import UserError
+from schemas.problems import Problem
 from train.config import Config
 from train.model import Block, Decoder, token_loss
 
@@ -43,7 +43,7 @@ def start() -> World:
     if torch.cuda.is_available():
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         if device.index >= torch.cuda.device_count():
-            raise UserError(
+            raise Problem(
                 f"this machine has {torch.cuda.device_count()} GPUs, too few for a process each: "
                 "give a smaller --processes"
             )
@@ -91,7 +91,7 @@ def build(config: Config, vocabulary: int, world: World) -> Decoder:
     else:
         model.backend = config.attention
     if model.backend == "flex" and world.device.type == "cpu":
-        raise UserError("attention=flex does not train on a CPU: use sdpa, or auto")
+        raise Problem("attention=flex does not train on a CPU: use sdpa, or auto")
 
     for block in model.blocks:
         cast(Block, block).recompute = config.activation_checkpointing

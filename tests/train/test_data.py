@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from tokenizers import Tokenizer, decoders, models
 
-from schemas.errors import UserError
+from schemas.problems import Problem
 from schemas.shard import read_manifest
 from tests.train.conftest import Run
 from tests.train.shards import LENGTH, PADDING, VOCABULARY
@@ -132,7 +132,7 @@ def test_token_bytes_of_a_byte_level_tokenizer(run: Run, tmp_path: Path) -> None
     for text in ("def f(x):\n\treturn x", "naïve — 你好 🙂"):
         assert sizes[tokenizer.encode(text).ids].sum() == len(text.encode())
     assert sizes[tokenizer.token_to_id(PADDING)] == 0
-    with pytest.raises(UserError, match="has 896 tokens, the shards 128"):
+    with pytest.raises(Problem, match="has 896 tokens, the shards 128"):
         token_bytes(path, 128)
     pieces = Tokenizer(models.WordPiece({"[UNK]": 0, "a": 1}, unk_token="[UNK]"))
     pieces.decoder = decoders.WordPiece()
@@ -150,10 +150,10 @@ def test_a_missing_or_changed_file_is_refused_at_once(copy: Path) -> None:
     manifest, shards = open_shards(copy)
     path = shards / manifest.splits["train"].files[1].path
     path.write_bytes(path.read_bytes() + b"\0")
-    with pytest.raises(UserError, match=r"00001\.parquet: has another size"):
+    with pytest.raises(Problem, match=r"00001\.parquet: has another size"):
         ShardReader(shards, manifest, "train")
     path.unlink()
-    with pytest.raises(UserError, match=r"00001\.parquet: missing"):
+    with pytest.raises(Problem, match=r"00001\.parquet: missing"):
         ShardReader(shards, manifest, "train")
 
 
@@ -166,7 +166,7 @@ def test_a_damaged_row_group_is_named(copy: Path) -> None:
     path.write_bytes(content)
     reader = ShardReader(shards, manifest, "train")
     reader.read(0, 200)
-    with pytest.raises(UserError, match=r"00000\.parquet, row group 2: cannot be read"):
+    with pytest.raises(Problem, match=r"00000\.parquet, row group 2: cannot be read"):
         reader.read(200, 201)
 
 
@@ -238,7 +238,7 @@ def test_rows_that_break_the_contract_are_refused(
     raw = json.loads((shards / "manifest.json").read_text())
     raw["splits"]["train"]["files"][0]["size"] = path.stat().st_size
     (shards / "manifest.json").write_text(json.dumps(raw))
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(Problem, match=message):
         ShardReader(shards, read_manifest(copy), "train").read(0, 5)
 
 
@@ -246,14 +246,14 @@ def test_padding_must_be_told_from_end_of_text(copy: Path) -> None:
     raw = json.loads((copy / "shards" / "manifest.json").read_text())
     raw["tokenizer"]["padding"] = raw["tokenizer"]["end_of_text"]
     (copy / "shards" / "manifest.json").write_text(json.dumps(raw))
-    with pytest.raises(UserError, match="padding and end of text are the same token"):
+    with pytest.raises(Problem, match="padding and end of text are the same token"):
         open_shards(copy)
 
 
 def test_prefetched_keeps_order_and_raises_where_the_item_is_due() -> None:
     def load(item: int) -> int:
         if item == 3:
-            raise UserError("damaged")
+            raise Problem("damaged")
         return item * item
 
     def stream() -> Iterator[int]:

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from schemas.errors import UserError
+from schemas.problems import Problem
 from train.order import Order
 
 
@@ -76,11 +76,11 @@ def test_processes_share_the_same_batch(world_size: int) -> None:
 
 
 def test_processes_that_cannot_share_are_refused_with_the_mend() -> None:
-    with pytest.raises(UserError, match=r"4 processes cannot share 6 lanes.* 1, 2, 3, 6 processes"):
+    with pytest.raises(Problem, match=r"4 processes cannot share 6 lanes.* 1, 2, 3, 6 processes"):
         Order(rows=600, batch_rows=12, lanes=6).lanes_of(0, 4)
 
 
 @pytest.mark.parametrize("rows", [0, 11, 10])
 def test_too_few_rows_for_a_batch(rows: int) -> None:
-    with pytest.raises(UserError, match=f"{rows} rows, too few for one batch of 12"):
+    with pytest.raises(Problem, match=f"{rows} rows, too few for one batch of 12"):
         Order(rows, batch_rows=12, lanes=6)

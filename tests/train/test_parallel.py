@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.errors import UserError
+from schemas.problems import Problem
 from tests.train.conftest import Run
 from train import parallel
 from train.config import load
@@ -25,5 +25,5 @@ def test_two_ranks_give_the_gradient_of_one_and_skip_together(run: Run, small_ya
 
 
 def test_flex_on_a_cpu_is_refused() -> None:
-    with pytest.raises(UserError, match="attention=flex does not train on a CPU"):
+    with pytest.raises(Problem, match="attention=flex does not train on a CPU"):
         parallel.build(load("tiny", {"attention": "flex"}), 256, parallel.start())
