@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 
-from schemas.errors import UserError
+from schemas.problems import Problem
 from train.guard import Diverged
 from train.parallel import World
 
 Value = TypeVar("Value")
-MENDABLE = (UserError, Diverged, OSError)
+MENDABLE = (Problem, Diverged, OSError)
 
 
 class ToldByFirst(Exception):

@@ -26,7 +26,7 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import async_save
 from torch.distributed.tensor import DTensor
 
-from schemas.errors import UserError
+from schemas.problems import Problem
 from train import metrics
 from train.agree import agreed, gathered
 from train.guard import Monitor
@@ -80,7 +80,7 @@ class Checkpointer:
     def save(self, record: Record) -> None:
         """Copy the state and begin to write it; the checkpoint before is waited for.
 
-        Raises UserError where that one could not be written.
+        Raises Problem where that one could not be written.
         """
         self.wait()
         temporary = self._job.checkpoints / f".{record.name}.tmp"
@@ -107,7 +107,7 @@ class Checkpointer:
         return str(error) if error else None
 
     def wait(self) -> None:
-        """Wait for what is being written. Raises UserError if it cannot be."""
+        """Wait for what is being written. Raises Problem if it cannot be."""
         if self._writing is not None:
             agreed(self._world, self._writing.result)
             self._writing = None
@@ -116,12 +116,12 @@ class Checkpointer:
         """Load the newest checkpoint that is whole, whatever number of processes wrote it.
 
         Returns what it says of itself; None if there is none. Those that are damaged are named.
-        Raises UserError if none of several is whole, or if it is of another run.
+        Raises Problem if none of several is whole, or if it is of another run.
         """
         names = agreed(self._world, lambda: resumable(self._job))
         record = self._load_first(names)
         if names and record is None:
-            raise UserError(
+            raise Problem(
                 f"{self._job.checkpoints}: no checkpoint is whole: restore one from a copy, or "
                 "remove the folder to begin again"
             )
@@ -205,7 +205,7 @@ class Checkpointer:
             load(state, checkpoint_id=folder, no_dist=self._world.size == 1)
         except CheckpointException as error:
             causes = [cause for cause, _ in error.failures.values()]
-            raise UserError(f"{folder}: cannot be loaded ({causes[0]!r})") from None
+            raise Problem(f"{folder}: cannot be loaded ({causes[0]!r})") from None
         set_state_dict(
             self._model,
             self._optimizer,
@@ -244,7 +244,7 @@ class Checkpointer:
             self._commit(record, temporary)
         except OSError as error:
             shutil.rmtree(temporary, ignore_errors=True)
-            raise UserError(
+            raise Problem(
                 f"{self._job.checkpoints}: step {record.step} could not be saved ({error}): the "
                 "checkpoints before it stand"
             ) from None

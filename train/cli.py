@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         resumable(job)  # a mistake is told before the processes start
 
         return launch(words, processes)
-    except (UserError, OSError) as error:
+    except (Problem, OSError) as error:
         print(f"gristmill train: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -121,7 +121,7 @@ def _default_processes() -> int:
 
 def _work(options: argparse.Namespace) -> int:
     """Be one of the processes of torchrun."""
-    from schemas.errors import UserError
+    from schemas.problems import Problem
     from train.agree import ToldByFirst
     from train.parallel import leave
 

@@ -158,7 +158,9 @@ class ShardReader:
                 self._groups[number][1], columns=["segments"], use_threads=False
             )["segments"]
             ids = pc.struct_field(pc.list_flatten(lists), "document_id")
-            rows = pc.list_parent_indices(lists).filter(pc.equal(ids, pa.scalar(document, ids.type)))
+            rows = pc.list_parent_indices(lists).filter(
+                pc.equal(ids, pa.scalar(document, ids.type))
+            )
             yield from (end - len(lists) + row for row in rows.unique().to_pylist())
 
     def _read_group(self, number: int) -> Rows:

@@ -102,7 +102,7 @@ def prepare(
 ) -> Job:
     """Check that `config` can train on the shards of `run`, in `world_size` processes.
 
-    Raises UserError if the shards are missing or too few, or if the processes cannot share the
+    Raises Problem if the shards are missing or too few, or if the processes cannot share the
     lanes. What is in `output` is looked at by `resumable`.
     """
     manifest, shards = open_shards(run)
@@ -118,12 +118,12 @@ def prepare(
 def resumable(job: Job) -> list[str]:
     """Names of the checkpoints in the output to go on from: the newest, then those before it.
 
-    Raises UserError if the newest is of another run, or if there is none but must be.
+    Raises Problem if the newest is of another run, or if there is none but must be.
     """
     pointer = job.checkpoints / "latest"
     if not pointer.is_file():
         if job.must_resume:
-            raise UserError(f"{job.output}: no checkpoint to resume: leave out --resume to begin")
+            raise Problem(f"{job.output}: no checkpoint to resume: leave out --resume to begin")
         return []
     newest = pointer.read_text("utf-8").strip()
     names = [name for name in checkpoints(job.checkpoints) if name <= newest]
@@ -151,18 +151,18 @@ def read_record(checkpoint: Path) -> Record | None:
 
 
 def rollbacks(folder: Path) -> list[Rollback]:
-    """The rollbacks of a run, from its folder of checkpoints. Raises UserError if damaged."""
+    """The rollbacks of a run, from its folder of checkpoints. Raises Problem if damaged."""
     path = folder / "rollbacks.json"
     if not path.is_file():
         return []
     try:
         return [Rollback.model_validate(entry) for entry in json.loads(path.read_text("utf-8"))]
     except ValueError:
-        raise UserError(f"{path}: not a list of rollbacks: restore it, or begin again") from None
+        raise Problem(f"{path}: not a list of rollbacks: restore it, or begin again") from None
 
 
 def check_same(job: Job, record: Record) -> None:
-    """Raise UserError if the checkpoint is of another run."""
+    """Raise Problem if the checkpoint is of another run."""
     mistakes = differences(record.config, flat(job.config))
     if record.layout_digest != job.manifest.layout_digest:
         mistakes.append(
@@ -170,7 +170,7 @@ def check_same(job: Job, record: Record) -> None:
             f"{job.manifest.layout_digest}"
         )
     if mistakes:
-        raise UserError(
+        raise Problem(
             f"{job.output} holds a checkpoint of another run: {'; '.join(mistakes)}. Train with "
             "what it was, or give another --output"
         )

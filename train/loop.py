@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import torch
 
-from schemas.errors import UserError
+from schemas.problems import Problem
 from train import metrics, optim, parallel
 from train.agree import agreed, gathered
 from train.checkpoint import Checkpointer
@@ -26,8 +26,8 @@ from train.job import Job, Record, Rollback, begin, rollbacks
 from train.order import Window
 from train.parallel import World
 from train.plot import plot_loss
-from train.trace import segments
 from train.step import Batch, micro_rows, to_batch, train_step
+from train.trace import segments
 
 
 class Verdict(NamedTuple):
@@ -57,7 +57,7 @@ class Run:
     """The parts of a run, and how far it is."""
 
     def __init__(self, job: Job, world: World) -> None:
-        """Build the model, and load the newest checkpoint if there is one. Raises UserError."""
+        """Build the model, and load the newest checkpoint if there is one. Raises Problem."""
         self.job, self.world = job, world
         config, manifest = job.config, job.manifest
         if job.check:
@@ -212,7 +212,7 @@ class Run:
     def _judge(self, *, to_save: bool) -> Verdict:
         """Write the log, and let rank 0 say whether the steps in it were healthy.
 
-        Raises UserError if the last checkpoint could not be written.
+        Raises Problem if the last checkpoint could not be written.
         """
         finite = self.checkpointer.weights_are_finite() if to_save else True
         last = self.step == self.job.steps
@@ -220,7 +220,7 @@ class Run:
         def judge() -> Verdict:
             steps = self.history.flush() if self.history else []
             if failure := self.checkpointer.failure():
-                raise UserError(failure)
+                raise Problem(failure)
             window = self.guard.judge(steps, last=last, finite=finite)
             return Verdict(window, self.guard.healthy, self.guard.flags, self.guard.first)
 
@@ -244,7 +244,7 @@ class Run:
 
 
 def _check(job: Job, world: World) -> None:
-    """Raise UserError if a file of the shards is not what the manifest says."""
+    """Raise Problem if a file of the shards is not what the manifest says."""
     part = slice(world.rank, None, world.size)
     wrong = [
         text
@@ -254,7 +254,7 @@ def _check(job: Job, world: World) -> None:
 
     def tell() -> None:
         if wrong:
-            raise UserError(f"{'; '.join(wrong)}: make the shards again, or copy them again")
+            raise Problem(f"{'; '.join(wrong)}: make the shards again, or copy them again")
         metrics.show_progress("all files of the shards are as the manifest says")
 
     agreed(world, tell)

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from schemas.errors import UserError
+from schemas.problems import Problem
 from train import metrics
 from train.data import ShardReader, open_shards
 from train.order import Order
@@ -46,37 +46,37 @@ class Trace:
     def __init__(self, model: Path, run: Path | None = None) -> None:
         """Read the log in the folder `model`; `run`: where the shards are now, if elsewhere.
 
-        Raises UserError if there is no log, or if the shards are not those it was trained on.
+        Raises Problem if there is no log, or if the shards are not those it was trained on.
         """
         lines = metrics.read(model / "steps.jsonl")
         starts = [line for line in lines if line["kind"] == "start"]
         if not starts:
-            raise UserError(f"{model}: no steps.jsonl of a training run here")
+            raise Problem(f"{model}: no steps.jsonl of a training run here")
         self.steps = [line for line in lines if line["kind"] == "step"]
         self.run = run or Path(starts[-1]["run"])
         manifest, shards = open_shards(self.run)
         if manifest.layout_digest != starts[-1]["layout_digest"]:
-            raise UserError(f"{self.run}: not the shards that {model} was trained on")
+            raise Problem(f"{self.run}: not the shards that {model} was trained on")
         self.reader = ShardReader(shards, manifest, "train")
         first = starts[-1]
         self.order = Order(first["rows"], first["batch_rows"], first["lanes"])
 
     def step(self, number: int) -> list[Segment]:
-        """What update `number` (1 is the first) saw. Raises UserError if it is not in the log."""
+        """What update `number` (1 is the first) saw. Raises Problem if it is not in the log."""
         for line in self.steps:
             if line["step"] == number:
                 return self.segments(self.order.batch(line["first_row"]).ravel().tolist())
-        raise UserError(f"step {number} is not in the log, which has {len(self.steps)} steps")
+        raise Problem(f"step {number} is not in the log, which has {len(self.steps)} steps")
 
     def document(self, identity: str) -> list[dict[str, int]]:
-        """The steps that saw a document, with the row of each. Raises UserError if none holds it."""
+        """The steps that saw a document, with the row of each. Raises Problem if none holds it."""
         try:
             key = bytes.fromhex(identity)
         except ValueError:
-            raise UserError(f"{identity}: an id is 32 hexadecimal digits") from None
+            raise Problem(f"{identity}: an id is 32 hexadecimal digits") from None
         rows = list(self.reader.rows_of(key))
         if not rows:
-            raise UserError(f"{identity}: no row of the train split holds this document")
+            raise Problem(f"{identity}: no row of the train split holds this document")
         step_of = {line["first_row"]: line["step"] for line in self.steps}
         before = max(step_of, default=-1) + 1
         return sorted(

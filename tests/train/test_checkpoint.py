@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from schemas.errors import UserError
+from schemas.problems import Problem
 from tests.train.conftest import Run
 from train import optim, parallel
 from train.checkpoint import Checkpointer
@@ -140,7 +140,7 @@ def test_any_flipped_bit_is_seen_and_the_checkpoint_before_is_taken(
     assert record.step == 6
     for name in ("step-00000003", "step-00000006"):
         (job.checkpoints / name / "checkpoint.json").write_text("{}")
-    with pytest.raises(UserError, match="no checkpoint is whole"):
+    with pytest.raises(Problem, match="no checkpoint is whole"):
         saver.restore()
 
 
@@ -156,7 +156,7 @@ def test_a_full_disk_is_told_and_leaves_the_checkpoint_before(
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
     try:
         saver.save(job.record(6, 48, 0))
-        with pytest.raises(UserError, match="step 6 could not be saved") as raised:
+        with pytest.raises(Problem, match="step 6 could not be saved") as raised:
             saver.wait()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

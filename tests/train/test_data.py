@@ -187,7 +187,7 @@ def test_no_flipped_bit_gives_other_rows(copy: Path) -> None:
         path.write_bytes(damaged)
         try:
             found = read()
-        except UserError as error:
+        except Problem as error:
             refused.append(str(error))
         else:
             assert all(map(np.array_equal, found, expected))
@@ -261,7 +261,7 @@ def test_prefetched_keeps_order_and_raises_where_the_item_is_due() -> None:
 
     items = stream()
     assert [next(items), next(items)] == [1, 4]
-    with pytest.raises(UserError, match="damaged"):
+    with pytest.raises(Problem, match="damaged"):
         next(items)
     prefetched = Prefetched(load, [1, 2, 3, 4])
     items = iter(prefetched)

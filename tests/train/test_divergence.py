@@ -16,7 +16,7 @@ from tests.train.conftest import Run
 from tests.train.shards import LENGTH, VOCABULARY
 from train import loop, metrics
 from train.cli import main
-from train.job import checkpoints, read_record
+from train.job import checkpoints
 from train.order import Order
 
 QUICK = ("--set", "guard.patience=3", "--set", "log_every=2", "--set", "evaluation.rows=8")
@@ -100,13 +100,32 @@ def poisoned(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_poisoned_window_is_survived_and_ruins_the_run_without_the_guard(
     poisoned: Path, small_yaml: Path, tmp_path: Path
 ) -> None:
-    arguments = command(poisoned, small_yaml, tmp_path / "with", "--set", "guard.sigmas=4", "--set", "optimizer.final_lr=1")
+    arguments = command(
+        poisoned,
+        small_yaml,
+        tmp_path / "with",
+        "--set",
+        "guard.sigmas=4",
+        "--set",
+        "optimizer.final_lr=1",
+    )
     assert main(arguments) == 0
-    ignoring = command(poisoned, small_yaml, tmp_path / "without", "--set", "guard.spikes=ignore", "--set", "optimizer.final_lr=1")
+    ignoring = command(
+        poisoned,
+        small_yaml,
+        tmp_path / "without",
+        "--set",
+        "guard.spikes=ignore",
+        "--set",
+        "optimizer.final_lr=1",
+    )
     assert main(ignoring) == 0
     with_guard, without = (
         lines(tmp_path / name, "validation")[-1]["loss"] for name in ("with", "without")
     )
+    passed = metrics.read(tmp_path / "with" / "passed-over.jsonl")
+    assert len({line["row"] for line in passed}) >= 12 * 8
+    assert all(len(line["document"]) == 32 for line in passed)
     (first, *_, last) = json.loads(
         (tmp_path / "with" / "checkpoints" / "rollbacks.json").read_text()
     )
