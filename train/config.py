@@ -17,7 +17,14 @@ PRESETS = Path(__file__).parent / "presets"
 # More lanes than this only spread the reads of one process over more row groups.
 MAX_DEFAULT_LANES = 64
 # What may change when a run is resumed: none of these decides what is computed.
-FREE_KEYS = ("micro_rows", "log_every", "compile", "activation_checkpointing", "loss_chunk")
+FREE_KEYS = (
+    "micro_rows",
+    "log_every",
+    "log_to",
+    "compile",
+    "activation_checkpointing",
+    "loss_chunk",
+)
 FREE_SECTIONS = ("evaluation.", "checkpoint.", "guard.")
 
 
@@ -140,6 +147,9 @@ class Config(Contract):
         "where a pass has more than these, their logits are computed twice.",
     )
     log_every: int = Field(10, ge=1, description="Steps between two lines of progress.")
+    log_to: tuple[Literal["tensorboard", "wandb"], ...] = Field(
+        (), description="Where numbers go besides steps.jsonl; each is an extra of its own."
+    )
 
     @model_validator(mode="after")
     def _lanes_divide(self) -> Self:

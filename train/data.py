@@ -275,17 +275,14 @@ def check_digests(folder: Path, manifest: ShardManifest, part: slice) -> list[st
 
 
 class Prefetched(Generic[Item]):
-    """`load(item)` for every item in order, each loaded by a thread while the last is in use.
-
-    waited: seconds that the user of the items has waited for them.
-    """
+    """`load(item)` for every item in order, each loaded by a thread while the last is in use."""
 
     def __init__(self, load: Callable[[int], Item], items: Iterable[int]) -> None:
         """Begin with the first."""
         self._load, self._items = load, iter(items)
         self._pool = ThreadPoolExecutor(1)
         self._ahead: Future[Item] | None = None
-        self.waited = 0.0
+        self._waited = 0.0
         self._submit()
 
     def __iter__(self) -> Iterator[Item]:
@@ -293,9 +290,14 @@ class Prefetched(Generic[Item]):
         while self._ahead is not None:
             start = time.perf_counter()
             item = self._ahead.result()
-            self.waited += time.perf_counter() - start
+            self._waited += time.perf_counter() - start
             self._submit()
             yield item
+
+    def take_waited(self) -> float:
+        """Seconds that the user of the items has waited for them since the last call."""
+        waited, self._waited = self._waited, 0.0
+        return waited
 
     def close(self) -> None:
         """Load no more."""

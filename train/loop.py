@@ -25,7 +25,7 @@ from train.history import History
 from train.job import Job, Record, Rollback, begin, rollbacks
 from train.order import Window
 from train.parallel import World
-from train.plot import plot_loss
+from train.report import write_report
 from train.step import Batch, micro_rows, to_batch, train_step
 from train.trace import segments
 
@@ -97,6 +97,7 @@ class Run:
         ahead = itertools.islice(positions, job.steps - self.step)
         minutes = config.checkpoint.minutes
         with closing(Prefetched(self._load, ahead)) as batches:
+            self.batches = batches
             for position, batch in batches:
                 due = minutes is not None and time.monotonic() - self.saved_at > 60 * minutes
                 to_save = asked.save or (due and world.rank == 0)
@@ -183,7 +184,7 @@ class Run:
         self.checkpointer.wait()
         if self.history:
             self.history.close()
-            plot_loss(self.job.output)
+            write_report(self.job.output)
 
     def _note_passed_over(self, rollback: Rollback) -> None:
         """Append what the rows of a window hold to `passed-over.jsonl`."""
@@ -218,7 +219,7 @@ class Run:
         last = self.step == self.job.steps
 
         def judge() -> Verdict:
-            steps = self.history.flush() if self.history else []
+            steps = self.history.flush(self.batches.take_waited()) if self.history else []
             if failure := self.checkpointer.failure():
                 raise Problem(failure)
             window = self.guard.judge(steps, last=last, finite=finite)
@@ -231,16 +232,16 @@ class Run:
         scores = evaluate(self.model, reader, self.world, limit=limit, micro=self.micro)
         if self.history:
             self.history.validation(self.step, self.tokens, scores)
-            self.history.restart_clock()
 
     def _save(self, verdict: Verdict) -> None:
         record = self.job.record(self.step, self.position, self.tokens)
         record.healthy, record.flags = verdict.healthy, verdict.flags
         record.first_flag = verdict.first_flag
+        start = time.monotonic()
         self.checkpointer.save(record)
         self.saved, self.saved_at = self.step, time.monotonic()
         if self.history:
-            self.history.restart_clock()
+            self.history.checkpoint(self.step, self.saved_at - start)
 
 
 def _check(job: Job, world: World) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import time
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -47,8 +48,8 @@ class Log:
         self._open([line for line in read(path) if resumed_step and line["step"] <= resumed_step])
 
     def write(self, kind: str, **fields: Any) -> None:
-        """Append one line of a kind: start, step or validation."""
-        self._file.write(_line({"kind": kind, **fields}))
+        """Append one line of a kind (start, step, validation, checkpoint), with the time of day."""
+        self._file.write(_line({"kind": kind, "time": round(time.time(), 3), **fields}))
         self._file.flush()
         self.skipped += fields.get("skipped", False)
 
