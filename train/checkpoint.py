@@ -20,8 +20,8 @@ from torch.distributed.checkpoint.state_dict_saver import save as write
 
 from schemas.errors import UserError
 from train.job import Job, Record, write_text
+from train.mesh import World
 from train.model import Decoder
-from train.parallel import World
 
 # A single process saves without a process group, and means to.
 warnings.filterwarnings("ignore", message="torch.distributed is disabled", category=UserWarning)

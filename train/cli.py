@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--preset",
         default="tiny",
-        help="a YAML file, or one of those in train/presets: tiny (default), 124m, 350m, 1b",
+        help="a YAML file, or one of those in train/presets, such as tiny (default) or 124m",
     )
     add("--steps", type=int, metavar="N", help="updates in all; without it, one epoch")
     add("--batch-rows", type=int, metavar="B", help="rows of one update, over all processes")
@@ -121,7 +121,7 @@ def _work(options: argparse.Namespace) -> int:
         time.sleep(3)
         return 2
     status = _train(job)
-    from train.parallel import leave
+    from train.mesh import leave
 
     return leave(status)
 
@@ -130,9 +130,9 @@ def _train(job: Job) -> int:
     import torch.distributed as dist
 
     from train.loop import train
-    from train.parallel import start
+    from train.mesh import start
 
-    world = start()
+    world = start(job.config.parallel)
     try:
         number = train(job, world)
     except RuntimeError as error:

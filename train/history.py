@@ -11,8 +11,8 @@ import torch
 from train import metrics
 from train.evaluate import Score
 from train.job import Job
+from train.mesh import World
 from train.model import Decoder
-from train.parallel import World
 from train.step import Outcome
 
 
@@ -87,14 +87,20 @@ class History:
         if not self._window:
             return
         # Reading the numbers waits for the device, so that the clock is right after it.
-        numbers = torch.stack([torch.stack(step.outcome) for step in self._window]).tolist()
+        numbers = torch.stack([torch.stack(s.outcome[:3]) for s in self._window]).tolist()
+        nats = torch.stack([step.outcome.nats for step in self._window]).tolist()
         seconds = time.perf_counter() - self._since
         speed = sum(step.fields["tokens"] for step in self._window) / seconds
         utilisation = metrics.mfu(speed, self._flops, self._peak)
-        for step, (loss, norm, skipped) in zip(self._window, numbers, strict=True):
+        for step, (loss, norm, skipped), parts in zip(self._window, numbers, nats, strict=True):
+            sources = {
+                name: metrics.finite(part / labels)
+                for (name, labels), part in zip(step.fields["sources"].items(), parts, strict=True)
+                if labels
+            }
             self._log.write(
                 "step",
-                **step.fields,
+                **step.fields | {"sources": sources},
                 loss=metrics.finite(loss),
                 grad_norm=metrics.finite(norm),
                 skipped=bool(skipped),

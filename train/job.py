@@ -73,7 +73,9 @@ def prepare(
     manifest, shards = open_shards(run)
     train = manifest.splits.get("train")
     order = Order(train.rows if train else 0, config.batch_rows, config.lanes)
-    order.lanes_of(0, world_size)
+    _, replicate, shard, context, _ = config.parallel.mesh(world_size)
+    order.lanes_of(0, replicate * shard)
+    _fits(config, manifest.sequence_length, context)
     limits = [config.steps] if config.steps else []
     if config.max_epochs or not limits:
         limits.append((config.max_epochs or 1) * order.steps_per_epoch)
@@ -83,6 +85,17 @@ def prepare(
     elif must_resume:
         raise UserError(f"{output}: no checkpoint to resume: leave out --resume to begin")
     return job
+
+
+def _fits(config: Config, length: int, context: int) -> None:
+    """Raise UserError if rows of `length` tokens do not fit the model or the mesh."""
+    if config.model.context and length > config.model.context:
+        raise UserError(
+            f"the shards' rows have {length} tokens, the model {config.model.context} positions: "
+            f"give model.context={length}"
+        )
+    if context > 1 and length % (2 * context):
+        raise UserError(f"parallel.context={context}: twice that must divide rows of {length}")
 
 
 def latest(output: Path) -> Record | None:

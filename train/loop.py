@@ -15,9 +15,11 @@ from train.data import Rows, ShardReader, prefetched, token_bytes
 from train.evaluate import evaluate
 from train.history import History
 from train.job import Job, begin
-from train.parallel import World
+from train.mesh import World
+from train.objective import Objective
 from train.plot import plot_loss
-from train.step import Batch, micro_rows, to_batch, train_step
+from train.schedule import learning_rate
+from train.step import Batch, Feed, micro_rows, train_step
 
 
 def train(job: Job, world: World) -> int:
@@ -27,7 +29,7 @@ def train(job: Job, world: World) -> int:
     one alone.
     """
     config, order, manifest = job.config, job.order, job.manifest
-    lanes = order.lanes_of(world.rank, world.size)
+    lanes = order.lanes_of(world.data_rank, world.data_size)
     reader = ShardReader(job.shards, manifest, "train", held_groups=lanes.stop - lanes.start + 1)
     held_out = _validation_reader(job)
     model = parallel.build(config, manifest.tokenizer.vocabulary, world)
@@ -41,22 +43,32 @@ def train(job: Job, world: World) -> int:
     if world.rank == 0:
         begin(job)
         history = History(job, world, model, step)
-    micro = micro_rows(order.batch_rows // world.size, config.micro_rows)
+    micro = micro_rows(order.batch_rows // world.data_size, config.micro_rows)
+    tokenizer = manifest.tokenizer
+    feed = Feed(
+        Objective(config.objective, tokenizer.vocabulary, tokenizer.padding),
+        world.device,
+        micro,
+        len(reader.source_names),
+        varlen=model.backend == "varlen",
+    )
+    per_lane = order.batch_rows // order.lanes
 
     def load(position: int) -> Batch:
         rows = order.batch(position)[lanes]
         parts = [reader.read(int(lane[0]), int(lane[-1]) + 1) for lane in rows]
-        return to_batch(Rows.concatenate(parts), manifest.tokenizer.padding, world.device)
+        return feed.batch(Rows.concatenate(parts), position + lanes.start * per_lane)
 
     ahead = range(position, position + (job.steps - step) * order.batch_rows, order.batch_rows)
     with _stop_signals() as stop, closing(prefetched(load, ahead)) as batches:
         for batch in batches:
             # A sum on the host, which does not wait for the device.
-            counts = torch.tensor([batch.num_labels, batch.num_tokens, bool(stop.signal)])
-            num_labels, num_tokens, stopping = world.all_reduce(counts).tolist()
+            stopping = world.all_reduce(torch.tensor(bool(stop.signal), dtype=torch.int64))
             if stopping:
                 break
-            rate = optim.learning_rate(step, job.steps, config.optimizer)
+            counts = torch.tensor([batch.num_labels, batch.num_tokens, *batch.labels])
+            num_labels, num_tokens, *labels = world.sum_rows(counts).tolist()
+            rate = learning_rate(step, job.steps, config.optimizer)
             outcome = train_step(
                 model,
                 optimizer,
@@ -66,6 +78,7 @@ def train(job: Job, world: World) -> int:
                 rate=rate,
                 clip=config.optimizer.clip,
                 world=world,
+                every_pass=config.parallel.reduce_every_pass,
             )
             step, tokens_seen = step + 1, tokens_seen + num_tokens
             if history:
@@ -78,6 +91,7 @@ def train(job: Job, world: World) -> int:
                     lr=rate,
                     tokens=num_tokens,
                     labels=num_labels,
+                    sources=dict(zip(reader.source_names, labels, strict=True)),
                     tokens_seen=tokens_seen,
                 )
             position += order.batch_rows
@@ -89,7 +103,7 @@ def train(job: Job, world: World) -> int:
                 history.flush()
             if held_out and to_evaluate:
                 limit = config.evaluation.rows
-                scores = evaluate(model, held_out, world, limit=limit, micro=micro)
+                scores = evaluate(model, held_out, world, feed, limit=limit)
                 if history:
                     history.validation(step, tokens_seen, scores)
             if to_save:

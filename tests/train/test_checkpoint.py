@@ -4,27 +4,24 @@ from pathlib import Path
 
 import torch
 
-from tests.train.conftest import Run
+from tests.train.conftest import ALONE, Run, feed_of
 from train import checkpoint, optim, parallel
 from train.config import Config
 from train.data import ShardReader
 from train.job import Job, latest, prepare
 from train.model import Decoder
-from train.parallel import World
-from train.step import to_batch, train_step
-
-ALONE = World(0, 1, torch.device("cpu"))
+from train.step import train_step
 
 
-def fresh(job: Job, config: Config) -> tuple[Decoder, torch.optim.AdamW]:
+def fresh(job: Job, config: Config) -> tuple[Decoder, optim.Optimizer]:
     model = parallel.build(config, job.manifest.tokenizer.vocabulary, ALONE)
     return model, optim.build(model, config.optimizer)
 
 
-def trained(job: Job, config: Config) -> tuple[Decoder, torch.optim.AdamW]:
+def trained(run: Run, job: Job, config: Config) -> tuple[Decoder, optim.Optimizer]:
     model, optimizer = fresh(job, config)
     rows = ShardReader(job.shards, job.manifest, "train").read(0, 4)
-    batch = to_batch(rows, job.manifest.tokenizer.padding, ALONE.device)
+    batch = feed_of(run, config).batch(rows, 0)
     for _ in range(2):
         train_step(
             model,
@@ -41,7 +38,7 @@ def trained(job: Job, config: Config) -> tuple[Decoder, torch.optim.AdamW]:
 
 def test_what_is_restored_is_what_was_saved(run: Run, small: Config, tmp_path: Path) -> None:
     job = prepare(run.path, tmp_path, small, 1)
-    model, optimizer = trained(job, small)
+    model, optimizer = trained(run, job, small)
     record = job.record(2, 16, 2000)
     checkpoint.save(job, record, model, optimizer, ALONE)
     assert latest(tmp_path) == record
@@ -57,7 +54,7 @@ def test_only_the_newest_stay_and_a_broken_off_save_is_not_seen(
     run: Run, small: Config, tmp_path: Path
 ) -> None:
     job = prepare(run.path, tmp_path, small, 1)  # keeps two
-    model, optimizer = trained(job, small)
+    model, optimizer = trained(run, job, small)
 
     def names() -> list[str]:
         return sorted(path.name for path in job.checkpoints.iterdir())
