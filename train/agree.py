@@ -10,7 +10,7 @@ import torch.distributed as dist
 
 from schemas.problems import Problem
 from train.guard import Diverged
-from train.parallel import World
+from train.mesh import World
 
 Value = TypeVar("Value")
 MENDABLE = (Problem, Diverged, OSError)

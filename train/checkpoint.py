@@ -40,8 +40,9 @@ from train.job import (
     resumable,
     write_text,
 )
+from train.mesh import World
 from train.model import Decoder
-from train.parallel import World
+from train.optim import Optimizer
 
 # A single process saves without a process group, and means to.
 warnings.filterwarnings("ignore", message="torch.distributed is disabled", category=UserWarning)
@@ -55,7 +56,7 @@ class Checkpointer:
         job: Job,
         world: World,
         model: Decoder,
-        optimizer: torch.optim.Optimizer,
+        optimizer: Optimizer,
         monitor: Monitor,
     ) -> None:
         """Nothing is read or written yet."""
@@ -138,7 +139,7 @@ class Checkpointer:
         record = self._load_first(agreed(self._world, lambda: self._healthy(rollback.start)))
         if record is None:
             self._model.initialize(self._job.config.seed)
-            self._optimizer.state.clear()
+            self._optimizer.reset()
             self._monitor.reset()
 
         def forget() -> None:

@@ -123,7 +123,7 @@ def _work(options: argparse.Namespace) -> int:
     """Be one of the processes of torchrun."""
     from schemas.problems import Problem
     from train.agree import ToldByFirst
-    from train.parallel import leave
+    from train.mesh import leave
 
     try:
         job = _prepare(options, int(os.environ["WORLD_SIZE"]))
@@ -149,9 +149,9 @@ def _train(job: Job) -> int:
 
     from train.guard import Diverged
     from train.loop import train
-    from train.parallel import start
+    from train.mesh import start
 
-    world = start()
+    world = start(job.config.parallel)
     try:
         number = train(job, world)
     except Diverged as error:

@@ -11,8 +11,8 @@ import torch
 from train import meters, metrics, sinks
 from train.evaluate import Score
 from train.job import Job, Record, Rollback
+from train.mesh import World
 from train.model import Decoder
-from train.parallel import World
 from train.step import Outcome
 
 
@@ -97,7 +97,8 @@ class History:
         if not self._window:
             return []
         # Reading the numbers waits for the device, so that the clock is right after it.
-        numbers = torch.stack([torch.stack(step.outcome) for step in self._window]).tolist()
+        numbers = torch.stack([torch.stack(s.outcome[:4]) for s in self._window]).tolist()
+        nats = torch.stack([step.outcome.nats for step in self._window]).tolist()
         seconds = time.perf_counter() - self._since
         speed = sum(step.fields["tokens"] for step in self._window) / seconds
         utilisation = metrics.mfu(speed, self._flops, self._peak)
@@ -109,9 +110,18 @@ class History:
             "joules": self._energy.joules(),
         }
         told = []
-        for step, (loss, norm, skipped, spike) in zip(self._window, numbers, strict=True):
+        for step, (loss, norm, skipped, spike), parts in zip(
+            self._window, numbers, nats, strict=True
+        ):
             line = {
                 **step.fields,
+                "sources": {
+                    name: metrics.finite(part / labels)
+                    for (name, labels), part in zip(
+                        step.fields["sources"].items(), parts, strict=True
+                    )
+                    if labels
+                },
                 "loss": metrics.finite(loss),
                 "grad_norm": metrics.finite(norm),
                 "skipped": bool(skipped),

@@ -108,11 +108,24 @@ def prepare(
     manifest, shards = open_shards(run)
     train = manifest.splits.get("train")
     order = Order(train.rows if train else 0, config.batch_rows, config.lanes)
-    order.lanes_of(0, world_size)
+    _, replicate, shard, context, _ = config.parallel.mesh(world_size)
+    order.lanes_of(0, replicate * shard)
+    _fits(config, manifest.sequence_length, context)
     limits = [config.steps] if config.steps else []
     if config.max_epochs or not limits:
         limits.append((config.max_epochs or 1) * order.steps_per_epoch)
     return Job(config, shards, manifest, order, min(limits), output, check, must_resume)
+
+
+def _fits(config: Config, length: int, context: int) -> None:
+    """Raise Problem if rows of `length` tokens do not fit the model or the mesh."""
+    if config.model.context and length > config.model.context:
+        raise Problem(
+            f"the shards' rows have {length} tokens, the model {config.model.context} positions: "
+            f"give model.context={length}"
+        )
+    if context > 1 and length % (2 * context):
+        raise Problem(f"parallel.context={context}: twice that must divide rows of {length}")
 
 
 def resumable(job: Job) -> list[str]:
@@ -182,7 +195,7 @@ def begin(job: Job) -> None:
         job.checkpoints.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Problem(f"{job.output}: cannot be made ({error}): give another --output") from None
-    write_text(job.output / "config.yaml", yaml.safe_dump(job.config.model_dump(), sort_keys=False))
+    write_text(job.output / "config.yaml", yaml.safe_dump(job.config.model_dump(mode="json"), sort_keys=False))
 
 
 def write_text(path: Path, text: str) -> None:

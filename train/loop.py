@@ -18,15 +18,17 @@ from schemas.problems import Problem
 from train import metrics, optim, parallel
 from train.agree import agreed, gathered
 from train.checkpoint import Checkpointer
-from train.data import Prefetched, Rows, ShardReader, check_digests, token_bytes
+from train.data import Prefetched, ShardReader, check_digests, token_bytes
 from train.evaluate import evaluate
 from train.guard import Diverged, Guard, Monitor
 from train.history import History
 from train.job import Job, Record, Rollback, begin, rollbacks
+from train.mesh import World
+from train.objective import Objective
 from train.order import Window
-from train.parallel import World
 from train.report import write_report
-from train.step import Batch, micro_rows, to_batch, train_step
+from train.schedule import learning_rate
+from train.step import Batch, Feed, micro_rows, train_step
 from train.trace import segments
 
 
@@ -62,17 +64,23 @@ class Run:
         config, manifest = job.config, job.manifest
         if job.check:
             _check(job, world)
-        self.lanes = job.order.lanes_of(world.rank, world.size)
+        self.lanes = job.order.lanes_of(world.data_rank, world.data_size)
         held = self.lanes.stop - self.lanes.start + 1
         self.reader = ShardReader(job.shards, manifest, "train", held_groups=held)
         self.held_out = _validation_reader(job)
         self.model = parallel.build(config, manifest.tokenizer.vocabulary, world)
         self.optimizer = optim.build(self.model, config.optimizer)
+        self.feed = Feed(
+            Objective(config.objective, manifest.tokenizer.vocabulary, manifest.tokenizer.padding),
+            world.device,
+            micro_rows(job.order.batch_rows // world.data_size, config.micro_rows),
+            len(self.reader.source_names),
+            varlen=self.model.backend == "varlen",
+        )
         self.monitor = Monitor(config.guard, world.device)
         self.guard = Guard(config.guard, job.order.batch_rows)
         self.checkpointer = Checkpointer(job, world, self.model, self.optimizer, self.monitor)
         self.rollbacks = agreed(world, lambda: rollbacks(job.checkpoints))
-        self.micro = micro_rows(job.order.batch_rows // world.size, config.micro_rows)
         self.step = self.position = self.tokens = 0
         resumed = self.checkpointer.restore()
         self._continue_from(resumed)
@@ -102,23 +110,24 @@ class Run:
                 due = minutes is not None and time.monotonic() - self.saved_at > 60 * minutes
                 to_save = asked.save or (due and world.rank == 0)
                 # A sum on the host, which does not wait for the device.
-                wishes = [batch.num_labels, batch.num_tokens, bool(asked.stop), to_save]
-                num_labels, num_tokens, stopping, to_save = world.all_reduce(
-                    torch.tensor(wishes)
-                ).tolist()
+                wishes = torch.tensor([bool(asked.stop), to_save], dtype=torch.int64)
+                stopping, to_save = world.all_reduce(wishes).tolist()
                 if stopping:
                     break
-                rate = optim.learning_rate(self.step, job.steps, config.optimizer)
+                counts = torch.tensor([batch.num_labels, batch.num_tokens, *batch.labels])
+                num_labels, num_tokens, *labels = world.sum_rows(counts).tolist()
+                rate = learning_rate(self.step, job.steps, config.optimizer)
                 outcome = train_step(
                     self.model,
                     self.optimizer,
                     batch,
                     num_labels=num_labels,
-                    micro=self.micro,
+                    micro=self.feed.micro,
                     rate=rate,
                     clip=config.optimizer.clip,
                     monitor=self.monitor,
                     world=world,
+                    every_pass=config.parallel.reduce_every_pass,
                 )
                 self.step, self.tokens = self.step + 1, self.tokens + num_tokens
                 if self.history:
@@ -131,6 +140,7 @@ class Run:
                         lr=rate,
                         tokens=num_tokens,
                         labels=num_labels,
+                        sources=dict(zip(self.reader.source_names, labels, strict=True)),
                         tokens_seen=self.tokens,
                     )
                 self.position = position + order.batch_rows
@@ -206,9 +216,10 @@ class Run:
         self.saved_at = time.monotonic()
 
     def _load(self, position: int) -> tuple[int, Batch]:
-        rows: Rows = self.reader.take(self.job.order.batch(position)[self.lanes].ravel())
-        padding = self.job.manifest.tokenizer.padding
-        return position, to_batch(rows, padding, self.world.device)
+        order, lanes = self.job.order, self.lanes
+        rows = self.reader.take(order.batch(position)[lanes].ravel())
+        first = position + lanes.start * (order.batch_rows // order.lanes)
+        return position, self.feed.batch(rows, first)
 
     def _judge(self, *, to_save: bool) -> Verdict:
         """Write the log, and let rank 0 say whether the steps in it were healthy.
@@ -229,7 +240,7 @@ class Run:
 
     def _evaluate(self, reader: ShardReader) -> None:
         limit = self.job.config.evaluation.rows
-        scores = evaluate(self.model, reader, self.world, limit=limit, micro=self.micro)
+        scores = evaluate(self.model, reader, self.world, self.feed, limit=limit)
         if self.history:
             self.history.validation(self.step, self.tokens, scores)
 

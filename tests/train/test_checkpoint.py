@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from schemas.problems import Problem
-from tests.train.conftest import Run
+from tests.train.conftest import ALONE, Run, feed_of
 from train import optim, parallel
 from train.checkpoint import Checkpointer
 from train.config import Config
@@ -18,21 +18,21 @@ from train.data import ShardReader
 from train.guard import Monitor
 from train.job import Job, prepare, resumable
 from train.model import Decoder
-from train.parallel import World
-from train.step import to_batch, train_step
+from train.step import train_step
 
-ALONE = World(0, 1, torch.device("cpu"))
+Trained = tuple[Decoder, optim.Optimizer]
 
 
-def fresh(job: Job, config: Config) -> tuple[Decoder, torch.optim.AdamW]:
+def fresh(job: Job, config: Config) -> tuple[Decoder, optim.Optimizer]:
     model = parallel.build(config, job.manifest.tokenizer.vocabulary, ALONE)
     return model, optim.build(model, config.optimizer)
 
 
-def trained(job: Job, config: Config) -> tuple[Decoder, torch.optim.AdamW]:
-    model, optimizer = fresh(job, config)
+@pytest.fixture
+def trained(run: Run, job: Job) -> Trained:
+    model, optimizer = fresh(job, job.config)
     rows = ShardReader(job.shards, job.manifest, "train").read(0, 4)
-    batch = to_batch(rows, job.manifest.tokenizer.padding, ALONE.device)
+    batch = feed_of(run, job.config).batch(rows, 0)
     for _ in range(2):
         train_step(
             model,
@@ -42,13 +42,13 @@ def trained(job: Job, config: Config) -> tuple[Decoder, torch.optim.AdamW]:
             micro=4,
             rate=1e-3,
             clip=1.0,
-            monitor=Monitor(config.guard, ALONE.device),
+            monitor=Monitor(job.config.guard, ALONE.device),
             world=ALONE,
         )
     return model, optimizer
 
 
-def checkpointer(job: Job, model: Decoder, optimizer: torch.optim.Optimizer) -> Checkpointer:
+def checkpointer(job: Job, model: Decoder, optimizer: optim.Optimizer) -> Checkpointer:
     job.checkpoints.mkdir(parents=True, exist_ok=True)
     return Checkpointer(job, ALONE, model, optimizer, Monitor(job.config.guard, ALONE.device))
 
@@ -62,8 +62,8 @@ def job(run: Run, small: Config, tmp_path: Path) -> Job:
     return prepare(run.path, tmp_path, small, 1)  # keeps two checkpoints
 
 
-def test_what_is_restored_is_what_was_saved(job: Job) -> None:
-    model, optimizer = trained(job, job.config)
+def test_what_is_restored_is_what_was_saved(job: Job, trained: Trained) -> None:
+    model, optimizer = trained
     saver = checkpointer(job, model, optimizer)
     record = job.record(2, 16, 2000)
     saver.save(record)
@@ -79,11 +79,11 @@ def test_what_is_restored_is_what_was_saved(job: Job) -> None:
             assert torch.equal(optimizer.state[one][key], other_optimizer.state[two][key])
 
 
-def test_the_newest_healthy_stay_and_those_kept_for_ever(job: Job) -> None:
+def test_the_newest_healthy_stay_and_those_kept_for_ever(job: Job, trained: Trained) -> None:
     settings = job.config.checkpoint.model_copy(update={"keep_every": 4})
     config = job.config.model_copy(update={"checkpoint": settings})
     job = dataclasses.replace(job, config=config)
-    saver = checkpointer(job, *trained(job, config))
+    saver = checkpointer(job, *trained)
 
     def save(step: int, *, healthy: bool = True) -> None:
         saver.save(job.record(step, step * 8, 0).model_copy(update={"healthy": healthy}))
@@ -103,8 +103,8 @@ def test_the_newest_healthy_stay_and_those_kept_for_ever(job: Job) -> None:
     assert names(job) == ["latest", "step-00000004", "step-00000006", "step-00000007"]
 
 
-def test_a_broken_off_save_is_not_seen_and_goes(job: Job) -> None:
-    saver = checkpointer(job, *trained(job, job.config))
+def test_a_broken_off_save_is_not_seen_and_goes(job: Job, trained: Trained) -> None:
+    saver = checkpointer(job, *trained)
     saver.save(job.record(9, 72, 0))
     saver.wait()
     (job.checkpoints / ".step-00000012.tmp" / "state").mkdir(parents=True)
@@ -114,9 +114,9 @@ def test_a_broken_off_save_is_not_seen_and_goes(job: Job) -> None:
 
 
 def test_any_flipped_bit_is_seen_and_the_checkpoint_before_is_taken(
-    job: Job, capsys: pytest.CaptureFixture[str]
+    job: Job, trained: Trained, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    saver = checkpointer(job, *trained(job, job.config))
+    saver = checkpointer(job, *trained)
     for step in (3, 6):
         saver.save(job.record(step, step * 8, 0))
     saver.wait()
@@ -144,10 +144,8 @@ def test_any_flipped_bit_is_seen_and_the_checkpoint_before_is_taken(
         saver.restore()
 
 
-def test_a_full_disk_is_told_and_leaves_the_checkpoint_before(
-    job: Job, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    saver = checkpointer(job, *trained(job, job.config))
+def test_a_full_disk_is_told_and_leaves_the_checkpoint_before(job: Job, trained: Trained) -> None:
+    saver = checkpointer(job, *trained)
     saver.save(job.record(3, 24, 0))
     saver.wait()
     # A limit on the size of files stands for a disk that fills up: writes fail half way.
