@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ from curation.mixture import (
 )
 from curation.packing import pack
 from curation.tokenization import Tokens
-from pipelines.runs.mill import Mill
+from pipelines.runs.mill import Mill, Stretch
 from pipelines.runs.parts import logical_digest, read_table
 from pipelines.runs.receipts import Attempt, Receipt, Task
 from pipelines.runs.steps import Context, Manifest, fingerprint
@@ -80,14 +81,26 @@ def run(mill: Mill, step: str, mark: str) -> Manifest:
         mill.do(name, merge, tasks)
         # files of one range: a bucket reads only those of its own
         files, level = -(-files // FAN_IN), level + 1
+    bucket_mark = fingerprint(mark, "buckets")
+    return mill.chain(
+        [
+            Stretch(f"{step}/buckets", bucket_mark, partial(_bucket_tasks, level), write_bucket),
+            Stretch(step, mark, _manifest_tasks, write_manifest),
+        ]
+    )
+
+
+def _bucket_tasks(level: int, context: Context) -> list[Task]:
+    count = int(_plan(context)["buckets"])
     tasks = [
         Task(f"train-{index:06d}", {"bucket": index, "of": count, "level": level})
         for index in range(count)
     ]
-    tasks.append(Task("validation", {"level": level}))
-    mill.do(*_with(plan("buckets", tasks), write_bucket))
-    final = mill.plan(step, mark, lambda: [Task("manifest", {})])
-    return mill.do(step, write_manifest, final)
+    return [*tasks, Task("validation", {"level": level})]
+
+
+def _manifest_tasks(_: Context) -> list[Task]:
+    return [Task("manifest", {})]
 
 
 def _with(planned: tuple[str, list[Task]], work: Any) -> tuple[str, Any, list[Task]]:

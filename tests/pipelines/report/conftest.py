@@ -109,7 +109,7 @@ def make_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
             ],
         }
         output = f"{root}-run"
-        run(resolve("test", value, root), output, Engine("direct", 1, 1 << 28), quiet=True)
+        run(resolve("test", value, root), output, Engine("local", 1, 1 << 28), quiet=True)
         return output
 
     return make
