@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 
 from pipelines.report import formats, shape
 from pipelines.report.display import excerpt, line
-from pipelines.report.reading import RowSample, choose, find_pages, find_rows
+from pipelines.report.reading import RowSample, choose, find_pages
 from pipelines.report.signals import conditions_of, is_for, rules_of
+from pipelines.runs.documents import find_rows
 from pipelines.runs.steps import Context
 from schemas.recipe import Recipe
 
@@ -66,12 +67,14 @@ def judged(context: Context, verdicts: pa.Table) -> list[shape.RejectedSamples]:
 
 def duplicated(context: Context) -> list[shape.RejectedSamples]:
     """Documents that were dropped for another."""
-    table = RowSample(context, "deduplicate", "drops").table(["id", "level", "kept_id"])
-    chosen = choose(context.recipe.seed, table, table["level"].to_pylist(), REJECTED)
+    sample = RowSample(context, "deduplicate", "rejections")
+    table = sample.table(["id", "reason", "representative"])
+    chosen = choose(context.recipe.seed, table, table["reason"].to_pylist(), REJECTED)
     pages = _pages(context, chosen)
     samples = {
         level: [
-            _sample(pages[row["id"]], f"{row['kept_id'].hex()} is kept instead") for row in rows
+            _sample(pages[row["id"]], f"{row['representative'].hex()} is kept instead")
+            for row in rows
         ]
         for level, rows in chosen.items()
     }
@@ -82,13 +85,13 @@ def cut_short(context: Context) -> list[shape.RejectedSamples]:
     """Documents of which too few words were left when repeated spans were cut."""
     if not context.manifest("curate").rejected:
         return []
-    table = RowSample(context, "curate", "cut_short").table(["id", "words"])
-    chosen = choose(context.recipe.seed, table, ["cut_short"] * table.num_rows, REJECTED)
+    table = RowSample(context, "curate", "rejections").table(["id", "reason", "value"])
+    chosen = choose(context.recipe.seed, table, table["reason"].to_pylist(), REJECTED)
     pages = _pages(context, chosen)
     least = context.recipe.curate.least_words
     samples = {
         reason: [
-            _sample(pages[row["id"]], f"{row['words']} words are left, must be >= {least}")
+            _sample(pages[row["id"]], f"{row['value']} words are left, must be >= {least}")
             for row in rows
         ]
         for reason, rows in chosen.items()

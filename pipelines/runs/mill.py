@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,43 +15,11 @@ from pathlib import Path
 from pipelines.engines.jobs import Barrier, Job, JobFailed, Step
 from pipelines.engines.runners import Engine, Runner
 from pipelines.runs.closing import Plan, close, compaction, freeze
+from pipelines.runs.events import Listener, StepBegun, StepFinished, StepProgress, ignore
 from pipelines.runs.receipts import Task, receipt_keys
 from pipelines.runs.steps import Context, Execute, Manifest, Work, read_manifest
 from pipelines.runs.store import Folder
 from schemas.problems import Problem
-
-
-class Progress:
-    """Says how far a step is, with the time that is left, on standard error."""
-
-    def __init__(self, quiet: bool = False) -> None:
-        """`quiet` shows nothing."""
-        self.quiet = quiet
-
-    def start(self, step: str, total: int, done: int) -> None:
-        """A step with `total` tasks begins, `done` of which have receipts already."""
-        from tqdm import tqdm
-
-        self._bar = tqdm(
-            total=total,
-            initial=done,
-            desc=f"{step:<24}",
-            unit="task",
-            file=sys.stderr,
-            disable=self.quiet,
-            # a bar that moves, or a line now and then in a log
-            mininterval=0.5 if sys.stderr.isatty() else 30,
-            ncols=88,
-            bar_format="{desc} {n_fmt}/{total_fmt} {bar} {elapsed} ETA {remaining}",
-        )
-
-    def update(self, done: int) -> None:
-        """Now `done` tasks have receipts."""
-        self._bar.update(done - self._bar.n)
-
-    def end(self) -> None:
-        """The step is over."""
-        self._bar.close()
 
 
 @dataclass(frozen=True)
@@ -96,7 +63,10 @@ class _Tally:
     def receive(self, key: str) -> None:
         """A task answered that it has one."""
         self.done.add(key)
-        self.report(len(self.done))
+        now = time.monotonic()
+        if now >= self._next or len(self.done) == len(self.keys):
+            self.report(len(self.done))
+            self._next = now + 0.1
 
     def look(self) -> None:
         """List them, which takes a fiftieth of the time at most."""
@@ -119,7 +89,7 @@ class Mill:
     context: Context
     engine: Engine
     splits: list[Task]
-    progress: Progress = field(default_factory=Progress)
+    listener: Listener = ignore
 
     def __post_init__(self) -> None:
         self._runner = Runner(self.engine, self._log())
@@ -166,7 +136,9 @@ class Mill:
                 steps.append(Barrier(after.step, _Onward(self.context, before, after)))
                 steps.append(Execute(self.context, after.step, after.work))
             names = [each.step for each in stretches]
-            tally = _Tally(lambda: self._closed(names), set(names), self.progress.update)
+            tally = _Tally(
+                lambda: self._closed(names), set(names), self._reporting(last.step, names)
+            )
             with self._shown(last.step, tally):
                 self._job(names, Job(_largest_first(tasks), steps), tally, small=False)
             close(self.run, last.step)
@@ -191,7 +163,7 @@ class Mill:
         if self.run.exists(f"{step}/manifest.json"):
             return read_manifest(self.run, step)
         keys = {task.key for tasks in passes for task in tasks}
-        tally = _Tally(lambda: receipt_keys(self.run, step), keys, self.progress.update)
+        tally = _Tally(lambda: receipt_keys(self.run, step), keys, self._reporting(step, keys))
         tally.done = tally.receipts() & keys
         waiting = [[task for task in tasks if task.key not in tally.done] for tasks in passes]
         jobs = [tasks for tasks in waiting if tasks]
@@ -211,11 +183,14 @@ class Mill:
 
     @contextmanager
     def _shown(self, step: str, tally: _Tally) -> Iterator[None]:
-        self.progress.start(step, len(tally.keys), len(tally.done))
+        self.listener(StepBegun(step, len(tally.keys), len(tally.done)))
         try:
             yield
         finally:
-            self.progress.end()
+            self.listener(StepFinished(step))
+
+    def _reporting(self, step: str, tasks: Sized) -> Callable[[int], None]:
+        return lambda done: self.listener(StepProgress(step, len(tasks), done))
 
     def _job(self, steps: Sequence[str], job: Job, tally: _Tally, *, small: bool) -> None:
         scratch = (self.run / steps[0]).scratch()

@@ -26,7 +26,7 @@ class Survivors:
         self.context, self.number = context, number
         part = parts(context)[number]
         table = part.read(["id", "scope", "preference"])
-        drops = context.receipts("deduplicate/documents")[number].file("drops").path
+        drops = context.receipts("deduplicate/documents")[number].file("rejections").path
         dropped = read_table(context.home("deduplicate"), drops, ["id"])["id"]
         table = table.filter(undropped(table["id"], [dropped]))
         self.ids: pa.ChunkedArray = table["id"]

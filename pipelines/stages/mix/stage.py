@@ -2,7 +2,8 @@
 
 Steps: `plan` decides from histograms what is taken of each source; `merge-N` brings parts
 together by ranges of the key, only while there are very many; `buckets` writes a shard file for
-each bucket, and the validation shard; the stage's own step writes the manifest and closes the
+each bucket, and the validation shard; `rejections` names the documents that the budget leaves
+out; the stage's own step writes the manifest and closes the
 ledger.
 """
 
@@ -35,10 +36,12 @@ from curation.mixture import (
 )
 from curation.packing import pack
 from curation.tokenization import Tokens
+from pipelines.runs import rejections
+from pipelines.runs.closing import Plan
 from pipelines.runs.mill import Mill, Stretch
 from pipelines.runs.parts import logical_digest, read_table
 from pipelines.runs.receipts import Attempt, Receipt, Task
-from pipelines.runs.steps import Context, Manifest, fingerprint
+from pipelines.runs.steps import Context, Manifest, Work, fingerprint
 from pipelines.stages import tokenizer
 from pipelines.stages.mix.shards import write_manifest
 from pipelines.stages.mix.tokenparts import TokenFile, flat_tokens, read_rows, token_files
@@ -81,13 +84,14 @@ def run(mill: Mill, step: str, mark: str) -> Manifest:
         mill.do(name, merge, tasks)
         # files of one range: a bucket reads only those of its own
         files, level = -(-files // FAN_IN), level + 1
-    bucket_mark = fingerprint(mark, "buckets")
-    return mill.chain(
-        [
-            Stretch(f"{step}/buckets", bucket_mark, partial(_bucket_tasks, level), write_bucket),
-            Stretch(step, mark, _manifest_tasks, write_manifest),
-        ]
-    )
+
+    def stretch(name: str, tasks: Plan, work: Work) -> Stretch:
+        return Stretch(f"{step}/{name}", fingerprint(mark, name), tasks, work)
+
+    stretches = [stretch("buckets", partial(_bucket_tasks, level), write_bucket)]
+    if context.recipe.mix.tokens is not None:
+        stretches.append(stretch("rejections", _parts, reject_part))
+    return mill.chain([*stretches, Stretch(step, mark, _manifest, write_manifest)])
 
 
 def _bucket_tasks(level: int, context: Context) -> list[Task]:
@@ -99,7 +103,11 @@ def _bucket_tasks(level: int, context: Context) -> list[Task]:
     return [*tasks, Task("validation", {"level": level})]
 
 
-def _manifest_tasks(_: Context) -> list[Task]:
+def _parts(context: Context) -> list[Task]:
+    return [Task(receipt.task, {}) for receipt in context.receipts("tokenize")]
+
+
+def _manifest(_: Context) -> list[Task]:
     return [Task("manifest", {})]
 
 
@@ -256,6 +264,35 @@ def merge(context: Context, step: str, task: Task) -> Receipt:
             writer.write(table.sort_by([("key", "ascending"), ("id", "ascending")]))
             rows += table.num_rows
         return attempt.commit(rows, rows)
+
+
+# --- what is left out -----------------------------------------------------------------------
+
+
+def reject_part(context: Context, step: str, task: Task) -> Receipt:
+    """Write the documents of a token part that the budget leaves out."""
+    plan = _plan(context)
+    path = context.receipt("tokenize", task.key).file("tokens").path
+    columns = ["id", "source", "key", "holdout"]
+    table = read_table(context.home("tokenize"), path, columns).combine_chunks()
+    left_out = np.ones(table.num_rows, np.bool_)
+    keys, holdout = table["key"].to_numpy(), table["holdout"].to_numpy()
+    for source in plan["sources"]:
+        own = pc.equal(table["source"], source).to_numpy()
+        taken = _below(holdout, int(plan["sources"][source]["validation_limit"]))
+        for first in _epochs(plan, source)[:1]:
+            taken |= _below(keys + np.uint64(first.shift), first.threshold)
+        left_out &= ~(own & taken)
+    rows = table.filter(pa.array(left_out))
+    ids, names = (
+        pa.concat_arrays([*rows[name].chunks, pa.array([], rows[name].type)])
+        for name in ("id", "source")
+    )
+    with Attempt(context.run, step, task.key) as attempt:
+        found = rejections.table("mix", ids, "not_sampled", source=names)
+        rejections.writer(attempt).write(found)
+        kept = table.num_rows - len(ids)
+        return attempt.commit(table.num_rows, kept, {"not_sampled": len(ids)})
 
 
 # --- shards ---------------------------------------------------------------------------------
