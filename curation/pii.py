@@ -28,6 +28,8 @@ STAND_INS = {
     "US_SSN": "000-00-0000",
 }
 KINDS = frozenset(STAND_INS)
+VERSION = 1  # bump when what is found or what it becomes changes
+LIBRARIES = ("presidio-analyzer", "tldextract")
 _IPV6_STAND_IN = "2001:db8::1"
 
 # Least score of Presidio: leaves out its patterns "very weak", such as any nine digits.

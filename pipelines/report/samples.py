@@ -8,19 +8,21 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation.rules import asked, said
+from curation.steps import CUT_SHORT, LANGUAGE, LANGUAGE_SCORE, table_of
 from pipelines.report import formats, shape
 from pipelines.report.display import excerpt, line
 from pipelines.report.reading import RowSample, choose, find_pages, find_rows
-from pipelines.report.signals import conditions_of, is_for, rules_of
 from pipelines.runs.steps import Context
-from schemas.recipe import Recipe
+from schemas.chain import Chain, CutStep, LanguagesStep, RulesStep
+from schemas.rules import Condition, Row, conditions
 
 KEPT = 9
 REJECTED = 3
 CHARACTERS = 600
 _CURATED = ("source", "url", "language", "text", "file", "offset")
 
-Row = dict[str, Any]
+Values = dict[str, Any]
 
 
 def kept(context: Context, curated: RowSample) -> list[shape.Sample]:
@@ -28,7 +30,7 @@ def kept(context: Context, curated: RowSample) -> list[shape.Sample]:
     table = curated.table(["id"])
     chosen = choose(context.recipe.seed, table, [""] * table.num_rows, KEPT).get("", [])
     paths = {part.task: part.path for part in curated.parts}
-    found: dict[bytes, Row] = {}
+    found: dict[bytes, Values] = {}
     for task in sorted({row["task"] for row in chosen}):
         ids = {row["id"] for row in chosen if row["task"] == task}
         found.update(find_rows(curated.folder, paths[task], ids, _CURATED))
@@ -47,21 +49,22 @@ def unread(context: Context) -> list[shape.RejectedSamples]:
     return _by_reason(context, "extract", samples)
 
 
-def judged(context: Context, verdicts: pa.Table) -> list[shape.RejectedSamples]:
-    """Documents that a rule rejected, by the first of their reasons."""
+def judged(context: Context, stage: str, verdicts: pa.Table) -> list[shape.RejectedSamples]:
+    """Documents that the chain of a stage rejected, by the first of their reasons."""
     rejected = verdicts.filter(pc.greater(pc.list_value_length(verdicts["reasons"]), 0))
     first = [reasons[0] for reasons in rejected["reasons"].to_pylist()]
     chosen = choose(context.recipe.seed, rejected, first, REJECTED)
     pages = _pages(context, chosen)
+    spec = getattr(context.recipe, stage)
     samples = {
         reason: [
-            _sample(page, _why(context.recipe, row, page), row["reasons"][1:])
+            _sample(page, _why(spec, reason, row, page), row["reasons"][1:])
             for row in rows
             for page in [pages[row["id"]]]
         ]
         for reason, rows in chosen.items()
     }
-    return _by_reason(context, "filter", samples)
+    return _by_reason(context, stage, samples)
 
 
 def duplicated(context: Context) -> list[shape.RejectedSamples]:
@@ -78,25 +81,7 @@ def duplicated(context: Context) -> list[shape.RejectedSamples]:
     return _by_reason(context, "deduplicate", samples)
 
 
-def cut_short(context: Context) -> list[shape.RejectedSamples]:
-    """Documents of which too few words were left when repeated spans were cut."""
-    if not context.manifest("curate").rejected:
-        return []
-    table = RowSample(context, "curate", "cut_short").table(["id", "words"])
-    chosen = choose(context.recipe.seed, table, ["cut_short"] * table.num_rows, REJECTED)
-    pages = _pages(context, chosen)
-    least = context.recipe.curate.least_words
-    samples = {
-        reason: [
-            _sample(pages[row["id"]], f"{row['words']} words are left, must be >= {least}")
-            for row in rows
-        ]
-        for reason, rows in chosen.items()
-    }
-    return _by_reason(context, "curate", samples)
-
-
-def _pages(context: Context, rows: Mapping[str, list[Row]]) -> dict[bytes, Row]:
+def _pages(context: Context, rows: Mapping[str, list[Values]]) -> dict[bytes, Values]:
     """The extracted pages of rows that have an id and the task that judged them."""
     wanted: dict[str, set[bytes]] = {}
     for own in rows.values():
@@ -118,25 +103,36 @@ def _by_reason(
     ]
 
 
-def _why(recipe: Recipe, row: Row, page: Row) -> str:
+def _why(spec: Chain, reason: str, row: Values, page: Values) -> str:
     """The value that decided, and what it had to be."""
-    reason, languages = row["reasons"][0], recipe.filter.languages
-    for rule in rules_of(recipe):
-        if rule["reason"] == reason and is_for(rule, row["language"], row["source"]):
-            test = rule["test"]
-            if "signal" in test:
-                value = formats.exact(row[test["signal"]])
-                return f"{test['signal']} is {value}, must be {formats.must(test)}"
-            names = dict.fromkeys(item["signal"] for item in conditions_of(rule))
-            values = ", ".join(f"{name} is {formats.exact(row[name])}" for name in names)
-            return f"{values}; must be: {formats.decide(rule)}"
-    language, score = page["language"], page["language_score"]
-    if language not in languages:
-        return f"language is {language}, kept are {', '.join(sorted(languages))}"
-    return f"score of {language} is {score:.3g}, must exceed {languages[language]:.3g}"
+    for _, step in spec.steps():
+        limits = step.limits().items()
+        if not all(row[column] in values for column, values in limits):
+            continue
+        if isinstance(step, RulesStep):
+            for rule in table_of(step).rules:
+                if rule.reason == reason:
+                    return _told(rule, row)
+        elif isinstance(step, LanguagesStep) and reason == LANGUAGE:
+            return f"language is {page['language']}, kept are {', '.join(sorted(step.languages))}"
+        elif isinstance(step, LanguagesStep) and reason == LANGUAGE_SCORE:
+            language, score = page["language"], page["language_score"]
+            least = step.languages[language]
+            return f"score of {language} is {score:.3g}, must exceed {least:.3g}"
+        elif isinstance(step, CutStep) and reason == CUT_SHORT:
+            return f"{row['cut.words']:.0f} words are left, must be >= {step.cut.least_words}"
+    raise KeyError(reason)
 
 
-def _sample(row: Row, why: str = "", also: list[str] | None = None) -> shape.Sample:
+def _told(rule: Row, row: Values) -> str:
+    names = dict.fromkeys(each.signal for _, each in conditions(rule))
+    values = ", ".join(f"{name} is {formats.exact(row[name])}" for name in names)
+    if isinstance(rule, Condition):
+        return f"{values}, must be {asked(rule)}"
+    return f"{values}; must be: {said(rule)}"
+
+
+def _sample(row: Values, why: str = "", also: list[str] | None = None) -> shape.Sample:
     text, cut = (None, False) if row["text"] is None else excerpt(row["text"], CHARACTERS)
     return shape.Sample(
         id=row["id"].hex(),

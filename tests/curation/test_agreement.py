@@ -26,9 +26,11 @@ import pytest
 from curation.chain import Chain
 from curation.edits import EDITS
 from curation.measures import MEASURES, View
-from curation.rules import failing, load_table
-from schemas.filter import EditStep, Filter, RulesStep
+from curation.rules import load_table
+from schemas.chain import EditStep, RulesStep
+from schemas.filter import Filter
 from tests.curation.golden import DOCUMENTS, Differences, near, read, sha256
+from tests.curation.judging import failing, judge
 
 pytestmark = pytest.mark.corpus
 
@@ -160,7 +162,7 @@ def test_the_chain_of_fineweb(documents: list[tuple[Any, Any, View]], exhaustive
     for text, answer, _ in documents:
         theirs = answer["fineweb_chain"]
         lid = answer["lid"]
-        outcome = chain.apply(text["text"], lid["label"], lid["score"])
+        outcome = judge(chain, text["text"], lid["label"], lid["score"])
         found.compare("decision", text["id"], outcome.kept, theirs["keep"])
         if theirs["keep"]:
             found.compare("text", text["id"], sha256(outcome.text), theirs["sha256_before_pii"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -101,6 +102,10 @@ def drop_list(context: Context, task: str) -> dict[bytes, tuple[str, bytes]]:
     }
 
 
+_SPAN = ("level", "start", "end")
+CUTS = pa.list_(pa.struct([CUT.field(name) for name in _SPAN]))
+
+
 class CutList:
     """What is cut of the documents of a part."""
 
@@ -115,14 +120,14 @@ class CutList:
         self._places = {
             documents[at]: slice(at, end) for at, end in pairwise([*borders, len(documents)])
         }
-        self._columns = [table[name].to_numpy() for name in ("level", "start", "end")]
+        self._columns = {name: table[name].to_numpy() for name in _SPAN}
 
     def __len__(self) -> int:
         """How many documents are cut."""
         return len(self._places)
 
-    def of(self, document: bytes) -> tuple[Array, Array, Array]:
-        """Levels, starts and ends of the spans of a document, in order."""
+    def of(self, document: bytes) -> list[dict[str, Any]]:
+        """CUTS: the spans of a document, in order."""
         place = self._places.get(document, slice(0))
-        level, start, end = (column[place] for column in self._columns)
-        return level, start, end
+        columns = (self._columns[name][place].tolist() for name in _SPAN)
+        return [dict(zip(_SPAN, span, strict=True)) for span in zip(*columns, strict=True)]

@@ -247,7 +247,7 @@ def test_repeated_spans(make_run: Run, texts: list[str], tmp_path: Path) -> None
         {"web": web},
         deduplicate={"near": None, "spans": {"lines": True, "bloom": {}, "substring": {}}},
         spec={"chain": []},
-        curate={"pii": [], "least_words": 40},
+        curate={"chain": [{"cut": {"least_words": 40}}]},
         mix={"sequence_length": 64, "validation": {"tokens": 0}},
     )
     value, page = written(run, tmp_path)
