@@ -51,12 +51,15 @@ class Outcome:
     """What a chain made of documents, a value for each.
 
     `texts` are changed as far as the chain went. `signals` has a column for every signal of the
-    chain, null where it was not measured. `reasons` are all that failed, in the order of the chain.
+    chain, null where it was not measured. `reasons` are all that failed, in the order of the chain;
+    `values` what decided the first of them, and `details` what it had to be.
     """
 
     texts: list[str]
     signals: dict[str, pa.ChunkedArray]
     reasons: list[list[str]]
+    values: list[str | None]
+    details: list[str | None]
 
     @property
     def kept(self) -> list[bool]:
@@ -157,6 +160,8 @@ class Chain:
                 for name, kind in self.types.items()
             },
             [reasons for each in outcomes for reasons in each.reasons],
+            [value for each in outcomes for value in each.values],
+            [detail for each in outcomes for detail in each.details],
         )
 
     def _apply(self, documents: Mapping[str, pa.Array]) -> Outcome:
@@ -173,7 +178,8 @@ class Chain:
         signals = {
             name: pa.chunked_array([batch.signals[name]], kind) for name, kind in self.types.items()
         }
-        return Outcome([view.text for view in batch.views], signals, batch.reasons)
+        texts = [view.text for view in batch.views]
+        return Outcome(texts, signals, batch.reasons, batch.values, batch.details)
 
 
 def _batches(documents: Mapping[str, pa.Array]) -> Iterator[dict[str, pa.Array]]:

@@ -6,6 +6,7 @@ A step is known by its class in `schemas.chain`; `COMPILE` has for each how it i
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -19,7 +20,7 @@ from curation.classifiers.signals import FAMILY as CLASSIFIER
 from curation.edits import Edit
 from curation.language import canonical
 from curation.measures import Measure, View
-from curation.rules import holds
+from curation.rules import holds, said
 from schemas.chain import (
     ClassifiersStep,
     CutStep,
@@ -58,6 +59,9 @@ class Batch:
         ]
         self.signals: dict[str, list[Any]] = {name: [None] * len(texts) for name in signals}
         self.reasons: list[list[str]] = [[] for _ in texts]
+        # what decided the first reason, and what it had to be
+        self.values: list[str | None] = [None] * len(texts)
+        self.details: list[str | None] = [None] * len(texts)
         # by family, whether a document's signals are measured
         self._measured: dict[str, list[bool]] = {}
 
@@ -76,11 +80,29 @@ class Batch:
             measured[at] = True
         return found
 
+    def reject(self, at: int, reason: str, signals: Sequence[str], asked: str) -> None:
+        """A document fails: by which signals, and what was asked of them."""
+        if not self.reasons[at]:
+            values = [(name, exact(self.signals[name][at])) for name in dict.fromkeys(signals)]
+            several = (f"{name} is {value}" for name, value in values)
+            self.values[at] = values[0][1] if len(values) == 1 else ", ".join(several)
+            self.details[at] = asked
+        self.reasons[at].append(reason)
+
     def store(self, rows: Sequence[int], signals: Sequence[Mapping[str, Any]]) -> None:
         """Take down signals of the rows."""
         for at, values in zip(rows, signals, strict=True):
             for name, value in values.items():
                 self.signals[name][at] = value
+
+
+def exact(value: Any) -> str:
+    """A signal as it is stored: 50, 0.123456789; null for none."""
+    if value is None:
+        return "null"
+    if isinstance(value, float) and math.isfinite(value):
+        return f"{value:.9f}".rstrip("0").rstrip(".")
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 class Ready(abc.ABC):
@@ -135,7 +157,8 @@ class Judge(Ready):
             needs.add(LANGUAGE)
         self.needs = frozenset(needs)
         self._rules = [
-            (row, [condition.signal for _, condition in conditions(row)]) for row in rules
+            (row, [condition.signal for _, condition in conditions(row)], said(row))
+            for row in rules
         ]
 
     def apply(self, batch: Batch, rows: list[int]) -> None:
@@ -146,19 +169,19 @@ class Judge(Ready):
         for signal, (column, _) in self._columns.items():
             values = batch.documents[column].to_pylist()
             batch.store(rows, [{signal: values[at]} for at in rows])
-        names = dict.fromkeys(name for _, signals in self._rules for name in signals)
+        names = dict.fromkeys(name for _, signals, _ in self._rules for name in signals)
         columns = {
             name: pa.array([batch.signals[name][at] for at in rows], self.signals.get(name, NUMBER))
             for name in names
         }
-        for rule, signals in self._rules:
+        for rule, signals, asked in self._rules:
             held = holds(rule, columns)
             if held.null_count and not any(name.startswith(f"{COLUMN}.") for name in signals):
                 raise NotMeasuredError(f"`{rule.reason}`: a signal of it was not measured")
             # what a row does not say is not what must hold
             failed = ~pc.fill_null(held, False).to_numpy(zero_copy_only=False)
             for place in np.flatnonzero(failed).tolist():
-                batch.reasons[rows[place]].append(rule.reason)
+                batch.reject(rows[place], rule.reason, signals, asked)
 
 
 class Change(Ready):
@@ -185,6 +208,7 @@ class Languages(Ready):
     def __init__(self, least: Mapping[str, float]) -> None:
         """`least`: by language, the score to exceed."""
         self._least = least
+        self._asked = languages_said(least)
         self.signals = {LANGUAGE_SIGNAL: NUMBER}
         self.needs = frozenset({LANGUAGE, LANGUAGE_SCORE})
 
@@ -196,9 +220,20 @@ class Languages(Ready):
             batch.signals[LANGUAGE_SIGNAL][at] = scores[at]
             least = self._least.get(languages[at])
             if least is None:
-                batch.reasons[at].append(LANGUAGE)
+                batch.reject(at, LANGUAGE, (), self._asked[LANGUAGE])
+                if len(batch.reasons[at]) == 1:
+                    batch.values[at] = languages[at]
             elif not scores[at] > least:
-                batch.reasons[at].append(LANGUAGE_SCORE)
+                batch.reject(at, LANGUAGE_SCORE, (LANGUAGE_SIGNAL,), self._asked[LANGUAGE_SCORE])
+
+
+def languages_said(least: Mapping[str, float]) -> dict[str, str]:
+    """What a choice of languages asks for, by the reason of what has it not."""
+    scores = (f"{number:.9g} ({code})" for code, number in least.items())
+    return {
+        LANGUAGE: f"language {' or '.join(least)}",
+        LANGUAGE_SCORE: f"a score of its language above {', '.join(scores)}",
+    }
 
 
 class Redact(Ready):
@@ -257,11 +292,10 @@ class CutSpans(Ready):
                 view = batch.views[at]
                 starts, ends = (np.array([span[end] for span in spans]) for end in ("start", "end"))
                 batch.views[at] = view.edited(cut(view.text, starts, ends))
-                words = len(hashed([batch.views[at].text])[0])
-                signals["cut.words"] = float(words)
-                if words < self._least_words:
-                    batch.reasons[at].append(CUT_SHORT)
+                signals["cut.words"] = float(len(hashed([batch.views[at].text])[0]))
             batch.store([at], [signals])
+            if signals.get("cut.words", self._least_words) < self._least_words:
+                batch.reject(at, CUT_SHORT, ("cut.words",), f"words left >= {self._least_words}")
 
 
 def _rules(step: RulesStep, known: Known) -> Ready:

@@ -65,16 +65,21 @@ DOCUMENT = _schema(
     ],
 )
 
-# extract: one row a record that did not become a document, and a damaged gap of a file
+# every stage: one row for what it does not keep. A record that became no document has its place,
+# a document its id; `value` decided, `detail` says what it had to be, or more
 REJECTION = _schema(
-    "rejection/1",
+    "rejection/2",
     [
         pa.field("id", ID, False),
-        pa.field("source", pa.string(), False),
-        pa.field("url", pa.string()),
+        pa.field("stage", pa.string(), False),
         pa.field("reason", pa.string(), False),
         pa.field("value", pa.string()),
-        *_origin(),
+        pa.field("detail", pa.string()),
+        # the document that is kept instead of a duplicate
+        pa.field("representative", ID),
+        pa.field("source", pa.string()),
+        pa.field("url", pa.string()),
+        *(field.with_nullable(True) for field in _origin()),
     ],
 )
 
@@ -149,16 +154,6 @@ EDGE = _schema(
     ],
 )
 
-# deduplicate: documents that are not kept, and the one that is kept instead
-DROP = _schema(
-    "drop/1",
-    [
-        pa.field("id", ID, False),
-        pa.field("level", pa.string(), False),
-        pa.field("kept_id", ID, False),
-    ],
-)
-
 # deduplicate: spans of the documents of a part, in order; `row`: of the survivors of the part;
 # `repeated`: stands earlier in the same part
 KEYED_SPAN = _schema(
@@ -219,8 +214,8 @@ SPAN = _schema(
     ],
 )
 
-# deduplicate: characters [start, end) to cut of the judged text; those of a document are together,
-# in order and disjoint
+# deduplicate: characters [start, end) to cut of the filtered text; those of a document are
+# together, in order and disjoint
 CUT = _schema(
     "cut/1",
     [

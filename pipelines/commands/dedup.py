@@ -71,6 +71,7 @@ def add_dedup(add: Add) -> None:
 
 def _dedup(options: argparse.Namespace) -> int:
     from pipelines.alone.dedup import deduplicate_files, over_of
+    from pipelines.commands.progress import listener
     from pipelines.engines.runners import Engine
 
     ends = deduplicate_files(
@@ -82,7 +83,7 @@ def _dedup(options: argparse.Namespace) -> int:
         id_column=options.id,
         index=options.index,
         engine=Engine("direct", options.workers, options.memory),
-        quiet=options.quiet,
+        listener=listener("auto", quiet=options.quiet),
     )
     if not options.quiet:
         tell(ends)

@@ -38,14 +38,21 @@ def load(name: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
     The result needs no other file than its models: rule tables are inlined and paths absolute.
     `overrides` replaces top-level keys. Raises RecipeError with every mistake.
     """
-    value, base, mistakes = _merged(name)
-    value.update(overrides or {})
-    return resolve(name, value, base, mistakes)
+    value, base = _read(name)
+    merged, mistakes = _merged(name, value, base)
+    return _resolved(name, {**merged, **(overrides or {})}, base, mistakes)
 
 
-def resolve(
-    name: str, value: Mapping[str, Any], base: Path, known: Sequence[Mistake] = ()
-) -> Recipe:
+def resolve(name: str, value: Mapping[str, Any], base: str | Path) -> Recipe:
+    """The recipe of a mapping, as it would stand in the file `name` in the folder `base`.
+
+    Raises RecipeError with every mistake.
+    """
+    merged, mistakes = _merged(name, {"name": name, **value}, Path(base).resolve())
+    return _resolved(name, merged, Path(base).resolve(), mistakes)
+
+
+def _resolved(name: str, value: Mapping[str, Any], base: Path, known: Sequence[Mistake]) -> Recipe:
     """Check the merged mapping; relative paths are taken from `base`, `known` is told too."""
     recipe, mistakes = validate(value)
     mistakes = [*known, *mistakes]
@@ -137,13 +144,15 @@ def _read(name: str) -> tuple[dict[str, Any], Path]:
     return value, base
 
 
-def _merged(name: str, seen: tuple[str, ...] = ()) -> tuple[dict[str, Any], Path, list[Mistake]]:
+def _merged(
+    name: str, value: Mapping[str, Any], base: Path, seen: tuple[str, ...] = ()
+) -> tuple[dict[str, Any], list[Mistake]]:
     """A recipe laid over the one that it `extends`: mappings are merged, all else replaced.
 
-    A chain that `filter` names is put in its place, and replaces what is below. Returns the folder
-    from which paths go, too, and what is wrong with a chain.
+    A chain that `filter` names is put in its place, and replaces what is below. Returns what is
+    wrong with a chain, too.
     """
-    value, base = _read(name)
+    value = dict(value)
     mistakes: list[Mistake] = []
     names_chain = isinstance(value.get("filter"), str)
     if names_chain:
@@ -154,16 +163,16 @@ def _merged(name: str, seen: tuple[str, ...] = ()) -> tuple[dict[str, Any], Path
             del value["filter"]
     parent = value.pop("extends", None)
     if parent is None:
-        return value, base, mistakes
+        return value, mistakes
     if not isinstance(parent, str):
         raise Problem(f"{name}: extends: the name or file of one recipe; this is {parent}")
     other = parent if parent in names() else str(base / parent)
     if other in seen:
         raise Problem(f"{name}: extends: {parent} extends this recipe in turn")
-    below, _, wrong = _merged(other, (*seen, other))
+    below, wrong = _merged(other, *_read(other), (*seen, other))
     if names_chain:
         below.pop("filter", None)
-    return _overlay(below, value), base, [*wrong, *mistakes]
+    return _overlay(below, value), [*wrong, *mistakes]
 
 
 def _chain(name: str, base: Path) -> dict[str, Any]:

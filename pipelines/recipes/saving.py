@@ -128,8 +128,8 @@ def model_name(model: ModelFile) -> str:
 
 
 def check_models(recipe: Recipe, run: Folder) -> None:
-    """Load the run's models once, so that a file that is none is found out before any work is
-    done; and check the languages in the recipe, which must be some that its model can name.
+    """Load the run's models once, so that an invalid file fails before work starts, and check that
+    the language model knows the languages that the recipe names.
 
     Raises Problem.
     """

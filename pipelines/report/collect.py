@@ -7,11 +7,10 @@ memory and time are bounded. The same run gives the same report.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Any, get_args
+from typing import get_args
 
 import pyarrow.compute as pc
 
@@ -22,11 +21,10 @@ from pipelines.report.duplicates import duplicates
 from pipelines.report.reading import RowSample
 from pipelines.report.signals import filtering, signals_of
 from pipelines.report.spans import spans
-from pipelines.run import STAGES, context_of, manifests
+from pipelines.run import STAGES, Run
 from pipelines.runs import ledger
 from pipelines.runs.steps import Context, Manifest
 from pipelines.runs.store import Folder
-from schemas.chain import CutStep
 from schemas.extract import OptOut
 from schemas.mix import Mix
 from schemas.problems import Problem
@@ -38,20 +36,19 @@ _JUDGED = ("id", "source", "kind", "format", "language", "reasons")
 TOP_LICENCES = 20
 
 
-def collect(run: Folder) -> shape.Report:
+def collect(run: Run) -> shape.Report:
     """Everything that the report says, ready for JSON.
 
-    Raises Problem if the folder holds no run, nothing is finished in it, or a parent whose
-    stages it uses is gone; LedgerError if the run's ledger does not balance.
+    Raises Problem if nothing of it is finished, or a parent whose stages it uses is gone;
+    LedgerError if the run's ledger does not balance.
     """
-    context = context_of(run)
-    done = manifests(run)
+    context, done = run.context, run.stages
     if "extract" not in done:
-        raise Problem(f"{run.url}: no stage is finished yet: there is nothing to report")
+        raise Problem("no stage is finished yet: there is nothing to report", run.folder.url)
     for name, home in context.homes.items():
         if not Folder(home).exists(f"{name}/manifest.json"):
             raise Problem(
-                f"{home}: holds the stage `{name}` of {run.url}, and is gone: put it back there"
+                f"holds the stage `{name}` of {run.folder.url}, and is gone", home, "put it back"
             )
     ledger.check(done)
     curated = RowSample(context, "curate", "text") if "curate" in done else None
@@ -77,7 +74,7 @@ def collect(run: Folder) -> shape.Report:
             if "curate" in done
             else None
         ),
-        shards=_shards(run) if "mix" in done else None,
+        shards=_shards(run.shards) if "mix" in done else None,
         languages=_languages(RowSample(context, "extract", "documents"), curated),
         declared=_declared(context, done["extract"]),
         filtering=filtering(context, judged, verdicts.coverage) if verdicts else None,
@@ -87,21 +84,11 @@ def collect(run: Folder) -> shape.Report:
         kept_samples=samples.kept(context, curated) if curated else [],
         rejected_samples=[
             *samples.unread(context),
-            *(samples.judged(context, "filter", judged) if verdicts else []),
+            *(samples.judged(context, "filter") if verdicts else []),
             *(samples.duplicated(context) if "deduplicate" in done else []),
-            *(_rejudged(context) if "curate" in done else []),
+            *(samples.judged(context, "curate") if "curate" in done else []),
         ],
     )
-
-
-def _rejudged(context: Context) -> list[shape.RejectedSamples]:
-    """What was rejected after deduplication."""
-    if not context.manifest("curate").rejected:
-        return []
-    spec = context.recipe.curate
-    cut = ["cut.words"] if any(isinstance(step, CutStep) for step in spec.chain) else []
-    signals = RowSample(context, "curate", "signals")
-    return samples.judged(context, "curate", signals.table([*_JUDGED, *signals_of(spec), *cut]))
 
 
 def ledger_stages(done: Mapping[str, Manifest]) -> list[str]:
@@ -208,9 +195,7 @@ def _ratio(part: int, whole: int) -> float:
     return float(Fraction(part, whole)) if whole else 0.0
 
 
-def _shards(run: Folder) -> shape.Shards:
-    value: Any = json.loads(run.read("shards/manifest.json"))
-    manifest = ShardManifest.model_validate(value)
+def _shards(manifest: ShardManifest) -> shape.Shards:
     return shape.Shards(
         sequence_length=manifest.sequence_length,
         token_type=manifest.token_type,

@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 from pipelines.report import formats, plots
 from pipelines.report.collect import collect
 from pipelines.report.shape import Report
+from pipelines.run import Run
 from pipelines.runs.store import Folder
 
 
@@ -22,7 +23,7 @@ def write_report(run: str, output: str) -> None:
     Either may be a path or an fsspec URL. A run that is not finished is reported as far as it
     is. Raises Problem if there is no run, nothing is finished, or `output` cannot be written.
     """
-    report = collect(Folder(run))
+    report = collect(Run.open(run))
     folder = Folder(output)
     folder.make()
     folder.replace("report.json", to_json(report))

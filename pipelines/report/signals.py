@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curation.rules import applies, holds, said
-from curation.steps import LANGUAGE, LANGUAGE_SCORE, table_of
+from curation.steps import languages_said, table_of
 from pipelines.report import shape
 from pipelines.runs.steps import Context
 from schemas.chain import Chain, LanguagesStep, RulesStep
@@ -61,19 +61,10 @@ def _by_reason(spec: Chain) -> dict[str, list[shape.Rule]]:
                 rule = shape.Rule(table=table.name, test=said(row), scope=step.scope())
                 found.setdefault(row.reason, []).append(rule)
         elif isinstance(step, LanguagesStep):
-            for reason, test in languages_said(step).items():
+            for reason, test in languages_said(step.languages).items():
                 rule = shape.Rule(table="languages", test=test, scope=step.scope())
                 found.setdefault(reason, []).append(rule)
     return found
-
-
-def languages_said(step: LanguagesStep) -> dict[str, str]:
-    """What a choice of languages asks for, by the reason of what has it not."""
-    scores = (f"{least:.9g} ({code})" for code, least in step.languages.items())
-    return {
-        LANGUAGE: f"language {' or '.join(step.languages)}",
-        LANGUAGE_SCORE: f"a score of its language above {', '.join(scores)}",
-    }
 
 
 def passing(condition: shape.Condition, values: Values) -> Mask:

@@ -41,9 +41,9 @@ def check(manifests: Mapping[str, Manifest]) -> None:
             )
 
 
-def write(run: Folder, manifests: Mapping[str, Manifest]) -> None:
-    """Write the balance of the stages that are finished to `ledger.json`."""
-    value: dict[str, Any] = {
+def balance(manifests: Mapping[str, Manifest]) -> dict[str, Any]:
+    """Of each finished stage `records`, `kept` and `rejected`, the most frequent reason first."""
+    return {
         stage: {
             "records": manifest.records,
             "kept": manifest.kept,
@@ -54,6 +54,11 @@ def write(run: Folder, manifests: Mapping[str, Manifest]) -> None:
         for stage, manifest in manifests.items()
         if stage != "tokenizer"
     }
+
+
+def write(run: Folder, manifests: Mapping[str, Manifest]) -> None:
+    """Write the balance of the stages that are finished to `ledger.json`."""
+    value = balance(manifests)
     data = (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
     if not run.exists("ledger.json") or run.read("ledger.json") != data:
         run.replace("ledger.json", data)

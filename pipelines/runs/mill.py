@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,43 +13,11 @@ import pyarrow.parquet as pq
 
 from pipelines.engines.jobs import Job
 from pipelines.engines.runners import Engine, JobFailed, run_job
+from pipelines.runs.events import Listener, StepBegun, StepFinished, StepProgress, ignore
 from pipelines.runs.receipts import Receipt, Task, read_receipt, receipt_keys, total_rejected
 from pipelines.runs.steps import Context, Execute, Manifest, Work, fingerprint, read_manifest
 from pipelines.runs.store import Folder
 from schemas.problems import Problem
-
-
-class Progress:
-    """Says how far a step is, with the time that is left, on standard error."""
-
-    def __init__(self, quiet: bool = False) -> None:
-        """`quiet` shows nothing."""
-        self.quiet = quiet
-
-    def start(self, step: str, total: int, done: int) -> None:
-        """A step with `total` tasks begins, `done` of which have receipts already."""
-        from tqdm import tqdm
-
-        self._bar = tqdm(
-            total=total,
-            initial=done,
-            desc=f"{step:<24}",
-            unit="task",
-            file=sys.stderr,
-            disable=self.quiet,
-            # a bar that moves, or a line now and then in a log
-            mininterval=0.5 if sys.stderr.isatty() else 30,
-            ncols=88,
-            bar_format="{desc} {n_fmt}/{total_fmt} {bar} {elapsed} ETA {remaining}",
-        )
-
-    def update(self, done: int) -> None:
-        """Now `done` tasks have receipts."""
-        self._bar.update(done - self._bar.n)
-
-    def end(self) -> None:
-        """The step is over."""
-        self._bar.close()
 
 
 @dataclass
@@ -60,7 +27,7 @@ class Mill:
     context: Context
     engine: Engine
     splits: list[Task]
-    progress: Progress = field(default_factory=Progress)
+    listener: Listener = ignore
 
     @property
     def run(self) -> Folder:
@@ -115,31 +82,30 @@ class Mill:
             return read_manifest(self.run, step)
         keys = {task.key for tasks in passes for task in tasks}
         done = receipt_keys(self.run, step) & keys
-        self.progress.start(step, len(keys), len(done))
+        self.listener(StepBegun(step, len(keys), len(done)))
         try:
             for tasks in passes:
                 waiting = [task for task in tasks if task.key not in done]
                 if waiting:
-                    self._job(step, build(waiting), small=small or len(waiting) == 1)
+                    self._job(step, build(waiting), len(keys), small=small or len(waiting) == 1)
         finally:
-            self.progress.end()
+            self.listener(StepFinished(step))
         return self._finish(step, sorted(keys))
 
-    def _job(self, step: str, job: Job, *, small: bool) -> None:
+    def _job(self, step: str, job: Job, tasks: int, *, small: bool) -> None:
         engine = self.engine
         if engine.runner == "direct" and small:
             engine = Engine("direct", 1, engine.memory)
         scratch = (self.run / step).scratch()
         try:
-            run_job(engine, job, lambda: self._show(step), self._log(), scratch)
+            run_job(engine, job, lambda: self._show(step, tasks), self._log(), scratch)
         except JobFailed as error:
             raise self._explain(step, error) from None
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
-    def _show(self, step: str) -> None:
-        if not self.progress.quiet:
-            self.progress.update(len(receipt_keys(self.run, step)))
+    def _show(self, step: str, tasks: int) -> None:
+        self.listener(StepProgress(step, tasks, len(receipt_keys(self.run, step))))
 
     def _log(self) -> Path | None:
         return None if self.run.local is None else self.run.local / "workers.log"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 # Formats whose files are one document each.
 WHOLE = frozenset({"html", "text", "code"})
-_MOST_TOLD = 5  # files that cannot be read, by name
 
 
 def plan_splits(recipe: Recipe) -> list[Task]:
@@ -30,13 +28,10 @@ def plan_splits(recipe: Recipe) -> list[Task]:
     A file is cut where its format can be entered in the middle; files that are one document each
     are put together. Ranges depend on names and sizes alone. Raises Problem for a root or glob
     that brings nothing, and for a file of another format that `files` names. Where a pattern
-    found it beside others that can be read, it is a loss, and told on standard error.
+    found it beside others that can be read, it is a loss: see `unreadable`.
     """
     if not recipe.inputs:
-        raise Problem(
-            f"inputs: the recipe `{recipe.name}` names no input: add some to it, or give "
-            "--input SOURCE=PATH"
-        )
+        raise Problem(f"the recipe `{recipe.name}` names no input", "inputs", "add some to it")
     tasks = []
     for index, item in enumerate(recipe.inputs):
         documents: list[dict[str, Any]] = []
@@ -52,22 +47,17 @@ def plan_splits(recipe: Recipe) -> list[Task]:
             held += _size(piece)
         if documents:
             tasks.append(_task(item, documents))
-    _tell_unreadable(recipe, tasks)
     return tasks
 
 
-def _tell_unreadable(recipe: Recipe, tasks: Sequence[Task]) -> None:
-    """Say which files are no part of the records, and why."""
-    lost = [
-        f"{input_of(recipe, task).root}/{piece['file']}: {piece['unreadable']}"
+def unreadable(recipe: Recipe, tasks: Sequence[Task]) -> list[tuple[str, str]]:
+    """The files that cannot be read, and are a loss each: their paths, and why."""
+    return [
+        (f"{input_of(recipe, task).root}/{piece['file']}", str(piece["unreadable"]))
         for task in tasks
         for piece in task.spec["ranges"]
         if "unreadable" in piece
     ]
-    for line in lost[:_MOST_TOLD]:
-        print(f"not read: {line}", file=sys.stderr)
-    if (more := len(lost) - _MOST_TOLD) > 0:
-        print(f"not read: {more:,} files more", file=sys.stderr)
 
 
 def _task(item: Input, ranges: Sequence[dict[str, Any]]) -> Task:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.runs import rejections
 from pipelines.runs.steps import by_digest, model_path
 from pipelines.runs.store import Folder
 from schemas.chain import Chain as Spec
@@ -68,6 +69,17 @@ def verdicts(documents: pa.RecordBatch, outcome: Outcome, columns: pa.Schema) ->
         [found[name] if name in found else documents[name] for name in columns.names],
         schema=columns,
     )
+
+
+def rejected(stage: str, documents: pa.RecordBatch, outcome: Outcome) -> pa.Table:
+    """REJECTION rows of what the chain does not keep, by the first of its reasons."""
+    lost = pa.array([not kept for kept in outcome.kept])
+    rows = documents.filter(lost)
+    first = pa.array([reasons[0] for reasons in outcome.reasons if reasons], pa.string())
+    columns = {name: rows[name] for name in ("source", "url")}
+    for name, values in (("value", outcome.values), ("detail", outcome.details)):
+        columns[name] = pa.array(values, pa.string()).filter(lost)
+    return rejections.table(stage, rows["id"], first, **columns)
 
 
 def redacted(chain: Chain, signals: pa.Table) -> dict[str, int]:

@@ -15,14 +15,14 @@ from curation.histogram import HISTOGRAMS, Histogram, to_table
 from curation.mixture import holdout_key, sample_keys
 from curation.steps import CUT_LEVELS, PII
 from curation.urls import registered_domain
+from pipelines.runs import rejections
+from pipelines.runs.documents import CUTS, Cuts, dropped, kept, of_part
 from pipelines.runs.mill import Mill
-from pipelines.runs.parts import read_part, read_table
 from pipelines.runs.receipts import Attempt, Receipt, Task
 from pipelines.runs.steps import Context, Manifest
 from pipelines.stages import chains
-from pipelines.stages.dedup.edges import CUTS, CutList, drop_list
 from schemas.recipe import Recipe
-from schemas.tables import CURATED, ID
+from schemas.tables import CURATED
 
 if TYPE_CHECKING:
     from curation.chain import Chain, Outcome
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 VERSION = 3
 LIBRARIES = ("numpy", "spacy", "tldextract")
 
-MICRO_BATCH = 256
 _KEYS = ["id", "source", "bytes", "holdout"]
 _REPLACED = f"{PII}.count"
 _COLUMNS = (
@@ -56,31 +55,14 @@ def run(mill: Mill, step: str, mark: str) -> Manifest:
 
 
 def survivors(context: Context, task: str) -> Iterator[pa.RecordBatch]:
-    """The documents of a filtered part that were kept and not dropped, with the text as `filter`
-    changed it, in batches; `cuts`: of the spans that repeat, the level, start and end."""
-    filtered = context.receipt("filter", task)
-    home = context.home("filter")
-    verdicts = read_table(home, filtered.file("signals").path, ["id", "kept"])
-    kept = dict(zip(verdicts["id"].to_pylist(), verdicts["kept"].to_pylist(), strict=True))
-    edits = read_table(home, filtered.file("edits").path)
-    edited = dict(zip(edits["id"].to_pylist(), edits["text"].to_pylist(), strict=True))
-    dropped, cuts = drop_list(context, task), CutList(context, task)
-    (parts,) = [t.spec["parts"] for t in context.tasks("filter") if t.key == task]
-    for key in parts:
-        part = context.receipt("extract", key).file("documents")
-        for batch in read_part(context.home("extract"), part.path, _COLUMNS, MICRO_BATCH):
-            left = [id_ for id_ in batch["id"].to_pylist() if kept[id_] and id_ not in dropped]
-            if not left:
-                continue
-            batch = batch.filter(pc.is_in(batch["id"], pa.array(left, ID)))
-            texts = [
-                edited.get(id_, text)
-                for id_, text in zip(left, batch["text"].to_pylist(), strict=True)
-            ]
-            batch = batch.set_column(
-                batch.schema.get_field_index("text"), "text", pa.array(texts, pa.large_string())
-            )
-            yield batch.append_column("cuts", pa.array(map(cuts.of, left), CUTS))
+    """The documents of a part that are left after deduplication, as filtered, in batches; with
+    `cuts`, the spans of each that repeat."""
+    wanted = kept(context, task)
+    wanted = wanted.filter(pc.invert(pc.is_in(wanted, dropped(context, task))))
+    cuts = Cuts(context, task)
+    for batch in of_part(context, task, _COLUMNS, wanted):
+        spans = map(cuts.of, batch["id"].to_pylist())
+        yield batch.append_column("cuts", pa.array(spans, CUTS))
 
 
 def curate_part(context: Context, step: str, task: Task) -> Receipt:
@@ -96,10 +78,12 @@ def curate_part(context: Context, step: str, task: Task) -> Receipt:
     with Attempt(context.run, step, task.key) as attempt:
         curated = attempt.writer("text", CURATED, dictionary=("source", "language", "file"))
         signals = attempt.writer("signals", columns, dictionary=chains.REPEATED)
+        lost = rejections.writer(attempt, "detail")
         for batch in survivors(context, task.key):
             outcome = chain.apply(batch)
             verdicts = chains.verdicts(batch, outcome, columns)
             signals.write(verdicts)
+            lost.write(chains.rejected("curate", batch, outcome))
             table = _curated(recipe, batch, outcome, verdicts)
             curated.write(table)
             keys.append(table.select(_KEYS))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from pipelines.runs import rejections
 from pipelines.runs.mill import Mill
 from pipelines.runs.parts import read_part
 from pipelines.runs.receipts import Attempt, Receipt, Task, bin_pack
@@ -68,6 +69,7 @@ def filter_parts(context: Context, step: str, task: Task) -> Receipt:
 
     with Attempt(context.run, step, task.key) as attempt:
         signals = attempt.writer("signals", columns, dictionary=chains.REPEATED)
+        lost = rejections.writer(attempt, "detail")
         edits = attempt.writer("edits", EDIT)
         signatures = attempt.writer(
             "signatures", signature_schema(recipe.deduplicate), dictionary=("scope",)
@@ -78,6 +80,7 @@ def filter_parts(context: Context, step: str, task: Task) -> Receipt:
                 outcome = chain.apply(batch)
                 verdicts = chains.verdicts(batch, outcome, columns)
                 signals.write(verdicts)
+                lost.write(chains.rejected("filter", batch, outcome))
                 redacted.update(chains.redacted(chain, verdicts))
                 orders = verdicts[keep].to_pylist() if "." in keep else None
                 kept, changed = [], []

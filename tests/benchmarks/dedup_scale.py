@@ -27,7 +27,8 @@ from pipelines.alone.dedup import near_of
 from pipelines.engines.runners import Engine
 from pipelines.engines.workers import parent
 from pipelines.recipes.loading import to_yaml
-from pipelines.runs.mill import Mill, Progress
+from pipelines.runs.events import Event, StepBegun, StepFinished
+from pipelines.runs.mill import Mill
 from pipelines.runs.parts import read_table
 from pipelines.runs.receipts import Attempt, Receipt, Task
 from pipelines.runs.steps import Context
@@ -117,24 +118,23 @@ def peak_memory() -> Iterator[list[int]]:
         thread.join()
 
 
-class Timed(Progress):
+class Timed:
     """Keeps the seconds of each step."""
 
     def __init__(self) -> None:
-        super().__init__(quiet=True)
         self.seconds: dict[str, float] = {}
         self.processor: dict[str, float] = {}
 
-    def start(self, step: str, total: int, done: int) -> None:
-        self.step, self.begun, self.used = step, time.monotonic(), time.process_time()
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, StepBegun):
+            self.begun, self.used = time.monotonic(), time.process_time()
+        elif isinstance(event, StepFinished):
+            self._end(event.step)
 
-    def update(self, done: int) -> None:
-        pass
-
-    def end(self) -> None:
-        self.seconds[self.step] = time.monotonic() - self.begun
-        self.processor[self.step] = time.process_time() - self.used
-        print(f"{self.step:<28} {self.seconds[self.step]:8.1f} s", flush=True)
+    def _end(self, step: str) -> None:
+        self.seconds[step] = time.monotonic() - self.begun
+        self.processor[step] = time.process_time() - self.used
+        print(f"{step:<28} {self.seconds[step]:8.1f} s", flush=True)
 
 
 def disk(run: Folder, step: str) -> int:
@@ -172,8 +172,8 @@ def recall(context: Context, total: int) -> tuple[float, int]:
     """Share of documents with copies that are with their page, and clusters of two pages."""
     dropped = []
     for receipt in context.receipts("deduplicate"):
-        table = read_table(context.run, receipt.file("drops").path)
-        both = [b"".join(table[name].to_pylist()) for name in ("id", "kept_id")]
+        table = read_table(context.run, receipt.file("rejections").path)
+        both = [b"".join(table[name].to_pylist()) for name in ("id", "representative")]
         dropped.append(np.stack([np.frombuffer(data, "<u8")[1::2] for data in both], axis=1))
     pairs = np.concatenate(dropped)
     page = pages(0, total, total)

@@ -28,7 +28,7 @@ from curation.dedup.keyed_spans import Lines, sentences
 from pipelines.alone.dedup import Deduplicate, signature_table, spans_of
 from pipelines.engines.runners import Engine
 from pipelines.recipes.loading import to_yaml
-from pipelines.runs.mill import Mill, Progress
+from pipelines.runs.mill import Mill
 from pipelines.runs.receipts import Attempt, Receipt, Task
 from pipelines.runs.steps import Context
 from pipelines.runs.store import Folder
@@ -104,7 +104,7 @@ def stage(count: int, level: str, results: "multiprocessing.Queue[tuple[float, i
             Task(f"{first:09d}", {"first": first}, min(PART, count - first))
             for first in range(0, count, PART)
         ]
-        mill = Mill(Context(folder, recipe), Engine(), tasks, Progress(quiet=True))
+        mill = Mill(Context(folder, recipe), Engine(), tasks)
         mill.plan("filter", "", lambda: tasks)
         mill.do("filter", make, tasks)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10

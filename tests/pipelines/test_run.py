@@ -12,9 +12,8 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.engines.runners import Engine
 from pipelines.recipes.loading import load
-from pipelines.run import run
+from pipelines.run import Run
 from pipelines.stages.mix import stage as mix
 from tests.conftest import SAMPLE
 from tests.runs import (
@@ -137,7 +136,7 @@ def test_merging_token_parts_never_changes_the_answer(
     shutil.copytree(finished, tmp_path / "run")
     for stage in ("mix", "shards", "report"):
         shutil.rmtree(tmp_path / "run" / stage)
-    run(load(str(DEMO)), str(tmp_path / "run"), Engine(), quiet=True)
+    Run.create(load(str(DEMO)), str(tmp_path / "run")).go()
     assert (tmp_path / "run/mix/merge-1/manifest.json").exists()
     assert shards(tmp_path / "run") == shards(finished)
 

@@ -17,16 +17,17 @@ import pyarrow.compute as pc
 
 from curation.dedup import candidates, components, exact, minhash
 from curation.dedup.nodes import EDGE, LAST, LINK, NODE, Array, ids, pack, unpack
+from pipelines.runs import rejections
 from pipelines.runs.parts import read_table
 from pipelines.runs.receipts import Attempt, Task, has_receipt
 from pipelines.runs.steps import Context, report_failure
 from pipelines.stages.dedup.edges import (
     commit_edges,
-    drop_table,
     edges_table,
     ids_column,
     keyed_drops,
     read_edges,
+    rejection_table,
     undropped,
 )
 from pipelines.stages.dedup.signatures import (
@@ -40,7 +41,7 @@ from pipelines.stages.dedup.signatures import (
     texts_of,
 )
 from schemas.deduplicate import Near
-from schemas.tables import CANDIDATE, DROP
+from schemas.tables import CANDIDATE
 from schemas.tables import EDGE as EDGE_TABLE
 
 MEMBER_ROWS = 4096  # members of a bucket in one chunk
@@ -418,8 +419,8 @@ class CommitLeaves(Commit):
         moved = np.flatnonzero(place.is_valid())
         edges["a"][moved] = elsewhere["a"][place.drop_null().to_numpy()]
         links = np.concatenate([elsewhere, edges[["a", "b"]].astype(LINK)])
-        table = drop_table(links, [self.level] * len(links))
-        attempt.writer("drops", DROP, dictionary=("level",)).write(table)
+        table = rejection_table(links, [self.level] * len(links))
+        rejections.writer(attempt).write(table)
         attempt.writer("edges", EDGE_TABLE).write(edges_table(edges))
         attempt.commit(len(links), len(links))
 
@@ -458,8 +459,8 @@ class CommitDrops(Commit):
                 leaves, (rows["a"]["part"] >= len(self.numbers)).tolist(), strict=True
             )
         ]
-        table = drop_table(rows, levels)
-        attempt.writer("drops", DROP, dictionary=("level",)).write(table)
+        table = rejection_table(rows, levels)
+        rejections.writer(attempt).write(table)
         if self.last:
             write_index(attempt, self.context, number, table["id"])
         counts = Counter(levels)

@@ -40,7 +40,7 @@ def dedup(path: Path, tmp_path: Path, **options) -> tuple[dict[str, dict], Count
     }
     ends = deduplicate_files(
         [str(path)], str(output), over=over_of({"near": near, **options}), engine=engine,
-        quiet=True, **more,
+        **more,
     )  # fmt: skip
     rows = [json.loads(line) for line in output.read_text("utf-8").splitlines()]
     assert len({row["id"] for row in rows}) == len(rows)
@@ -221,7 +221,7 @@ def test_keep_by_a_column_and_by_source(tmp_path: Path) -> None:
         ({"scope": "source"}, {"short", "long"}),
     ):
         output = str(tmp_path / "sources.jsonl")
-        deduplicate_files(paths, output, over=over_of(over), quiet=True)
+        deduplicate_files(paths, output, over=over_of(over))
         found = [json.loads(line) for line in Path(output).read_text().splitlines()]
         assert {row["id"] for row in found if row["kept"]} == kept
 

@@ -14,10 +14,10 @@ import pytest
 from pipelines.report import duplicates, reading
 from pipelines.report.collect import collect
 from pipelines.report.report import write_report
-from pipelines.run import manifests
+from pipelines.run import Run
 from pipelines.runs.store import Folder
 from schemas.problems import Problem
-from tests.pipelines.report.conftest import MAIL, Pages, Run, html_page
+from tests.pipelines.report.conftest import MAIL, MakeRun, Pages, html_page
 
 
 class Page(HTMLParser):
@@ -208,7 +208,7 @@ def test_page_can_be_read_by_structure(report: tuple[dict[str, Any], str]) -> No
 def test_stages_of_a_parent(
     report: tuple[dict[str, Any], str],
     finished: str,
-    make_run: Run,
+    make_run: MakeRun,
     inputs: dict[str, Pages],
     tmp_path: Path,
 ) -> None:
@@ -220,7 +220,7 @@ def test_stages_of_a_parent(
         "filter": True,
         "deduplicate": True,
         "curate": True,
-        "tokenize": manifests(Folder(child))["tokenize"].home != "",
+        "tokenize": Run.open(child).stages["tokenize"].home != "",
         "mix": False,
     }
     assert "in the parent run" in page
@@ -231,7 +231,7 @@ def test_stages_of_a_parent(
     assert {source["mix"]["epochs"] for source in value["sources"]} == {1.0}
 
 
-def test_repeated_spans(make_run: Run, texts: list[str], tmp_path: Path) -> None:
+def test_repeated_spans(make_run: MakeRun, texts: list[str], tmp_path: Path) -> None:
     shared = [
         f"<script>alert(1)</script> <img src=x> Write to {MAIL} about this page of the site.",
         "This line stands on all of the pages of a site, and says so at some length.",
@@ -246,7 +246,7 @@ def test_repeated_spans(make_run: Run, texts: list[str], tmp_path: Path) -> None
     run = make_run(
         {"web": web},
         deduplicate={"near": None, "spans": {"lines": True, "bloom": {}, "substring": {}}},
-        spec={"chain": []},
+        filter={"chain": []},
         curate={"chain": [{"cut": {"least_words": 40}}]},
         mix={"sequence_length": 64, "validation": {"tokens": 0}},
     )
@@ -262,9 +262,9 @@ def test_repeated_spans(make_run: Run, texts: list[str], tmp_path: Path) -> None
         pq.read_table(Folder(run).open(path)).to_pylist()
         for path, _ in Folder(run).glob("deduplicate/cuts/*.parquet")
     ]
-    spans = [row for rows in found for row in rows]
+    rows_cut = [row for rows in found for row in rows]
     for item in spans["cut"]:
-        own = [row for row in spans if row["level"] == item["level"]]
+        own = [row for row in rows_cut if row["level"] == item["level"]]
         assert item["characters"] == sum(row["end"] - row["start"] for row in own)
         assert item["documents"] == len({row["id"] for row in own})
     assert sum(item["characters"] for item in (cut, *others)) < spans["characters"] / 2
@@ -287,7 +287,7 @@ def test_repeated_spans(make_run: Run, texts: list[str], tmp_path: Path) -> None
     (short,) = [group for group in value["rejected_samples"] if group["stage"] == "curate"]
     assert (short["reason"], short["count"]) == ("cut_short", 1)
     assert short["samples"][0]["url"] == "https://copy.example/"
-    assert short["samples"][0]["why"].endswith("words are left, must be >= 40")
+    assert short["samples"][0]["why"].startswith("must be words left >= 40, is ")
 
 
 def test_a_parent_that_is_gone(finished: str, tmp_path: Path) -> None:
@@ -296,10 +296,10 @@ def test_a_parent_that_is_gone(finished: str, tmp_path: Path) -> None:
     moved = {**json.loads(manifest.read_bytes()), "home": str(tmp_path / "was-here")}
     manifest.write_text(json.dumps(moved), "utf-8")
     with pytest.raises(Problem, match=r"was-here: holds the stage `filter` .* is gone"):
-        collect(Folder(str(tmp_path / "run")))
+        collect(Run.open(str(tmp_path / "run")))
 
 
-def test_a_run_that_kept_nothing(make_run: Run, tmp_path: Path) -> None:
+def test_a_run_that_kept_nothing(make_run: MakeRun, tmp_path: Path) -> None:
     pages = [("https://a.example/", "404 Not Found", "text/html", "gone")] * 3
     run = make_run({"web": pages}, mix={})
     value, page = written(run, tmp_path)
@@ -314,7 +314,7 @@ def test_a_run_that_is_not_finished(
     last: str, finished: str, report: tuple[dict[str, Any], str], tmp_path: Path
 ) -> None:
     shutil.copytree(finished, tmp_path / "run")
-    names = list(manifests(Folder(finished)))
+    names = list(Run.open(finished).stages)
     after = names[names.index(last) + 1 :]
     for name in after:
         shutil.rmtree(tmp_path / "run" / name)
@@ -337,11 +337,11 @@ def test_no_run(tmp_path: Path, finished: str) -> None:
 
 
 def test_large_run_is_sampled(finished: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = collect(Folder(finished))
+    whole = collect(Run.open(finished))
     monkeypatch.setattr(reading, "MOST_ROWS", 5)
     monkeypatch.setattr(duplicates, "MOST_DROPS", 1)
-    value = collect(Folder(finished))
-    assert value == collect(Folder(finished))
+    value = collect(Run.open(finished))
+    assert value == collect(Run.open(finished))
     assert value["filtering"] is not None
     assert whole["filtering"] is not None
     coverage = value["filtering"]["coverage"]

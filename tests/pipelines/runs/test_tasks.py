@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.run import context_of
+from pipelines.run import Run
 from pipelines.runs.receipts import Receipt, Task
 from pipelines.runs.steps import Context, Work, execute
-from pipelines.runs.store import Folder
 from pipelines.stages import curate, extract, tokenize, tokenizer
 from pipelines.stages import filter as filter_stage
 from pipelines.stages.dedup import stage as deduplicate
@@ -34,7 +33,7 @@ WORK: dict[str, Work] = {
 def copy(finished: Path, tmp_path: Path) -> Context:
     """A context on a copy of the finished run."""
     shutil.copytree(finished, tmp_path / "run")
-    return context_of(Folder(str(tmp_path / "run")))
+    return Run.open(str(tmp_path / "run")).context
 
 
 def _forget(context: Context, step: str, key: str) -> Receipt:
@@ -60,7 +59,7 @@ def test_a_task_done_again_gives_the_same_bytes(copy: Context, step: str) -> Non
 
 
 def _attempt(url: str, step: str, line: str, barrier, results) -> None:
-    context = context_of(Folder(url))
+    context = Run.open(url).context
     barrier.wait()
     results.put(execute(context, step, WORK[step], Task.from_json(line)).attempt)
 

@@ -7,7 +7,7 @@ import pytest
 from pipelines.alone.dedup import near_of
 from pipelines.engines.runners import Engine
 from pipelines.recipes.loading import to_yaml
-from pipelines.runs.mill import Mill, Progress
+from pipelines.runs.mill import Mill
 from pipelines.runs.receipts import Task
 from pipelines.runs.steps import Context
 from pipelines.runs.store import Folder
@@ -25,7 +25,7 @@ def test_the_disk_is_what_was_planned(tmp_path: Path, near: str) -> None:
     recipe = Recipe.model_validate(asked)
     run = Folder(str(tmp_path / "run"))
     run.create("recipe.yaml", to_yaml(recipe).encode())
-    mill = Mill(Context(run, recipe), Engine(), [], Progress(quiet=True))
+    mill = Mill(Context(run, recipe), Engine(), [])
     assert total < PART
     task = Task("all", {"first": 0, "count": total, "total": total})
     mill.do("filter", make, mill.plan("filter", "made", lambda: [task]))

@@ -31,7 +31,7 @@ def rows(count: int) -> list[dict[str, str]]:
 
 def answer(folder: Path, out: Path, **options: object) -> tuple[set, Counter]:
     """Clusters with what is kept of each, and how the records ended."""
-    ends = deduplicate_files([str(folder)], str(out), quiet=True, **options)
+    ends = deduplicate_files([str(folder)], str(out), **options)
     clusters: dict[tuple[str, str], set[str]] = {}
     for line in out.read_text().splitlines():
         row = json.loads(line)

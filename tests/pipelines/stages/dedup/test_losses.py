@@ -53,5 +53,4 @@ def test_lost_rows_are_no_answer(
             [str(tmp_path / "*.jsonl")],
             str(tmp_path / "out.parquet"),
             over={"spans": {"lines": True}},
-            quiet=True,
         )

@@ -21,9 +21,8 @@ from curation.dedup.words import normalise
 from curation.measures import View
 from pipelines.alone.dedup import deduplicate_files, over_of, spans_of
 from pipelines.engines.runners import Engine
-from pipelines.run import context_of
+from pipelines.run import Run
 from pipelines.runs.steps import Work, execute
-from pipelines.runs.store import Folder
 from pipelines.stages import curate
 from pipelines.stages.dedup import groups
 from pipelines.stages.dedup import spans as span_steps
@@ -38,7 +37,7 @@ def found(path: Path, folder: Path, engine: Engine | None = None, **asked: Any) 
     """Spans by the text that they are of."""
     output = folder / "out.jsonl"
     over = over_of({"near": "none", **asked})
-    deduplicate_files([str(path)], str(output), over=over, engine=engine, quiet=True)
+    deduplicate_files([str(path)], str(output), over=over, engine=engine)
     rows = [json.loads(line) for line in output.read_text("utf-8").splitlines()]
     texts = {row["id"]: row["text"] for row in map(json.loads, (folder / "all.jsonl").open())}
     assert all(row["kept"] or not row["cut"] for row in rows)
@@ -188,7 +187,6 @@ def test_a_scope_is_a_world_of_its_own(texts: list[str], tmp_path: Path) -> None
         str(output),
         recipe=str(recipe),
         over=over_of({**asked, "near": "none"}),
-        quiet=True,
     )
     rows = [json.loads(line) for line in output.read_text("utf-8").splitlines()]
     assert len(rows) == 80
@@ -212,7 +210,7 @@ def test_groups_are_as_large_as_their_memory(tmp_path: Path) -> None:
             f"{{tokens: 10, memory: {memory}}}}}}}\n"
         )
         output = tmp_path / "out.parquet"
-        deduplicate_files([str(folder)], str(output), recipe=str(recipe), quiet=True)
+        deduplicate_files([str(folder)], str(output), recipe=str(recipe))
         ends.append(sum(map(bool, pq.read_table(output)["cut"].to_pylist())))
     assert ends == [5, 3]
 
@@ -223,7 +221,7 @@ import resource, sys
 from pipelines.alone.dedup import deduplicate_files, over_of
 for path in sys.argv[1:]:
     over = over_of({"near": "none", "spans": "lines,paragraphs"})
-    deduplicate_files([path + ".jsonl"], path + ".parquet", over=over, quiet=True)
+    deduplicate_files([path + ".jsonl"], path + ".parquet", over=over)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
 """
 
@@ -273,7 +271,7 @@ def test_a_run_with_spans(finished: Path, sample: Path, tmp_path: Path) -> None:
     mill(two, "--parent", str(finished), "--workers", "2", recipe=recipe)
     assert shards(two) == shards(one)
     # tasks are pure
-    context = context_of(Folder(str(two)))
+    context = Run.open(str(two)).context
     for step, work in WORK.items():
         for task in context.tasks(step):
             before = context.receipt(step, task.key)
