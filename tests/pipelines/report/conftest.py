@@ -73,7 +73,7 @@ RECIPE: dict[str, Any] = {
     "description": 'Pages & <b>"harm"</b>.',
     "splits": {"bytes": 1 << 20, "part_bytes": 20_000},
     "filter": {"chain": [{"rules": "gopher_quality"}]},
-    "curate": {"pii": []},
+    "curate": {"chain": []},
     "tokenizer": {"train": {"vocabulary": 512, "sample_bytes": 1 << 20}},
     "mix": {
         "tokens": 40_000,

@@ -249,7 +249,7 @@ extends: {demo}
 inputs: [{{source: web, root: {sample}, files: ['*.warc.gz']}}]
 deduplicate:
   spans: {{lines: true, sentences: 3, bloom: {{words: 5}}, substring: {{tokens: 10}}}}
-curate: {{least_words: 400}}
+curate: {{chain: [{{cut: {{least_words: 400}}}}]}}
 """
 WORK: dict[str, Work] = {
     "deduplicate/spans": span_steps.find_spans,
