@@ -178,7 +178,7 @@ class Chain:
         signals = {
             name: pa.chunked_array([batch.signals[name]], kind) for name, kind in self.types.items()
         }
-        texts = [view.text for view in batch.views]
+        texts = [batch.text(at) for at in range(len(batch.views))]
         return Outcome(texts, signals, batch.reasons, batch.values, batch.details)
 
 

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from curation.classifiers.signals import FAMILY as CLASSIFIER
 from curation.edits import Edit
 from curation.language import canonical
+from curation.lines import normalised
 from curation.measures import Measure, View
 from curation.rules import holds, said
 from schemas.chain import (
@@ -54,9 +55,13 @@ class Batch:
         texts = documents["text"].to_pylist()
         languages = self.language(documents, len(texts))
         self.documents = documents
+        self._texts = texts
+        # steps see lines normalised
         self.views = [
-            View(text, canonical(code)) for text, code in zip(texts, languages, strict=True)
+            View(normalised(text), canonical(code))
+            for text, code in zip(texts, languages, strict=True)
         ]
+        self._views = list(self.views)
         self.signals: dict[str, list[Any]] = {name: [None] * len(texts) for name in signals}
         self.reasons: list[list[str]] = [[] for _ in texts]
         # what decided the first reason, and what it had to be
@@ -64,6 +69,16 @@ class Batch:
         self.details: list[str | None] = [None] * len(texts)
         # by family, whether a document's signals are measured
         self._measured: dict[str, list[bool]] = {}
+
+    def text(self, at: int) -> str:
+        """A document's text, with its own line ends unless an edit has changed it."""
+        changed = self.views[at].text != self._views[at].text
+        return self.views[at].text if changed else self._texts[at]
+
+    def rewrite(self, at: int, text: str) -> None:
+        """Put another text in a document's place, whose line ends stay."""
+        self._texts[at] = text
+        self.views[at] = self._views[at] = self.views[at].edited(normalised(text))
 
     @staticmethod
     def language(documents: Mapping[str, pa.Array], size: int) -> list[str]:
@@ -240,7 +255,7 @@ class Redact(Ready):
     """Replaces personal data."""
 
     def __init__(self, kinds: Sequence[str]) -> None:
-        """`kinds`: types of it, of `pii.KINDS`."""
+        """`kinds`: types of it, of `pii.TYPES`."""
         from curation import pii
 
         self._replace, self._kinds = pii.replace, tuple(kinds)
@@ -251,10 +266,10 @@ class Redact(Ready):
     def apply(self, batch: Batch, rows: list[int]) -> None:
         """How many of each type were replaced is told by signals."""
         for at in rows:
-            view = batch.views[at]
-            text, counts = self._replace(view.text, self._kinds)
-            if text != view.text:
-                batch.views[at] = view.edited(text)
+            before = batch.text(at)
+            text, counts = self._replace(before, self._kinds)
+            if text != before:
+                batch.rewrite(at, text)
             batch.signals[f"{PII}.count"][at] = float(counts.total())
             for kind in self._kinds:
                 batch.signals[pii_signal(kind)][at] = float(counts[kind])
@@ -289,10 +304,10 @@ class CutSpans(Ready):
             signals = {f"cut.{level}": size for level, size in sizes.items()}
             signals["cut.characters"] = sum(sizes.values())
             if spans:
-                view = batch.views[at]
                 starts, ends = (np.array([span[end] for span in spans]) for end in ("start", "end"))
-                batch.views[at] = view.edited(cut(view.text, starts, ends))
-                signals["cut.words"] = float(len(hashed([batch.views[at].text])[0]))
+                text = cut(batch.text(at), starts, ends)
+                batch.rewrite(at, text)
+                signals["cut.words"] = float(len(hashed([text])[0]))
             batch.store([at], [signals])
             if signals.get("cut.words", self._least_words) < self._least_words:
                 batch.reject(at, CUT_SHORT, ("cut.words",), f"words left >= {self._least_words}")

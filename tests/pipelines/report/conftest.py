@@ -109,7 +109,7 @@ def make_run(tmp_path_factory: pytest.TempPathFactory) -> MakeRun:
             ],
         }
         output = f"{root}-run"
-        Run.create(resolve("test", value, root), output).go(Engine("direct", 1, 1 << 28))
+        Run.create(resolve("test", value, root), output).go(Engine("local", 1, 1 << 28))
         return output
 
     return make
