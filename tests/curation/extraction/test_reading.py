@@ -2,6 +2,7 @@
 
 import json
 import random
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -201,6 +202,25 @@ def test_a_shadow_root_is_read_in_its_place():
     <x-b><template shadowrootmode='closed'><p>c</p></template></x-b></template></x-a><p>d</p>"""
     assert seen(html) == "a\nb\nc\nd"
     assert seen("<template><p>a</p></template><p>b") == "b"
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<a " * 300_000,
+        "<a '" * 200_000,
+        "<a b/" * 200_000 + ">",
+        "<a " + "b=c " * 200_000 + "/>",
+        "<template shadowrootmode=open>" * 30_000,
+        "<x-a>" * 30_000 + "y" + "</x-a>z" * 30_000,
+        "<p>" + "<a>x</a><b>y</b>" * 60_000,
+        "<div>" + "<x-a><p>y</p></x-a>" * 30_000,
+    ],
+)
+def test_what_is_mended_and_walked_takes_linear_time(html):
+    began = time.process_time()
+    dom.read(LexborHTMLParser(mended(html, XML)))
+    assert time.process_time() - began < 3
 
 
 def crawled(html, url="https://mill.example/"):
