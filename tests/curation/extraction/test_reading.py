@@ -114,6 +114,8 @@ def test_runs_of_letters_in_any_inline_elements_are_the_sentence(sentence):
         ("<p><code><span>list</span><span>Append</span></code>ed</p>", "listAppended"),
         ("<p>a<x-a>b<div>c</div>d</x-a>e</p>", "ab\nc\nde"),
         ("<x-list><x-item><p>one</p></x-item><x-item><p>two</p></x-item></x-list>", "one\ntwo"),
+        ('<p>options<span class="visually-hidden">for it</span></p>', "options for it"),
+        ('<p><i class="material-icons">home</i>Start</p>', "home Start"),
         ("<p>super<wbr>structure</p>", "superstructure"),
         ("<p>面粉\n <b>带回</b>\n家 and\nhome 강의\n북쪽</p>", "面粉带回家 and home 강의 북쪽"),
         ("<p><ruby>水<rp>(</rp><rt>みず</rt><rp>)</rp>車<rtc>x</rtc></ruby>は</p>", "水車は"),
