@@ -52,6 +52,9 @@ DOCUMENT = _schema(
         *declared(),
         pa.field("language", pa.string(), False),
         pa.field("language_score", pa.float32(), False),
+        # what the document is, and of what format the file or the member of an archive was
+        pa.field("kind", pa.string(), False),
+        pa.field("format", pa.string(), False),
         # what found the text; null if it came as text
         pa.field("engine", pa.string()),
         pa.field("charset", pa.string(), False),
@@ -79,14 +82,18 @@ REJECTION = _schema(
         *(field.with_nullable(True) for field in _origin()),
     ],
 )
-# filter: the columns every signals file has; the measured signals follow as `family.signal`
+
+# filter, curate: the columns every signals file has; the measured signals follow as
+# `family.signal`
 VERDICT = _schema(
     "signals/1",
     [
         pa.field("id", ID, False),
         pa.field("source", pa.string(), False),
         pa.field("url", pa.string()),
-        # with `source` it tells for which documents a table of rules is
+        # with `source` these tell for which documents a step is
+        pa.field("kind", pa.string(), False),
+        pa.field("format", pa.string(), False),
         pa.field("language", pa.string()),
         pa.field("kept", pa.bool_(), False),
         # all failing reasons, in the order of the chain; the first is the ledger's

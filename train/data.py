@@ -6,13 +6,16 @@ Row groups are read whole and without copies; nothing here works token by token.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Generator, Sequence
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -116,6 +119,7 @@ class ShardReader:
         self.rows = int(self._ends[-1]) if sizes else 0
         self._file = functools.lru_cache(held_groups)(_open)
         self._group = functools.lru_cache(held_groups)(self._read_group)
+        self._table = functools.lru_cache(1)(self._read_table)
 
     def read(self, start: int, stop: int) -> Rows:
         """Rows start..stop of the split. Raises Problem if a file is not what was promised."""
@@ -136,6 +140,29 @@ class ShardReader:
             start = min(stop, end)
         return Rows.concatenate(parts)
 
+    def take(self, rows: NDArray[np.int64]) -> Rows:
+        """Rows by number, in the order given."""
+        runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
+        return Rows.concatenate([self.read(int(run[0]), int(run[-1]) + 1) for run in runs])
+
+    def raw(self, row: int) -> dict[str, Any]:
+        """One row with all its columns, as Python values."""
+        number = int(np.searchsorted(self._ends, row, side="right"))
+        table = self._table(number)
+        return dict(table.slice(row - int(self._ends[number]) + table.num_rows, 1).to_pylist()[0])
+
+    def rows_of(self, document: bytes) -> Iterator[int]:
+        """Numbers of the rows that hold a part of a document, in order."""
+        for number, end in enumerate(self._ends.tolist()):
+            lists = self._file(self._groups[number][0]).read_row_group(
+                self._groups[number][1], columns=["segments"], use_threads=False
+            )["segments"]
+            ids = pc.struct_field(pc.list_flatten(lists), "document_id")
+            rows = pc.list_parent_indices(lists).filter(
+                pc.equal(ids, pa.scalar(document, ids.type))
+            )
+            yield from (end - len(lists) + row for row in rows.unique().to_pylist())
+
     def _read_group(self, number: int) -> Rows:
         path, index = self._groups[number]
         rows = int(self._ends[number]) - (int(self._ends[number - 1]) if number else 0)
@@ -154,6 +181,10 @@ class ShardReader:
                 f"{path}, row group {index}: cannot be read ({reason}): the shard is damaged, "
                 "make it again"
             ) from None
+
+    def _read_table(self, number: int) -> pa.Table:
+        path, index = self._groups[number]
+        return self._file(path).read_row_group(index, use_threads=False)
 
     def _decode(self, table: pa.Table) -> Rows:
         rows, width = table.num_rows, self.manifest.sequence_length
@@ -220,17 +251,62 @@ def token_bytes(tokenizer_file: Path, vocabulary: int) -> NDArray[np.int64] | No
     return sizes
 
 
-def prefetched(load: Callable[[int], Item], items: Sequence[int]) -> Generator[Item]:
+def check_digests(folder: Path, manifest: ShardManifest, part: slice) -> list[str]:
+    """What is wrong with a part of the files of all splits, read whole.
+
+    part: which of the files, counted over all splits; the tokenizer's is the first.
+    """
+    tokenizer = manifest.tokenizer
+    files = [(tokenizer.path, tokenizer.sha256)]
+    files += [
+        (file.path, file.sha256) for split in manifest.splits.values() for file in split.files
+    ]
+    wrong = []
+    for path, promised in files[part]:
+        try:
+            with (folder / path).open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            wrong.append(f"{folder / path}: {error.strerror}")
+        else:
+            if found != promised:
+                wrong.append(f"{folder / path}: its SHA-256 is not the manifest's")
+    return wrong
+
+
+class Prefetched(Generic[Item]):
     """`load(item)` for every item in order, each loaded by a thread while the last is in use."""
-    with ThreadPoolExecutor(1) as pool:
-        ahead: Future[Item] | None = None
-        for item in items:
-            ready, ahead = ahead, pool.submit(load, item)
-            if ready is not None:
-                yield ready.result()
-        if ahead is not None:
-            yield ahead.result()
+
+    def __init__(self, load: Callable[[int], Item], items: Iterable[int]) -> None:
+        """Begin with the first."""
+        self._load, self._items = load, iter(items)
+        self._pool = ThreadPoolExecutor(1)
+        self._ahead: Future[Item] | None = None
+        self._waited = 0.0
+        self._submit()
+
+    def __iter__(self) -> Iterator[Item]:
+        """The items, each once. Raises what loading them does, where the item is due."""
+        while self._ahead is not None:
+            start = time.perf_counter()
+            item = self._ahead.result()
+            self._waited += time.perf_counter() - start
+            self._submit()
+            yield item
+
+    def take_waited(self) -> float:
+        """Seconds that the user of the items has waited for them since the last call."""
+        waited, self._waited = self._waited, 0.0
+        return waited
+
+    def close(self) -> None:
+        """Load no more."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def _submit(self) -> None:
+        item = next(self._items, None)
+        self._ahead = None if item is None else self._pool.submit(self._load, item)
 
 
 def _open(path: Path) -> pq.ParquetFile:
-    return pq.ParquetFile(path, memory_map=True)
+    return pq.ParquetFile(path, memory_map=True, page_checksum_verification=True)

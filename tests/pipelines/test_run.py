@@ -104,8 +104,9 @@ def test_tokens_are_accounted_for(finished: Path) -> None:
     assert validation >= 8192
 
 
-def test_two_workers_make_the_same_shards(finished: Path, tmp_path: Path) -> None:
-    mill(tmp_path / "run", "--workers", "2")
+@pytest.mark.parametrize("runner", ["local", "direct"])
+def test_two_workers_make_the_same_shards(finished: Path, tmp_path: Path, runner: str) -> None:
+    mill(tmp_path / "run", "--workers", "2", "--runner", runner)
     assert shards(tmp_path / "run") == shards(finished)
     # and the same of everything else: names of parts hold the checksums of their bytes
     assert parts(tmp_path / "run") == parts(finished)
@@ -238,17 +239,21 @@ def test_killed_at_ten_points_and_resumed(finished: Path, tmp_path: Path) -> Non
     assert not [p for p in output.rglob("*") if p.name.startswith(".part-")]
 
 
+@pytest.mark.parametrize(
+    ("runner", "program"), [("local", "pipelines.engines.local"), ("direct", "SdkHarness")]
+)
 def test_a_killed_worker_ends_the_run_clearly_and_the_rerun_goes_on(
-    finished: Path, tmp_path: Path
+    finished: Path, tmp_path: Path, runner: str, program: str
 ) -> None:
     output = tmp_path / "run"
-    process = start("run", str(DEMO), "--output", str(output), "--workers", "2")
+    words = ["--workers", "2", "--runner", runner]
+    process = start("run", str(DEMO), "--output", str(output), *words)
 
     def workers() -> list[psutil.Process]:
-        """Those that are forked from their parent."""
-        children = psutil.Process(process.pid).children(recursive=True)
-        own = [c for c in children if "pipelines.engines.workers" in " ".join(c.cmdline())]
-        return [c for c in own if c.ppid() != process.pid]
+        """The children of the process that starts them; they have children themselves."""
+        starters = psutil.Process(process.pid).children()
+        children = [child for starter in starters for child in starter.children()]
+        return [child for child in children if program in " ".join(child.cmdline())]
 
     wait_for(lambda: count_receipts(output) >= 1 and workers(), 60, "a first receipt")
     begun = time.monotonic()
@@ -261,7 +266,7 @@ def test_a_killed_worker_ends_the_run_clearly_and_the_rerun_goes_on(
     assert "Traceback" not in err
     done = receipts(output)
     assert done
-    mill(output, "--workers", "2")
+    mill(output, *words)
     assert shards(output) == shards(finished)
     for path, receipt in done.items():
         assert receipts(output)[path]["attempt"] == receipt["attempt"]
