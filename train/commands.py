@@ -52,10 +52,29 @@ def trace(arguments: Sequence[str]) -> None:
         print(json.dumps(line, ensure_ascii=False))
 
 
+def export_hf(arguments: Sequence[str]) -> None:
+    """Write a model as transformers reads it."""
+    parser = _parser(
+        "export-hf",
+        "Write a trained model as Hugging Face's libraries read it: AutoModelForCausalLM and "
+        "AutoTokenizer.",
+        "gristmill export-hf models/one exports/one",
+    )
+    parser.add_argument(
+        "model", metavar="MODEL", type=Path, help="the --output of a training run, or a checkpoint"
+    )
+    parser.add_argument("output", metavar="OUT", type=Path, help="a folder, made if need be")
+    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"])
+    options = parser.parse_args(arguments)
+    from train.origin import export
+
+    export(options.model, options.output, options.dtype)
+
+
 def _parser(name: str, description: str, example: str) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(
         prog=f"gristmill {name}", description=description, epilog=f"example: {example}"
     )
 
 
-COMMANDS: dict[str, Command] = {"trace": trace}
+COMMANDS: dict[str, Command] = {"trace": trace, "export-hf": export_hf}

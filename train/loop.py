@@ -26,6 +26,7 @@ from train.job import Job, Record, Rollback, begin, rollbacks
 from train.mesh import World
 from train.objective import Objective
 from train.order import Window
+from train.origin import is_hf, record_of, start_from
 from train.report import write_report
 from train.schedule import learning_rate
 from train.step import Batch, Feed, micro_rows, train_step
@@ -83,6 +84,8 @@ class Run:
         self.rollbacks = agreed(world, lambda: rollbacks(job.checkpoints))
         self.step = self.position = self.tokens = 0
         resumed = self.checkpointer.restore()
+        if resumed is None:
+            self._take_origin()
         self._continue_from(resumed)
         self.saved = self.step
         self.history: History | None = None
@@ -181,6 +184,11 @@ class Run:
                 "may help; guard.patience, guard.spikes and guard.rollbacks say what is borne"
             )
         record = self.checkpointer.go_back(rollback, self.rollbacks)
+        if record is None:
+            self.model.initialize(self.job.config.seed)
+            self.optimizer.reset()
+            self.monitor.reset()
+            self._take_origin()
         rollback.to_step = record.step if record else 0
         agreed(self.world, lambda: self._note_passed_over(rollback))
         self.rollbacks.append(rollback)
@@ -206,6 +214,17 @@ class Run:
                 fields = {"rollback": len(self.rollbacks) + 1, **asdict(segment)}
                 known = {name: value for name, value in fields.items() if value is not None}
                 file.write(json.dumps(known) + "\n")
+
+    def _take_origin(self) -> None:
+        """Take the weights that the run starts from, if it does. Raises Problem."""
+        path = self.job.origin
+        if path is None:
+            return
+        if not is_hf(path):
+            files = self.checkpointer.damaged(path, record_of(path))
+            if files:
+                raise Problem(f"{path}: damaged: {', '.join(files)}")
+        start_from(path, self.model)
 
     def _continue_from(self, record: Record | None) -> None:
         self.step = record.step if record else 0
