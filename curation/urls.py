@@ -17,7 +17,7 @@ from urllib.parse import quote_from_bytes, unquote, urlsplit
 
 import numpy as np
 
-from schemas.errors import UserError
+from schemas.problems import Problem
 
 if TYPE_CHECKING:
     from tldextract import TLDExtract
@@ -309,7 +309,7 @@ def read_list(path: Path, kind: Kind) -> list[str]:
     What follows a `#` at the beginning of a line or after a space is a comment. `domains` may
     begin with `*.` or `.`, `urls` may lack their scheme, and of `words` and `substrings` only
     letters and digits count: so the files of the UT1 blacklists (`domains`, `urls`) can be read.
-    Raises UserError, naming the file and line, for what can be no entry.
+    Raises Problem, naming the file and line, for what can be no entry.
     """
     parse = _PARSERS[kind]
     found = []
@@ -318,7 +318,7 @@ def read_list(path: Path, kind: Kind) -> list[str]:
         if not text:
             continue
         if not (entry := parse(text)):
-            raise UserError(
+            raise Problem(
                 f"{path}, line {number}: {text[:80]!r} is no entry of a list of {kind}: "
                 "mend or remove the line"
             )
@@ -336,9 +336,9 @@ def _lines(path: Path) -> Iterator[str]:
                     number += 1
                     yield line.decode().removeprefix("\ufeff")
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}, line {number}: not UTF-8: convert the file") from error
+        raise Problem(f"{path}, line {number}: not UTF-8: convert the file") from error
     except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{path}: cannot be read after line {number}: {error}") from error
+        raise Problem(f"{path}: cannot be read after line {number}: {error}") from error
 
 
 def _domain_entry(text: str) -> str:

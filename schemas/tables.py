@@ -75,7 +75,7 @@ REJECTION = _schema(
     ],
 )
 
-# judge: the columns every signals file has; the measured signals follow as `family.signal`
+# filter: the columns every signals file has; the measured signals follow as `family.signal`
 VERDICT = _schema(
     "signals/1",
     [
@@ -90,12 +90,12 @@ VERDICT = _schema(
     ],
 )
 
-# judge: the text of kept documents that an edit changed
+# filter: the text of kept documents that an edit changed
 EDIT = _schema("edit/1", [pa.field("id", ID, False), pa.field("text", pa.large_string(), False)])
 
 
 def signature_schema(levels: Sequence[str], sketch_bytes: int, bands: int) -> pa.Schema:
-    """judge: one row a kept document, what deduplication works on.
+    """filter: one row a kept document, what deduplication works on.
 
     `preference`: the smallest of a cluster is kept; `url_preference`: of the pages of one URL.
     `digest` is of the text, `normalised` of the normalised one. `sketch`: 16 bits of values of
@@ -153,10 +153,10 @@ DROP = _schema(
     ],
 )
 
-# deduplicate: pieces of the documents of a part, in order; `row`: of the survivors of the part;
+# deduplicate: spans of the documents of a part, in order; `row`: of the survivors of the part;
 # `repeated`: stands earlier in the same part
-PIECE = _schema(
-    "piece/1",
+KEYED_SPAN = _schema(
+    "keyed_span/1",
     [
         pa.field("key", pa.uint64(), False),
         pa.field("row", pa.uint32(), False),
@@ -166,7 +166,7 @@ PIECE = _schema(
     ],
 )
 
-# deduplicate: the document in which a piece stands first in a part, by key; `id`: its upper half
+# deduplicate: the document in which a span stands first in a part, by key; `id`: its upper half
 FIRST = _schema(
     "first/1",
     [
@@ -176,7 +176,7 @@ FIRST = _schema(
     ],
 )
 
-# deduplicate: keys of pieces of a part that stand first in another part
+# deduplicate: keys of spans of a part that stand first in another part
 REPEATED = _schema(
     "repeated/1", [pa.field("part", pa.uint32(), False), pa.field("key", pa.uint64(), False)]
 )

@@ -11,15 +11,15 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from schemas.base import Contract
-from schemas.errors import UserError
+from schemas.problems import Problem
 from train.shape import Model
 
 PRESETS = Path(__file__).parent / "presets"
 # More lanes than this only spread the reads of one process over more row groups.
 MAX_DEFAULT_LANES = 64
 # What may change when a run is resumed: none of these decides what is computed.
-FREE_KEYS = ("micro_rows", "log_every", "compile", "recompute", "loss_chunk")
-FREE_SECTIONS = ("evaluation.", "checkpoint.", "parallel.", "reference")
+FREE_KEYS = ("micro_rows", "log_every", "log_to", "compile", "recompute", "loss_chunk")
+FREE_SECTIONS = ("evaluation.", "checkpoint.", "guard.", "parallel.", "reference")
 
 
 class Optimizer(Contract):
@@ -80,10 +80,10 @@ class Parallel(Contract):
     )
 
     def mesh(self, size: int) -> tuple[int, int, int, int, int]:
-        """Lengths of the five dimensions for `size` processes. Raises UserError."""
+        """Lengths of the five dimensions for `size` processes. Raises Problem."""
         others = self.pipe * self.replicate * self.context * self.tensor
         if size % others:
-            raise UserError(
+            raise Problem(
                 f"{size} processes cannot stand as pipe {self.pipe} x replicate {self.replicate} x "
                 f"shard x context {self.context} x tensor {self.tensor}: use a multiple of {others}"
             )
@@ -103,14 +103,44 @@ class Evaluation(Contract):
     """When the validation loss is taken; it always is at the end."""
 
     every: int = Field(500, ge=1, description="Steps between two evaluations.")
-    rows: int | None = Field(None, ge=1, description="The first so many rows; null takes all.")
+    rows: int | None = Field(1024, ge=1, description="The first so many rows; null takes all.")
+    tasks: tuple[str, ...] = Field(
+        (), description="Files of multiple-choice questions that are asked then, see tasks.py."
+    )
 
 
 class Checkpoint(Contract):
-    """When the run is saved; it always is at the end and on SIGTERM."""
+    """When the run is saved; it always is at the end, on SIGTERM and on SIGUSR1."""
 
     every: int = Field(500, ge=1, description="Steps between two checkpoints.")
-    keep: int = Field(2, ge=1, description="How many of the newest stay on disk.")
+    minutes: float | None = Field(None, gt=0, description="At most so long between two.")
+    keep: int = Field(2, ge=1, description="How many of the newest healthy ones stay on disk.")
+    keep_every: int | None = Field(
+        None, ge=1, description="Those of steps that this divides are never removed."
+    )
+
+
+class Guard(Contract):
+    """What is done where the loss is not finite or leaves the course of the steps before.
+
+    A spike is a loss that lies `sigmas` standard deviations above the mean of the last `window`
+    losses that were none. A loss that is not finite always leaves the weights as they are.
+    """
+
+    spikes: Literal["go back", "skip", "ignore"] = Field(
+        "go back",
+        description="skip also leaves the weights as they are at a spike; go back trains on, and "
+        "returns to before the first of `patience` in a row.",
+    )
+    sigmas: float = Field(6.0, gt=0)
+    window: int = Field(128, ge=2)
+    patience: int = Field(
+        10,
+        ge=1,
+        description="After so many steps in a row that were spikes or not finite, training "
+        "returns to the last healthy checkpoint, and passes over the rows of those steps.",
+    )
+    rollbacks: int = Field(3, ge=0, description="Returns in a run; the next time it ends.")
 
 
 class Config(Contract):
@@ -120,6 +150,7 @@ class Config(Contract):
     optimizer: Optimizer
     evaluation: Evaluation = Field(default_factory=lambda: Evaluation.model_validate({}))
     checkpoint: Checkpoint = Field(default_factory=lambda: Checkpoint.model_validate({}))
+    guard: Guard = Field(default_factory=lambda: Guard.model_validate({}))
     objective: Objective = Field(default_factory=lambda: Objective.model_validate({}))
     parallel: Parallel = Field(default_factory=lambda: Parallel.model_validate({}))
     reference: Reference | None = None
@@ -159,6 +190,9 @@ class Config(Contract):
         1 << 12, ge=1, description="Tokens whose logits are held at once. Fewer take less memory."
     )
     log_every: int = Field(10, ge=1, description="Steps between two lines of progress.")
+    log_to: tuple[Literal["tensorboard", "wandb"], ...] = Field(
+        (), description="Where numbers go besides steps.jsonl; each is an extra of its own."
+    )
 
     @model_validator(mode="after")
     def _lanes_divide(self) -> Self:
@@ -182,7 +216,7 @@ def presets() -> list[str]:
 def load(source: str, overrides: Mapping[str, Any] | None = None) -> Config:
     """Read a preset by name, or a YAML file by path, and put `overrides` over it.
 
-    Keys of `overrides` are dotted, as in `optimizer.lr`. Raises UserError that names every
+    Keys of `overrides` are dotted, as in `optimizer.lr`. Raises Problem that names every
     mistake at once: unknown keys with what would be right, wrong values with the reason.
     """
     value = _read(source)
@@ -201,27 +235,27 @@ def load(source: str, overrides: Mapping[str, Any] | None = None) -> Config:
     except ValidationError as error:
         mistakes += [_explain(dict(entry)) for entry in error.errors()]
     if mistakes:
-        raise UserError(f"{source}: {'; '.join(mistakes)}")
+        raise Problem(f"{source}: {'; '.join(mistakes)}")
     return config
 
 
 def settings(pairs: Sequence[str]) -> dict[str, Any]:
-    """Overrides from `key=value` words; values are read as YAML. Raises UserError."""
+    """Overrides from `key=value` words; values are read as YAML. Raises Problem."""
     found: dict[str, Any] = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")
         if not equals:
-            raise UserError(f"--set {pair}: must be KEY=VALUE, such as optimizer.lr=1e-3")
+            raise Problem(f"--set {pair}: must be KEY=VALUE, such as optimizer.lr=1e-3")
         try:
             found[key.strip()] = yaml.safe_load(text)
         except yaml.YAMLError:
-            raise UserError(f"--set {pair}: the value is not YAML; put quotes around it") from None
+            raise Problem(f"--set {pair}: the value is not YAML; put quotes around it") from None
     return found
 
 
 def flat(config: Config) -> dict[str, Any]:
     """The configuration with dotted keys."""
-    return dict(_flatten(config.model_dump()))
+    return dict(_flatten(config.model_dump(mode="json")))
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -240,13 +274,13 @@ def _read(source: str) -> dict[str, Any]:
     try:
         value = yaml.safe_load(path.read_text("utf-8"))
     except OSError:
-        raise UserError(
+        raise Problem(
             f"{source}: neither a file nor one of the presets {', '.join(presets())}"
         ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{source}: not YAML: {' '.join(str(error).split())}") from None
+        raise Problem(f"{source}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(value, dict):
-        raise UserError(f"{source}: must be a mapping of keys to values")
+        raise Problem(f"{source}: must be a mapping of keys to values")
     return value
 
 

@@ -12,7 +12,7 @@ import torch.distributed as dist
 from torch.distributed import ProcessGroup
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
-from schemas.errors import UserError
+from schemas.problems import Problem
 from train.config import Parallel
 
 DIMENSIONS = ("pipe", "replicate", "shard", "context", "tensor")
@@ -81,7 +81,7 @@ def start(parallel: Parallel | None = None) -> World:
     if torch.cuda.is_available():
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         if device.index >= torch.cuda.device_count():
-            raise UserError(
+            raise Problem(
                 f"this machine has {torch.cuda.device_count()} GPUs, too few for a process each: "
                 "give a smaller --processes"
             )

@@ -9,12 +9,13 @@ from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
-from schemas.errors import UserError
+from schemas.problems import Problem
 from train import tensor
 from train.config import Config
 from train.mesh import World
 from train.model import Attention, Block, Context, Decoder, FeedForward, Linear
 from train.objective import Objective
+from train.pipeline import Pipeline
 
 DTYPES = {
     "bf16": torch.bfloat16,
@@ -48,6 +49,8 @@ def build(config: Config, vocabulary: int, world: World) -> Decoder:
     if world.mesh and world.size > stages * world.size_of("tensor"):
         _fully_shard(model, config, _data_mesh(world, world.mesh))
     model.to_empty(device=world.device)
+    if group := world.group("pipe"):
+        model.pipeline = Pipeline(model, group)
     model.initialize(config.seed)
     if model.dtype == torch.float16:
         model.loss_scale = torch.tensor([2.0**16, 0.0], device=world.device)
@@ -61,20 +64,18 @@ def set_gradient_sync(model: nn.Module, sync: bool) -> None:
 
 
 def _check(config: Config, world: World) -> None:
-    """Raise UserError if the model cannot be cut as asked."""
+    """Raise Problem if the model cannot be cut as asked."""
     model, cut, stages = config.model, world.size_of("tensor"), world.size_of("pipe")
     for key in ("kv_heads", "hidden", "vocabulary_multiple"):
         if getattr(model, key) % cut:
-            raise UserError(
-                f"parallel.tensor={cut} must divide model.{key} ({getattr(model, key)})"
-            )
+            raise Problem(f"parallel.tensor={cut} must divide model.{key} ({getattr(model, key)})")
     if stages > model.layers:
-        raise UserError(f"parallel.pipe={stages}: the model has {model.layers} layers")
+        raise Problem(f"parallel.pipe={stages}: the model has {model.layers} layers")
     if stages > 1 and model.tied:
-        raise UserError("parallel.pipe: a tied head would be on two stages: set model.tied=false")
+        raise Problem("parallel.pipe: a tied head would be on two stages: set model.tied=false")
     wrong = ("flex", "varlen") if world.device.type == "cpu" else ("documents",)
     if config.attention in wrong:
-        raise UserError(f"attention={config.attention} does not train on this device: use auto")
+        raise Problem(f"attention={config.attention} does not train on this device: use auto")
 
 
 def _configure(model: Decoder, config: Config, objective: Objective, world: World) -> None:

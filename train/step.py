@@ -12,6 +12,8 @@ from torch import Tensor
 
 from train import optim
 from train.data import IGNORED, Rows
+from train.guard import Monitor
+from train.loss import Losses
 from train.mesh import World
 from train.model import Decoder, Inputs
 from train.objective import Objective
@@ -114,6 +116,10 @@ def accumulate(
     """
     nats = torch.zeros(len(batch.labels), device=world.device)
     factor = scale(model) / max(1, num_labels)
+    if model.pipeline is not None:
+        [(inputs, sources)] = passes(batch, len(batch.sources), world.device)
+        each = model.pipeline.run(inputs, len(batch.sources) // micro, factor)
+        return nats.index_add_(0, sources, each.sum(1))
     parts = passes(batch, micro, world.device)
     for index, (inputs, sources) in enumerate(parts):
         set_gradient_sync(model, every_pass or index == len(parts) - 1)
@@ -121,6 +127,14 @@ def accumulate(
         (losses.total * factor).sum().backward()
         nats.index_add_(0, sources, losses.each.sum(1))
     return nats
+
+
+def losses_of(model: Decoder, inputs: Inputs) -> Tensor:
+    """Nats of every token, [rows, T], without a gradient; a part of them, see World.sum_losses."""
+    if model.pipeline is not None:
+        return model.pipeline.run(inputs, 1, None)
+    losses: Losses = model(*inputs)
+    return losses.each
 
 
 def scale(model: Decoder) -> Tensor | float:
@@ -131,9 +145,10 @@ def scale(model: Decoder) -> Tensor | float:
 class Outcome(NamedTuple):
     """What an update did, still on the device."""
 
-    loss: Tensor  # nats a label, over the global batch; fp32 scalar, as the next two
+    loss: Tensor  # nats a label, over the global batch; fp32 scalar, as the next three
     grad_norm: Tensor
     skipped: Tensor  # 1 if the weights were left as they were
+    spike: Tensor  # 1 if the loss left the course of those before
     nats: Tensor  # of each source over the global batch, fp32 [sources]
 
 
@@ -146,23 +161,29 @@ def train_step(
     micro: int,
     rate: float,
     clip: float,
+    monitor: Monitor,
     world: World,
     every_pass: bool = False,
 ) -> Outcome:
     """Train on one global batch, of which `batch` is this process's share.
 
-    The update is skipped if the loss or the gradient is not finite, or if the batch has no
-    labels. All processes decide the same, as both numbers are sums over all of them.
+    The update is skipped if the loss or the gradient is not finite, if the batch has no labels, or
+    at a spike if the monitor skips those. All processes decide the same, as both numbers are sums
+    over all of them.
     """
     seen = accumulate(model, batch, num_labels, micro, world, every_pass=every_pass)
     nats = world.sum_losses(seen)
     loss = nats.sum() / max(1, num_labels)
     norm = clip_gradient(model, clip, world)
-    finite = torch.isfinite(loss) & torch.isfinite(norm)
-    skipped = (~finite).float() if num_labels else torch.ones_like(loss)
+    ruined = (~(torch.isfinite(loss) & torch.isfinite(norm))).float()
+    if num_labels == 0:
+        skipped, spike = torch.ones_like(loss), ruined
+    else:
+        spike = torch.maximum(monitor.is_spike(loss), ruined)
+        skipped = spike if monitor.skips else ruined
     optimizer.update(rate, skipped)
     adapt_scale(model, skipped)
-    return Outcome(loss, norm, skipped, nats)
+    return Outcome(loss, norm, skipped, spike, nats)
 
 
 def clip_gradient(model: Decoder, largest: float, world: World) -> Tensor:

@@ -4,7 +4,7 @@ Source: togethercomputer/RedPajama-Data 6d2cee9, `app/src/core/quality_signals`.
 of word characters or of others; normalised words are without ASCII punctuation, in lower case and
 NFD. A value of nothing is 0, where the reference has none. Stop words are spaCy's, in 76 languages;
 the reference has other lists. Bad words: `bad_words`. UT1's categories: lists of domains for a
-recipe's `extract.block`. Scores and perplexity: `judge.classifiers`. Importance weights:
+recipe's `extract.block`. Scores and perplexity: `filter.classifiers`. Importance weights:
 `curation.classifiers.importance`, of sets that the user names.
 """
 

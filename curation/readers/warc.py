@@ -22,7 +22,7 @@ from curation.readers.http import (
     parse_response,
 )
 from curation.readers.source import BrokenError, File, Source, Window
-from schemas.errors import UserError
+from schemas.problems import Problem
 
 _WARC = b"WARC/"
 _MEBIBYTE = 1 << 20
@@ -110,7 +110,7 @@ def is_splittable(stream: BinaryIO) -> bool:
 
 
 def check_warc(stream: BinaryIO, name: str) -> None:
-    """Raise UserError, naming the file and what it looks like, if it begins like no WARC file."""
+    """Raise Problem, naming the file and what it looks like, if it begins like no WARC file."""
     window = Window(stream)
     head = window.read(0, _HEAD_PEEK)
     if codec := codec_of(window):
@@ -126,7 +126,7 @@ def check_warc(stream: BinaryIO, name: str) -> None:
         return
     if _codec_after_damage(window):
         return
-    raise UserError(f"{name}: not a WARC file, it looks like {looks}: take it out of `files`")
+    raise Problem(f"{name}: not a WARC file, it looks like {looks}: take it out of `files`")
 
 
 def _looks_like(head: bytes) -> str:

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.urls import registered_domain
-from pipelines.parts import read_table
 from pipelines.report import shape
 from pipelines.report.display import line
 from pipelines.report.reading import RowSample, find_pages
-from pipelines.steps import Context
+from pipelines.runs.parts import read_table
+from pipelines.runs.steps import Context
 
 # Clusters are counted in memory; of a larger run's, 1 in a power of two.
 MOST_DROPS = 4_000_000
@@ -94,7 +94,7 @@ class _Rates(TypedDict):
 
 def _rates(context: Context) -> _Rates:
     """What was dropped of each source, and of the domains of which most was dropped."""
-    sample = RowSample(context, "judge", "signals")
+    sample = RowSample(context, "filter", "signals")
     drops = {r.task: r.file("drops") for r in context.receipts("deduplicate")}
     home = context.home("deduplicate")
     counts: dict[str, Counter[tuple[str, bool]]] = {"source": Counter(), "domain": Counter()}

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 
 from curation.keys import key64, key64_many
 from pipelines.report.shape import Coverage
-from pipelines.steps import Context
-from pipelines.store import Folder
+from pipelines.runs.steps import Context
+from pipelines.runs.store import Folder
 
 # At most about so many rows of a kind are held, some 100 MB with all their signals. A share of
 # them is within 0.25 percentage points of the whole's (two standard errors).
@@ -134,9 +134,9 @@ def find_rows(
 def find_pages(
     context: Context, wanted: Mapping[str, Collection[bytes]]
 ) -> dict[bytes, dict[str, Any]]:
-    """Extracted pages by id; `wanted` names ids by the task of `judge` that judged them."""
+    """Extracted pages by id; `wanted` names ids by the task of `filter` that judged them."""
     home = context.home("extract")
-    parts = {task.key: task.spec["parts"] for task in context.tasks("judge")}
+    parts = {task.key: task.spec["parts"] for task in context.tasks("filter")}
     paths = {r.task: r.file("documents").path for r in context.receipts("extract")}
     found: dict[bytes, dict[str, Any]] = {}
     for task in sorted(wanted):

@@ -12,7 +12,7 @@ from pipelines.report import formats, shape
 from pipelines.report.display import excerpt, line
 from pipelines.report.reading import RowSample, choose, find_pages, find_rows
 from pipelines.report.signals import conditions_of, is_for, rules_of
-from pipelines.steps import Context
+from pipelines.runs.steps import Context
 from schemas.recipe import Recipe
 
 KEPT = 9
@@ -61,7 +61,7 @@ def judged(context: Context, verdicts: pa.Table) -> list[shape.RejectedSamples]:
         ]
         for reason, rows in chosen.items()
     }
-    return _by_reason(context, "judge", samples)
+    return _by_reason(context, "filter", samples)
 
 
 def duplicated(context: Context) -> list[shape.RejectedSamples]:
@@ -79,7 +79,7 @@ def duplicated(context: Context) -> list[shape.RejectedSamples]:
 
 
 def cut_short(context: Context) -> list[shape.RejectedSamples]:
-    """Documents of which too few words were left when repeated pieces were cut."""
+    """Documents of which too few words were left when repeated spans were cut."""
     if not context.manifest("curate").rejected:
         return []
     table = RowSample(context, "curate", "cut_short").table(["id", "words"])
@@ -120,7 +120,7 @@ def _by_reason(
 
 def _why(recipe: Recipe, row: Row, page: Row) -> str:
     """The value that decided, and what it had to be."""
-    reason, languages = row["reasons"][0], recipe.judge.languages
+    reason, languages = row["reasons"][0], recipe.filter.languages
     for rule in rules_of(recipe):
         if rule["reason"] == reason and is_for(rule, row["language"], row["source"]):
             test = rule["test"]

@@ -1,4 +1,4 @@
-"""curate: survivors -> pieces cut, personal data replaced -> the curated text, fit to publish."""
+"""curate: survivors -> spans cut, personal data replaced -> the curated text, fit to publish."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation.dedup.keyed_spans import hashed
 from curation.dedup.nodes import Array
-from curation.dedup.pieces import hashed
 from curation.dedup.spans import cut
 from curation.histogram import HISTOGRAMS, Histogram, to_table
 from curation.mixture import holdout_key, sample_keys
 from curation.pii import replace
 from curation.urls import registered_domain
-from pipelines.dedup.edges import CutList, drop_list
-from pipelines.mill import Mill
-from pipelines.parts import read_part, read_table
-from pipelines.receipts import Attempt, Receipt, Task
-from pipelines.steps import Context, Manifest
+from pipelines.runs.mill import Mill
+from pipelines.runs.parts import read_part, read_table
+from pipelines.runs.receipts import Attempt, Receipt, Task
+from pipelines.runs.steps import Context, Manifest
+from pipelines.stages.dedup.edges import CutList, drop_list
 from schemas.recipe import Recipe
 from schemas.tables import CURATED, CUT_SHORT
 
@@ -40,7 +40,7 @@ def relevant(recipe: Recipe) -> Any:
 
 def plan(context: Context) -> list[Task]:
     """A task for each part that was judged."""
-    return [Task(r.task, {}, r.kept) for r in context.receipts("judge")]
+    return [Task(r.task, {}, r.kept) for r in context.receipts("filter")]
 
 
 def run(mill: Mill, step: str, mark: str) -> Manifest:
@@ -52,14 +52,14 @@ def run(mill: Mill, step: str, mark: str) -> Manifest:
 def survivors(context: Context, task: str) -> Iterator[list[dict[str, Any]]]:
     """The documents of a judged part that were kept and not dropped, edited, in batches; with
     `cuts`, the levels, starts and ends of the spans of each that repeat."""
-    judged = context.receipt("judge", task)
-    home = context.home("judge")
+    judged = context.receipt("filter", task)
+    home = context.home("filter")
     verdicts = read_table(home, judged.file("signals").path, ["id", "kept"])
     kept = dict(zip(verdicts["id"].to_pylist(), verdicts["kept"].to_pylist(), strict=True))
     edits = read_table(home, judged.file("edits").path)
     edited = dict(zip(edits["id"].to_pylist(), edits["text"].to_pylist(), strict=True))
     dropped, cuts = drop_list(context, task), CutList(context, task)
-    (parts,) = [t.spec["parts"] for t in context.tasks("judge") if t.key == task]
+    (parts,) = [t.spec["parts"] for t in context.tasks("filter") if t.key == task]
     for key in parts:
         part = context.receipt("extract", key).file("documents")
         for batch in read_part(context.home("extract"), part.path, _COLUMNS, MICRO_BATCH):
@@ -110,7 +110,7 @@ def curate_part(context: Context, step: str, task: Task) -> Receipt:
             records += len(rows)
         for kind, by_source in _histograms(recipe.seed, keys).items():
             attempt.writer(kind, HISTOGRAMS, dictionary=("source",)).write(to_table(by_source))
-        if recipe.deduplicate.pieces.levels():
+        if recipe.deduplicate.spans.levels():
             attempt.writer("cut_short", CUT_SHORT).write(cutting.short)
         totals = {
             "bytes": dict(sorted(sizes.items())),

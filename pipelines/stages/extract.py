@@ -16,11 +16,11 @@ from curation.extraction.sandbox import Sandbox
 from curation.keys import document_id
 from curation.readers import Damage, Record
 from curation.urls import Blocked, Kind, read_list
-from pipelines.mill import Mill
-from pipelines.receipts import Attempt, Receipt, Task
-from pipelines.splits import input_of, read_split
-from pipelines.steps import Context, Manifest, by_digest, model_path
-from pipelines.store import Folder
+from pipelines.runs.mill import Mill
+from pipelines.runs.receipts import Attempt, Receipt, Task
+from pipelines.runs.splits import input_of, read_split
+from pipelines.runs.steps import Context, Manifest, by_digest, model_path
+from pipelines.runs.store import Folder
 from schemas.extract import Extract
 from schemas.inputs import Input
 from schemas.recipe import Recipe

@@ -13,11 +13,11 @@ from curation.histogram import HISTOGRAMS, Histogram, to_table
 from curation.keys import Keys
 from curation.mixture import mixing_keys
 from curation.tokenization import Encoded
-from pipelines.mill import Mill
-from pipelines.parts import read_part
-from pipelines.receipts import Attempt, Receipt, Task, bin_pack
+from pipelines.runs.mill import Mill
+from pipelines.runs.parts import read_part
+from pipelines.runs.receipts import Attempt, Receipt, Task, bin_pack
+from pipelines.runs.steps import Context, Manifest
 from pipelines.stages import tokenizer
-from pipelines.steps import Context, Manifest
 from schemas.recipe import Recipe
 from schemas.tables import RESERVE, tokens_schema
 

@@ -25,6 +25,7 @@ import torch
 from train import mesh, metrics, optim, parallel
 from train.config import load, settings
 from train.data import Rows
+from train.guard import Monitor
 from train.objective import Objective
 from train.step import Feed, micro_rows, train_step
 
@@ -69,6 +70,7 @@ def main() -> None:
     world = mesh.start()
     model = parallel.build(config, vocabulary, world)
     optimizer = optim.build(model, config.optimizer)
+    monitor = Monitor(config.guard, world.device)
     rows = random_rows(config.batch_rows, options.length, vocabulary, options.document)
     micro = micro_rows(config.batch_rows, config.micro_rows)
     objective = Objective(config.objective, vocabulary, padding=0)
@@ -86,6 +88,7 @@ def main() -> None:
                 micro=micro,
                 rate=1e-4,
                 clip=1.0,
+                monitor=monitor,
                 world=world,
             )
         assert torch.isfinite(outcome.loss)  # also waits for the device

@@ -23,11 +23,11 @@ from typing import Any
 
 import pytest
 
+from curation.chain import Chain
 from curation.edits import EDITS
-from curation.judgement import Chain
 from curation.measures import MEASURES, View
 from curation.rules import failing, load_table
-from schemas.judge import EditStep, Judge, RulesStep
+from schemas.filter import EditStep, Filter, RulesStep
 from tests.curation.golden import DOCUMENTS, Differences, near, read, sha256
 
 pytestmark = pytest.mark.corpus
@@ -147,7 +147,7 @@ def test_the_chain_of_fineweb(documents: list[tuple[Any, Any, View]], exhaustive
     step_of = {rule.reason: name for name, item in tables.items() for rule in item.rules}
     step_of |= {"language": "language", "language_score": "language"}
     chain = Chain(
-        Judge(
+        Filter(
             languages={"en": 0.65},
             chain=tuple(
                 RulesStep(rules=tables[name]) if name else EditStep(edit="c4_lines")
@@ -160,14 +160,14 @@ def test_the_chain_of_fineweb(documents: list[tuple[Any, Any, View]], exhaustive
     for text, answer, _ in documents:
         theirs = answer["fineweb_chain"]
         lid = answer["lid"]
-        judgement = chain.judge(text["text"], lid["label"], lid["score"])
-        found.compare("decision", text["id"], judgement.kept, theirs["keep"])
+        outcome = chain.apply(text["text"], lid["label"], lid["score"])
+        found.compare("decision", text["id"], outcome.kept, theirs["keep"])
         if theirs["keep"]:
-            found.compare("text", text["id"], sha256(judgement.text), theirs["sha256_before_pii"])
+            found.compare("text", text["id"], sha256(outcome.text), theirs["sha256_before_pii"])
             continue
-        step = step_of[judgement.reasons[0]].replace("c4", "c4_keep_no_punct")
+        step = step_of[outcome.reasons[0]].replace("c4", "c4_keep_no_punct")
         found.compare("step", text["id"], step, theirs["step"])
         if step != "language":
-            first = RENAMED.get(judgement.reasons[0], judgement.reasons[0])
+            first = RENAMED.get(outcome.reasons[0], outcome.reasons[0])
             found.compare("first reason", text["id"], first, theirs["reason"])
     found.none(at_least=2 * DOCUMENTS)

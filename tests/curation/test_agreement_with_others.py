@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from curation.chain import Chain
 from curation.edits import EDITS, refinedweb
-from curation.judgement import Chain
 from curation.language import FIRST, Languages, bundled
 from curation.measures import MEASURES, View
 from curation.rules import failing, load_chain, load_table
@@ -184,12 +184,12 @@ def test_the_chain_of_dclm(corpus: Path, views: list[tuple[str, View]]) -> None:
     for (document, view), record in zip(views, read(corpus, "dclm"), strict=True):
         theirs = record["dclm_baseline"]["chain"]
         english = theirs.get("step") != "language_filter"
-        judgement = chain.judge(view.text, "en" if english else "xx", 1.0)
-        found.compare("decision", document, judgement.kept, theirs["keep"])
+        outcome = chain.apply(view.text, "en" if english else "xx", 1.0)
+        found.compare("decision", document, outcome.kept, theirs["keep"])
         if theirs["keep"]:
-            found.compare("text", document, sha256(judgement.text), theirs["sha256"])
+            found.compare("text", document, sha256(outcome.text), theirs["sha256"])
         elif theirs["step"] in steps.values():
-            found.compare("step", document, steps[judgement.reasons[0]], theirs["step"])
+            found.compare("step", document, steps[outcome.reasons[0]], theirs["step"])
     found.none(at_least=2 * DOCUMENTS - 20)
 
 

@@ -18,6 +18,7 @@ from tests.train.conftest import ALONE
 from train import mesh, optim, parallel
 from train.config import Config, load
 from train.data import Rows, ShardReader, open_shards
+from train.guard import Monitor
 from train.local import fill, local
 from train.loss import Losses
 from train.objective import Objective
@@ -76,6 +77,8 @@ class Case:
         self.spread = parallel.build(config, vocabulary, self.world)
         self.optimizers = [optim.build(m, config.optimizer) for m in (self.alone, self.spread)]
 
+        self.monitors = [Monitor(config.guard, ALONE.device) for _ in range(2)]
+
     def step(self, which: int, labels: int | None = None) -> Outcome:
         model, batch, world = [
             (self.alone, self.whole, ALONE),
@@ -89,6 +92,7 @@ class Case:
             micro=ROWS if which == 0 else self.micro,
             rate=1e-3,
             clip=1.0,
+            monitor=self.monitors[which],
             world=world,
             every_pass=self.config.parallel.reduce_every_pass,
         )
@@ -141,8 +145,10 @@ class Case:
             hook = None
             if self.world.rank == self.world.size - 1:  # alone
                 hook = self.spread.register_forward_hook(
-                    lambda module, given, losses, more=trouble: Losses(
-                        losses.total * more[0], losses.each + more[1]
+                    lambda module, given, losses, more=trouble: (
+                        type(losses)(*[losses[0] * more[0], losses[1] + more[1]])
+                        if isinstance(losses, Losses)
+                        else (losses[0] * more[0], losses[1] + more[1])
                     )
                 )
             outcome = self.step(1)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.errors import UserError
+from schemas.problems import Problem
 from train.config import differences, flat, load, presets, settings
 
 
@@ -15,7 +15,7 @@ def test_presets_load() -> None:
 
 
 def test_all_mistakes_are_told_at_once_with_what_would_be_right() -> None:
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(Problem) as caught:
         load("tiny", {"model.layer": 2, "lr": 1e-3, "steps": 0, "batch_rows.x": 1, "zebra": 1})
     message = str(caught.value)
     assert "model.layer: unknown key; did you mean model.layers?" in message
@@ -40,16 +40,16 @@ def test_all_mistakes_are_told_at_once_with_what_would_be_right() -> None:
     ],
 )
 def test_values_that_do_not_fit(overrides: dict[str, object], message: str) -> None:
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(Problem, match=message):
         load("tiny", overrides)
 
 
 def test_no_such_preset_names_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="presets 124m, 1b, 30m, "):
+    with pytest.raises(Problem, match="presets 124m, 1b, 30m, "):
         load("small")
     bad = tmp_path / "bad.yaml"
     bad.write_text("model: [", "utf-8")
-    with pytest.raises(UserError, match=r"bad\.yaml: not YAML"):
+    with pytest.raises(Problem, match=r"bad\.yaml: not YAML"):
         load(str(bad))
 
 
@@ -60,7 +60,7 @@ def test_settings_are_yaml() -> None:
         "precision": "bf16",
     }
     assert load("tiny", settings(["optimizer.lr=1e-3"])).optimizer.lr == 0.001
-    with pytest.raises(UserError, match="must be KEY=VALUE"):
+    with pytest.raises(Problem, match="must be KEY=VALUE"):
         settings(["steps"])
 
 

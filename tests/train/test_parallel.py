@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.errors import UserError
+from schemas.problems import Problem
 from tests.conftest import REPOSITORY
 from tests.train.conftest import Run
 from train import mesh, parallel
@@ -51,12 +51,12 @@ def test_four_processes_train_as_one_and_skip_together(run: Run, small_yaml: Pat
 
 
 def test_flex_on_a_cpu_is_refused() -> None:
-    with pytest.raises(UserError, match="attention=flex does not train on this device"):
+    with pytest.raises(Problem, match="attention=flex does not train on this device"):
         parallel.build(load("tiny", {"attention": "flex"}), 256, mesh.start())
 
 
 def test_a_mesh_takes_all_processes() -> None:
     settings = Parallel(pipe=2, replicate=1, context=1, tensor=2, zero=3, reduce_every_pass=False)
     assert settings.mesh(8) == (2, 1, 2, 1, 2)
-    with pytest.raises(UserError, match=r"6 processes cannot stand .* use a multiple of 4"):
+    with pytest.raises(Problem, match=r"6 processes cannot stand .* use a multiple of 4"):
         settings.mesh(6)
