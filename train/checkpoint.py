@@ -23,7 +23,6 @@ from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import async_save
-from torch.distributed.tensor import DTensor
 
 from schemas.problems import Problem
 from train import metrics
@@ -40,6 +39,7 @@ from train.job import (
     resumable,
     write_text,
 )
+from train.local import local
 from train.mesh import World
 from train.model import Decoder
 from train.optim import Optimizer
@@ -71,10 +71,7 @@ class Checkpointer:
 
     def weights_are_finite(self) -> bool:
         """Whether every weight of every process is a finite number."""
-        whole = [
-            torch.isfinite(p.to_local() if isinstance(p, DTensor) else p).all()
-            for p in self._model.parameters()
-        ]
+        whole = [torch.isfinite(local(p)).all() for p in self._model.parameters()]
         ruined = (~torch.stack(whole)).sum().float()
         return self._world.all_reduce(ruined).item() == 0
 

@@ -113,6 +113,9 @@ class Evaluation(Contract):
 
     every: int = Field(500, ge=1, description="Steps between two evaluations.")
     rows: int | None = Field(1024, ge=1, description="The first so many rows; null takes all.")
+    tasks: tuple[str, ...] = Field(
+        (), description="Files of multiple-choice questions that are asked then, see tasks.py."
+    )
 
 
 class Checkpoint(Contract):

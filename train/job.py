@@ -113,9 +113,14 @@ def prepare(
     manifest, shards = open_shards(run)
     train = manifest.splits.get("train")
     order = Order(train.rows if train else 0, config.batch_rows, config.lanes)
-    _, replicate, shard, context, _ = config.parallel.mesh(world_size)
+    pipe, replicate, shard, context, _ = config.parallel.mesh(world_size)
     order.lanes_of(0, replicate * shard)
     _fits(config, manifest.sequence_length, context)
+    if config.batch_rows // (replicate * shard) < pipe:
+        raise Problem(
+            f"parallel.pipe={pipe}: {replicate * shard} processes share {config.batch_rows} rows, "
+            "fewer each than there are stages: give a larger --batch-rows"
+        )
     limits = [config.steps] if config.steps else []
     if config.max_epochs or not limits:
         limits.append((config.max_epochs or 1) * order.steps_per_epoch)

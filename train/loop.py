@@ -9,10 +9,12 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
 import torch
+from tokenizers import Tokenizer
 
 from schemas.problems import Problem
 from train import metrics, optim, parallel
@@ -30,6 +32,7 @@ from train.origin import is_hf, record_of, start_from
 from train.report import write_report
 from train.schedule import learning_rate
 from train.step import Batch, Feed, micro_rows, train_step
+from train.tasks import answer, read_questions
 from train.trace import segments
 
 
@@ -69,19 +72,23 @@ class Run:
         held = self.lanes.stop - self.lanes.start + 1
         self.reader = ShardReader(job.shards, manifest, "train", held_groups=held)
         self.held_out = _validation_reader(job)
+        files = map(Path, config.evaluation.tasks)
+        self.tasks = {path.name: read_questions(path) for path in files}
+        self.tokenizer = Tokenizer.from_file(str(job.shards / manifest.tokenizer.path))
         self.model = parallel.build(config, manifest.tokenizer.vocabulary, world)
         self.optimizer = optim.build(self.model, config.optimizer)
-        self.feed = Feed(
-            Objective(config.objective, manifest.tokenizer.vocabulary, manifest.tokenizer.padding),
-            world.device,
-            micro_rows(job.order.batch_rows // world.data_size, config.micro_rows),
-            len(self.reader.source_names),
-            varlen=self.model.backend == "varlen",
-        )
         self.monitor = Monitor(config.guard, world.device)
         self.guard = Guard(config.guard, job.order.batch_rows)
         self.checkpointer = Checkpointer(job, world, self.model, self.optimizer, self.monitor)
         self.rollbacks = agreed(world, lambda: rollbacks(job.checkpoints))
+        tokenizer, rows = manifest.tokenizer, job.order.batch_rows // world.data_size
+        self.feed = Feed(
+            Objective(config.objective, tokenizer.vocabulary, tokenizer.padding),
+            world.device,
+            micro_rows(rows, min(config.micro_rows, rows // world.size_of("pipe"))),
+            len(self.reader.source_names),
+            varlen=self.model.backend == "varlen",
+        )
         self.step = self.position = self.tokens = 0
         resumed = self.checkpointer.restore()
         if resumed is None:
@@ -186,7 +193,7 @@ class Run:
         record = self.checkpointer.go_back(rollback, self.rollbacks)
         if record is None:
             self.model.initialize(self.job.config.seed)
-            self.optimizer.reset()
+            self.optimizer.restart()
             self.monitor.reset()
             self._take_origin()
         rollback.to_step = record.step if record else 0
@@ -262,6 +269,18 @@ class Run:
         scores = evaluate(self.model, reader, self.world, self.feed, limit=limit)
         if self.history:
             self.history.validation(self.step, self.tokens, scores)
+        for name, questions in self.tasks.items():
+            accuracy = answer(
+                self.model,
+                questions,
+                self.tokenizer,
+                self.world,
+                settings=self.job.manifest.tokenizer,
+                length=self.job.manifest.sequence_length,
+                micro=self.feed.micro,
+            )
+            if self.history:
+                self.history.task(self.step, name, accuracy)
 
     def _save(self, verdict: Verdict) -> None:
         record = self.job.record(self.step, self.position, self.tokens)
