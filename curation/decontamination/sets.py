@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curation.decontamination.index import Item
-from schemas.errors import UserError
+from schemas.problems import Problem
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def read_set(path: Path, benchmark: str, layout: Layout | None = None) -> Iterat
     """The items of a file of JSON lines, JSON or Parquet. Where a row has none of the layout's
     fields with the text, those of the default are taken. Items without an id are numbered.
 
-    Raises UserError if the file cannot be read, or a row holds no text, naming it.
+    Raises Problem if the file cannot be read, or a row holds no text, naming it.
     """
     chosen = layout or layout_of(benchmark)
     found = False
@@ -86,7 +86,7 @@ def read_set(path: Path, benchmark: str, layout: Layout | None = None) -> Iterat
         fields = chosen if layout or _joined(row, chosen.text) else DEFAULT
         text = _joined(row, fields.text)
         if not text:
-            raise UserError(
+            raise Problem(
                 f"{path}: row {number + 1} has no text in {', '.join(fields.text)}, but "
                 f"{', '.join(map(str, row))[:200]}: name the fields with --fields text=...,"
                 "choices=...,answer=...,id=..."
@@ -100,7 +100,7 @@ def read_set(path: Path, benchmark: str, layout: Layout | None = None) -> Iterat
             _joined(row, fields.answer),
         )
     if not found:
-        raise UserError(f"{path}: holds no rows")
+        raise Problem(f"{path}: holds no rows")
 
 
 def _joined(row: Mapping[str, Any], names: Iterable[str]) -> str:
@@ -143,9 +143,9 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
             rows = map(json.loads, filter(None, data.splitlines()))
         for number, row in enumerate(rows):
             if not isinstance(row, dict):
-                raise UserError(f"{path}: row {number + 1} is no object")
+                raise Problem(f"{path}: row {number + 1} is no object")
             yield row
     except (OSError, ValueError, RecursionError, pa.ArrowException) as error:
-        raise UserError(
+        raise Problem(
             f"{path}: cannot be read ({str(error).splitlines()[0]}): give JSON lines or Parquet"
         ) from None

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from curation.decontamination.index import SCHEMA, VERSION, Index
-from schemas.errors import UserError
+from schemas.problems import Problem
 
 # Of an Index; a .npy file each.
 _ARRAYS = ("words", "weights", "starts", "unit_items", "totals", "keys", "seed_units", "directory")
@@ -37,35 +37,35 @@ def save(index: Index, folder: Path) -> None:
 def load(folder: Path, check: bool = True) -> Index:
     """The index of a folder, its arrays mapped. `check`: every file against its checksum.
 
-    Raises UserError if it is none, of another version, or damaged.
+    Raises Problem if it is none, of another version, or damaged.
     """
     manifest = manifest_of(folder)
     try:
         if check:
             for name, digest in manifest["files"].items():
                 if _digest(folder / name) != digest:
-                    raise UserError(f"{folder / name}: is damaged: make the index again")
+                    raise Problem(f"{folder / name}: is damaged: make the index again")
         arrays: dict[str, Any] = {
             name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS
         }
         return Index(items=pq.read_table(folder / _ITEMS, schema=SCHEMA), **arrays)
     except (OSError, ValueError) as error:
-        raise UserError(f"{folder}: is damaged ({error}): make the index again") from None
+        raise Problem(f"{folder}: is damaged ({error}): make the index again") from None
 
 
 def manifest_of(folder: Path) -> dict[str, Any]:
-    """What `index.json` says. Raises UserError if it is no index, or of another version."""
+    """What `index.json` says. Raises Problem if it is no index, or of another version."""
     try:
         manifest = json.loads((folder / _MANIFEST).read_bytes())
         version, files = manifest["version"], manifest["files"]
         if set(files) != set(_files()):
             raise KeyError("files")
     except (OSError, ValueError, KeyError, TypeError):
-        raise UserError(
+        raise Problem(
             f"{folder}: is no index of test items: `gristmill decontaminate index` makes one"
         ) from None
     if version != VERSION:
-        raise UserError(f"{folder}: has version {version}, and this is {VERSION}: make it again")
+        raise Problem(f"{folder}: has version {version}, and this is {VERSION}: make it again")
     return dict(manifest)
 
 

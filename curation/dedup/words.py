@@ -92,7 +92,7 @@ for _first, _end in _ASSIGNED:
 
 
 def folded(points: Array) -> Array:
-    """What code points become, uint32 [n]: 0 is removed, a blank separates, 2^31 or more is alone."""
+    """What code points become, uint32 [n]: 0 is removed, a blank separates, from 2^31 on alone."""
     result = np.take(_table, points, mode="clip")
     if result.max(initial=0) < _UNKNOWN:
         return result

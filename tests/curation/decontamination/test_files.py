@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from curation.decontamination import Detector, Item, Layout, benchmarks, build, load, read_set, save
-from schemas.errors import UserError
+from schemas.problems import Problem
 
 QUESTION = "Why does moss grow mostly on the shaded side of old stone walls in the north?"
 ITEMS = [Item("quiz", "moss", QUESTION), Item("quiz", "tiny", "Why?")]
@@ -25,20 +25,20 @@ def test_an_index_comes_back(tmp_path):
 
 
 def test_a_damaged_index_is_refused(tmp_path):
-    with pytest.raises(UserError, match="is no index"):
+    with pytest.raises(Problem, match="is no index"):
         load(tmp_path)
     save(build(ITEMS), tmp_path)
     data = bytearray((tmp_path / "words.npy").read_bytes())
     data[-1] ^= 1
     (tmp_path / "words.npy").write_bytes(data)
-    with pytest.raises(UserError, match=r"words\.npy: is damaged"):
+    with pytest.raises(Problem, match=r"words\.npy: is damaged"):
         load(tmp_path)
     manifest = json.loads((tmp_path / "index.json").read_text())
     (tmp_path / "index.json").write_text(json.dumps({**manifest, "version": 99}))
-    with pytest.raises(UserError, match="version 99"):
+    with pytest.raises(Problem, match="version 99"):
         load(tmp_path)
     (tmp_path / "index.json").write_text("[" * 9)
-    with pytest.raises(UserError, match="is no index"):
+    with pytest.raises(Problem, match="is no index"):
         load(tmp_path)
 
 
@@ -103,7 +103,7 @@ def test_formats(tmp_path):
 
 def test_fields_of_a_users_own(tmp_path):
     (tmp_path / "set.jsonl").write_text('{"q": {"de": "Frage"}, "key": 3}')
-    with pytest.raises(UserError, match=r"row 1 has no text in text, question, but q, key"):
+    with pytest.raises(Problem, match=r"row 1 has no text in text, question, but q, key"):
         list(read_set(tmp_path / "set.jsonl", "ours"))
     layout = Layout(("q.de",), id=("key",))
     assert list(read_set(tmp_path / "set.jsonl", "ours", layout)) == [Item("ours", "3", "Frage")]
@@ -112,7 +112,7 @@ def test_fields_of_a_users_own(tmp_path):
 @pytest.mark.parametrize("data", [b"", b"{", b"[1]", b'"text"', b"\xff\xfe", b"[" * 100_000])
 def test_what_is_no_set(tmp_path, data):
     (tmp_path / "set.jsonl").write_bytes(data)
-    with pytest.raises(UserError, match=r"set\.jsonl"):
+    with pytest.raises(Problem, match=r"set\.jsonl"):
         list(read_set(tmp_path / "set.jsonl", "ours"))
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(Problem, match="cannot be read"):
         list(read_set(tmp_path / "none.parquet", "ours"))
