@@ -19,7 +19,7 @@ _context.set_forkserver_preload(["train.loop", "tests.train.ranks"])
 
 
 # Processes, and how they stand: checkpoints go from any to any.
-WORLDS = ("1", "2", "4", "2 tensor=2", "4 context=2", "4 replicate=2")
+WORLDS = ("1", "2", "4", "2 tensor=2", "4 context=2", "4 replicate=2", "2 pipe=2")
 
 
 class Ranks:
