@@ -143,6 +143,7 @@ class Checkpointer:
             for name in checkpoints(folder):
                 if record is None or name > record.name:
                     shutil.rmtree(folder / name)
+            self.store()
 
         agreed(self._world, forget)
         return record
@@ -158,6 +159,11 @@ class Checkpointer:
         names = sorted(record.files)[self._world.rank :: self._world.size]
         found = [name for name in names if digest_of(folder / name) != record.files[name]]
         return sorted(name for part in gathered(self._world, found) for name in part)
+
+    def store(self) -> None:
+        """Bring what is stored of the output up to date, if it is. For rank 0."""
+        if self._job.store:
+            self._job.store.push(self._job.output)
 
     def tidy(self) -> None:
         """Remove what saves that were broken off have left. For rank 0."""
@@ -236,7 +242,7 @@ class Checkpointer:
             for files, _ in parts:
                 record.files.update(files)
             self._commit(record, temporary)
-        except OSError as error:
+        except (OSError, Problem) as error:
             shutil.rmtree(temporary, ignore_errors=True)
             raise Problem(
                 f"{self._job.checkpoints}: step {record.step} could not be saved ({error}): the "
@@ -252,6 +258,7 @@ class Checkpointer:
         _sync(folder)
         self._point_to(record.name)
         self._prune(record.name)
+        self.store()
 
     def _prune(self, newest: str) -> None:
         """Leave the newest checkpoints that are healthy, those to keep for ever, and the newest.
