@@ -19,8 +19,8 @@ from typing import Any, cast
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
-from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import async_save
 
@@ -183,9 +183,15 @@ class Checkpointer:
         else:
             pointer.unlink(missing_ok=True)
 
-    def _state(self) -> dict[str, Any]:
-        weights, state = get_state_dict(self._model, self._optimizer)
-        return {"model": weights, "optimizer": state, "monitor": self._monitor.state_dict()}
+    def _state(self) -> dict[str, dict[str, Tensor]]:
+        """The tensors themselves by names that no mesh changes, to be copied or filled."""
+        moments = {
+            f"{name}/{key}": value
+            for name, parameter in self._model.named_parameters()
+            for key, value in self._optimizer.state[parameter].items()
+        }
+        weights = self._model.state_dict()
+        return {"model": weights, "optimizer": moments, "monitor": self._monitor.state_dict()}
 
     def _load_first(self, names: Sequence[str]) -> Record | None:
         """Load the first of some checkpoints that is whole; returns its record."""
@@ -205,20 +211,12 @@ class Checkpointer:
         return None
 
     def _load(self, record: Record) -> None:
-        state = self._state()
         folder = self._job.checkpoints / record.name / "state"
         try:
-            # All are filled in place.
-            load(state, checkpoint_id=folder, no_dist=self._world.size == 1)
+            load(self._state(), checkpoint_id=folder, no_dist=self._world.size == 1)
         except CheckpointException as error:
             causes = [cause for cause, _ in error.failures.values()]
             raise Problem(f"{folder}: cannot be loaded ({causes[0]!r})") from None
-        set_state_dict(
-            self._model,
-            self._optimizer,
-            model_state_dict=state["model"],
-            optim_state_dict=state["optimizer"],
-        )
 
     def _finish(self, record: Record, temporary: Path, copied: Future[Any]) -> None:
         """Wait for the tensors to be written, hash them, and give the checkpoint its name."""
