@@ -185,12 +185,13 @@ class Checkpointer:
 
     def _state(self) -> dict[str, dict[str, Tensor]]:
         """The tensors themselves by names that no mesh changes, to be copied or filled."""
+        # First this, which shards again what a validation has left gathered.
+        weights = self._model.state_dict()
         moments = {
             f"{name}/{key}": value
             for name, parameter in self._model.named_parameters()
             for key, value in self._optimizer.state[parameter].items()
         }
-        weights = self._model.state_dict()
         return {"model": weights, "optimizer": moments, "monitor": self._monitor.state_dict()}
 
     def _load_first(self, names: Sequence[str]) -> Record | None:

@@ -50,7 +50,7 @@ def main() -> None:
             **SMALL,
             "steps": count,
             "log_every": 1,
-            "evaluation": {"every": count, "rows": 8},
+            "evaluation": {"every": 3, "rows": 8},
             "checkpoint": {"every": 2, "keep": 2},
         }
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
