@@ -37,9 +37,7 @@ def trace(arguments: Sequence[str]) -> None:
     asked = parser.add_mutually_exclusive_group(required=True)
     asked.add_argument("--step", type=int, metavar="N", help="rows, documents and URLs of a step")
     asked.add_argument("--document", metavar="ID", help="steps that saw a document")
-    parser.add_argument(
-        "--run", type=Path, metavar="RUN", help="where the run is now, if it was moved"
-    )
+    parser.add_argument("--run", metavar="RUN", help="where the run is now, if it was moved")
     options = parser.parse_args(arguments)
     from train.trace import Trace
 

@@ -66,11 +66,11 @@ class Run:
         """Build the model, and load the newest checkpoint if there is one. Raises Problem."""
         self.job, self.world = job, world
         config, manifest = job.config, job.manifest
-        if job.check:
+        if job.check and not job.cache:  # which always checks what it fetches
             _check(job, world)
         self.lanes = job.order.lanes_of(world.data_rank, world.data_size)
         held = self.lanes.stop - self.lanes.start + 1
-        self.reader = ShardReader(job.shards, manifest, "train", held_groups=held)
+        self.reader = ShardReader(job.shards, manifest, "train", held_groups=held, cache=job.cache)
         self.held_out = _validation_reader(job)
         files = map(Path, config.evaluation.tasks)
         self.tasks = {path.name: read_questions(path) for path in files}
@@ -210,6 +210,7 @@ class Run:
         if self.history:
             self.history.close()
             write_report(self.job.output)
+            self.checkpointer.store()
 
     def _note_passed_over(self, rollback: Rollback) -> None:
         """Append what the rows of a window hold to `passed-over.jsonl`."""
@@ -316,7 +317,7 @@ def _validation_reader(job: Job) -> ShardReader | None:
         return None
     tokenizer = job.manifest.tokenizer
     sizes = token_bytes(job.shards / tokenizer.path, tokenizer.vocabulary)
-    return ShardReader(job.shards, job.manifest, "validation", token_bytes=sizes)
+    return ShardReader(job.shards, job.manifest, "validation", token_bytes=sizes, cache=job.cache)
 
 
 @dataclass

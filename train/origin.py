@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 from torch.distributed.checkpoint.filesystem import FileSystemReader
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
-from torch.distributed.checkpoint.state_dict import get_model_state_dict
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.tensor import DTensor
 
@@ -89,7 +88,7 @@ def start_from(origin: Path, model: Decoder) -> None:
     Rows of the embedding and the head that the weights lack keep their first values.
     """
     if not is_hf(origin):
-        state = {"model": get_model_state_dict(model)}
+        state = {"model": model.state_dict()}
         alone = not torch.distributed.is_initialized()
         load(state, checkpoint_id=origin / "state", no_dist=alone)
         return
