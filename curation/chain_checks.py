@@ -10,7 +10,7 @@ import pyarrow as pa
 from curation.classifiers import signals as classifiers
 from curation.edits import EDITS
 from curation.measures import MEASURES
-from curation.pii import TYPES
+from curation.pii import TYPES as PII_TYPES
 from curation.steps import (
     COLUMN,
     CUT_LEVELS,
@@ -50,7 +50,7 @@ Owners = Mapping[str, tuple[str, str]]
 _OWNERS: Owners = {
     **{name: ("measure", item.family) for item in MEASURES.values() for name in item.signals},
     **{name: ("change", item.name) for item in EDITS.values() for name in item.signals},
-    **dict.fromkeys((f"{PII}.count", *map(pii_signal, sorted(TYPES))), ("change", "redact")),
+    **dict.fromkeys((f"{PII}.count", *map(pii_signal, sorted(PII_TYPES))), ("change", "redact")),
     **{f"cut.{name}": ("change", "cut") for name in ("characters", *CUT_LEVELS)},
 }
 
@@ -120,11 +120,12 @@ class _Check:
                 yield from self._change(step.edit, f"{here}.edit", here, step)
             elif isinstance(step, RedactStep):
                 for index, kind in enumerate(step.redact):
-                    if kind not in TYPES:
+                    if kind not in PII_TYPES:
+                        mend = close_to(kind, PII_TYPES) or "."
                         yield (
                             f"{here}.redact[{index}]",
-                            f"`{kind}` is no type of personal data{close_to(kind, TYPES) or '.'} "
-                            f"There are {', '.join(sorted(TYPES))}",
+                            f"`{kind}` is no type of personal data{mend} There are "
+                            f"{', '.join(sorted(PII_TYPES))}",
                         )
                 yield from self._change("redact", f"{here}.redact", here, step)
             elif isinstance(step, CutStep):

@@ -77,6 +77,8 @@ class Case:
         self.spread = parallel.build(config, vocabulary, self.world)
         self.optimizers = [optim.build(m, config.optimizer) for m in (self.alone, self.spread)]
 
+        self.monitors = [Monitor(config.guard, ALONE.device) for _ in range(2)]
+
     def step(self, which: int, labels: int | None = None) -> Outcome:
         model, batch, world = [
             (self.alone, self.whole, ALONE),
@@ -90,7 +92,7 @@ class Case:
             micro=ROWS if which == 0 else self.micro,
             rate=1e-3,
             clip=1.0,
-            monitor=Monitor(self.config.guard, ALONE.device),
+            monitor=self.monitors[which],
             world=world,
             every_pass=self.config.parallel.reduce_every_pass,
         )
@@ -143,8 +145,10 @@ class Case:
             hook = None
             if self.world.rank == self.world.size - 1:  # alone
                 hook = self.spread.register_forward_hook(
-                    lambda module, given, losses, more=trouble: Losses(
-                        losses.total * more[0], losses.each + more[1]
+                    lambda module, given, losses, more=trouble: (
+                        type(losses)(*[losses[0] * more[0], losses[1] + more[1]])
+                        if isinstance(losses, Losses)
+                        else (losses[0] * more[0], losses[1] + more[1])
                     )
                 )
             outcome = self.step(1)

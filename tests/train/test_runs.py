@@ -20,7 +20,7 @@ import torch
 import yaml
 
 from tests.train.conftest import Run
-from tests.train.ranks import train_through_kills
+from tests.train.ranks import Ranks, train_through_kills
 from train import metrics
 from train.cli import main
 from train.job import Record, read_record
@@ -107,8 +107,8 @@ def one(run: Run, small_yaml: Path, folder: Path) -> Path:
 def two(run: Run, small_yaml: Path, folder: Path) -> Path:
     """An uninterrupted run of two processes, which accumulate over twice as many passes."""
     arguments = command(run, small_yaml, folder / "two", "--set", "micro_rows=2")
-    code, errors = ended(launched(arguments))
-    assert code == 0, errors
+    said = folder / "two.said"
+    assert Ranks(2, arguments, said).wait() == [0, 0], said.read_text()
     return folder / "two"
 
 
@@ -230,6 +230,56 @@ def test_sigterm_saves_and_any_number_of_processes_goes_on(
     assert_same_curve(output, one)
 
 
+def names(output: Path) -> list[str]:
+    return sorted(path.name for path in (output / "checkpoints").glob("step-*"))
+
+
+def test_a_checkpoint_by_signal_and_by_time(run: Run, small_yaml: Path, tmp_path: Path) -> None:
+    rarely = ("--set", "checkpoint.every=1000", "--set", "checkpoint.keep=99")
+    short = ("--steps", "30", "--set", "log_every=1", "--set", "evaluation.rows=8")
+
+    def ask() -> None:
+        until = time.monotonic() + PATIENCE
+        while not steps(tmp_path / "signal"):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    assert main(command(run, small_yaml, tmp_path / "signal", *short, *rarely)) == 0
+    thread.join()
+    first, last = names(tmp_path / "signal")
+    assert "step-00000000" < first < last == "step-00000030"
+
+    often = ("--set", "checkpoint.minutes=0.0005")
+    assert main(command(run, small_yaml, tmp_path / "time", *short, *rarely, *often)) == 0
+    assert len(names(tmp_path / "time")) > 3
+
+
+def test_a_run_is_extended_where_the_rate_goes_on(
+    run: Run, small_yaml: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = ("--set", "checkpoint.keep=99", "--set", "evaluation.rows=8")
+    words = command(run, small_yaml, tmp_path, "--set", "optimizer.schedule=wsd", *kept)
+    assert main([*words, "--steps", "20"]) == 0
+    capsys.readouterr()
+    message = refusal([*words, "--steps", "40"], capsys)
+    assert "steps was 20, is 40, with which the learning rate would go from 0.0005 to 0.005" in (
+        message
+    )
+    assert "20 steps are done, more than 10" in refusal([*words, "--steps", "10"], capsys)
+    # Before it fell, the rate is the same for more steps.
+    (tmp_path / "checkpoints" / "latest").write_text("step-00000010\n")
+    assert main([*words, "--steps", "24"]) == 0
+    rates = [line["lr"] for line in steps(tmp_path)]
+    assert len(rates) == 24
+    assert rates[17] == 0.005 > rates[23]
+    # Or the jump is meant.
+    assert main([*words, "--steps", "26", "--extend"]) == 0
+    assert len(steps(tmp_path)) == 26
+
+
 def refusal(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     assert main(arguments) == 2
     message = capsys.readouterr().err
@@ -245,6 +295,7 @@ def test_another_run_is_refused_with_what_differs(
     message = refusal(other, capsys)
     assert "optimizer.lr was 0.005, is 0.1" in message
     assert "steps was 60, is 70" in message
+    assert "--extend allows it" in message
     assert "lanes was 4, is 8" in refusal(command(run, small_yaml, one, "--set", "lanes=8"), capsys)
 
     copy = Run(tmp_path / "run", run.held_out, run.manifest)
