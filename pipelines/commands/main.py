@@ -10,12 +10,14 @@ import sys
 from collections.abc import Sequence
 
 from pipelines.commands.classifier import add_classifier
+from pipelines.commands.decontaminate import add_decontaminate
 from pipelines.commands.dedup import add_dedup, add_plan
 from pipelines.commands.extract import add_extract
 from pipelines.commands.filter import add_filter
 from pipelines.commands.language import add_language
 from pipelines.commands.parsing import adder
 from pipelines.commands.recipe import add_recipe
+from pipelines.commands.redact import add_redact
 from pipelines.commands.rules import add_rules
 from pipelines.commands.run import add_report, add_run
 from schemas.problems import Problem
@@ -103,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     add = adder(parser, "COMMAND")
     for add_command in (
         *(add_run, add_extract, add_filter, add_rules, add_dedup, add_plan),
-        *(add_language, add_classifier, add_report, add_recipe),
+        *(add_redact, add_decontaminate, add_language, add_classifier, add_report, add_recipe),
     ):
         add_command(add)
     # `main` has handed it on before anything is parsed: here it is for the list of commands
