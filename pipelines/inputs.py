@@ -14,7 +14,7 @@ from schemas.inputs import LAYOUTS, Columns
 _WILD = "*?["
 _WARCS = [
     f"**/*.{kind}{packed}"
-    for kind in ("warc", "wet", "wat")
+    for kind in ("warc", "wet", "wat", "arc")
     for packed in ("", ".gz", ".zst", ".lz4")
 ]
 

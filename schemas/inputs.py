@@ -9,7 +9,9 @@ from pydantic import Field
 
 from schemas.base import MEBIBYTE, Contract, Name
 
-Format = Literal["warc", "jsonl", "parquet", "csv", "tsv", "tar", "zip", "html", "text", "code"]
+Format = Literal[
+    "warc", "arc", "jsonl", "parquet", "csv", "tsv", "tar", "zip", "html", "text", "code"
+]
 
 
 class Columns(Contract):

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from curation.readers import Damage, Record
+from curation.readers.arc import begins_arc, check_arc, read_arc
+from curation.readers.arc import is_splittable as is_splittable_arc
 from curation.readers.archives import check_zip, read_tar, read_zip
 from curation.readers.compressed import GZIP, LZ4, ZSTD, DeflateError, codec_of
 from curation.readers.documents import read_document
@@ -41,6 +43,8 @@ def detect(name: str, head: bytes) -> Format:
         return "zip"
     if _WARC.match(inside):
         return "warc"
+    if begins_arc(inside):
+        return "arc"
     if inside[257:262] == b"ustar":
         return "tar"
     if found := format_of(name):
@@ -70,6 +74,8 @@ def check(format: Format, name: str, stream: BinaryIO, columns: Columns, most: i
     match format:
         case "warc":
             check_warc(stream, name)
+        case "arc":
+            check_arc(stream, name)
         case "jsonl":
             check_jsonl(stream, name, columns, most)
         case "parquet":
@@ -87,6 +93,8 @@ def is_splittable(format: Format, stream: BinaryIO) -> bool:  # noqa: A002
     match format:
         case "warc":
             return is_splittable_warc(stream)
+        case "arc":
+            return is_splittable_arc(stream)
         case "jsonl":
             return codec_of(Window(stream)) is None
         case "parquet" | "zip":
@@ -118,6 +126,8 @@ def read(
     match format:
         case "warc":
             return read_warc(stream, start, end, max_record_bytes=most)
+        case "arc":
+            return read_arc(stream, start, end, max_record_bytes=most)
         case "jsonl":
             return read_jsonl(stream, start, end, columns=columns, max_record_bytes=most)
         case "parquet":

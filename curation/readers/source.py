@@ -10,7 +10,7 @@ from curation.readers import DamageKind
 
 BLOCK = 1 << 20  # bytes read from a file at once
 
-_OVERLAP = 1 << 8  # bytes kept while searching, longer than what is searched for
+_OVERLAP = 1 << 13  # bytes kept while searching, longer than what is searched for
 
 
 class BrokenError(Exception):
@@ -83,6 +83,10 @@ class Source(abc.ABC):
         chunk = self._pull()
         self._data += chunk
         return bool(chunk)
+
+    def join(self) -> bool:
+        """Go on, at the end, with what comes after, if the bytes at hand are only a part."""
+        return False
 
     def peek(self, count: int) -> bytes:
         """The next `count` bytes, fewer only at the end."""
