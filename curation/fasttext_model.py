@@ -16,7 +16,7 @@ from pathlib import Path
 
 from fasttext_pybind import fasttext
 
-from schemas.errors import UserError
+from schemas.problems import Problem
 
 LABEL = "__label__"
 
@@ -34,11 +34,11 @@ class _BadFileError(Exception):
 
 
 def load(path: str | Path) -> fasttext:
-    """A supervised model, for `predict`. Raises UserError for a file that is none."""
+    """A supervised model, for `predict`. Raises Problem for an invalid file."""
     try:
         stat = os.stat(path)
     except OSError as error:
-        raise UserError(f"{path}: not a fastText model: {error.strerror}") from None
+        raise Problem(f"{path}: not a fastText model: {error.strerror}") from None
     return _load(str(path), (stat.st_ino, stat.st_size, stat.st_mtime_ns))
 
 
@@ -52,16 +52,16 @@ def _load(path: str, _: tuple[int, int, int]) -> fasttext:
         ):
             _check(_Reader(data))
     except (OSError, ValueError) as error:  # an empty file cannot be mapped
-        raise UserError(f"{path}: not a fastText model: {error}") from None
+        raise Problem(f"{path}: not a fastText model: {error}") from None
     except _BadFileError as error:
-        raise UserError(f"{path}: not a fastText model, or a damaged one: {error}") from None
+        raise Problem(f"{path}: not a fastText model, or a damaged one: {error}") from None
     # The module `fasttext` fails on NumPy 2 and warns on every load; this is what it wraps.
     model = fasttext()
     try:
         model.loadModel(path)
         model.getLabels("strict")  # all of which must be UTF-8
     except (ValueError, RuntimeError, MemoryError) as error:
-        raise UserError(f"{path}: not a fastText model: {error}") from None
+        raise Problem(f"{path}: not a fastText model: {error}") from None
     return model
 
 

@@ -19,8 +19,8 @@ from fasttext_pybind import fasttext
 
 from curation.fasttext_model import labels, load, predict, without_marks
 from schemas.base import ModelFile
-from schemas.errors import UserError
 from schemas.extract import LANGUAGE_MODEL, Extract
+from schemas.problems import Problem
 
 UNDETERMINED = "und"  # ISO 639-2
 
@@ -113,7 +113,7 @@ def closest(code: str, codes: Collection[str]) -> str:
 
 
 def languages_of(options: Extract, find: Callable[[ModelFile], Path]) -> Languages:
-    """The models that a recipe's `extract` names; `find` gives the files. Raises UserError."""
+    """The models that a recipe's `extract` names; `find` gives the files. Raises Problem."""
     second = options.second_opinion
     first = find(options.language_model)
     return Languages(first, None if second is None else find(second))
@@ -123,7 +123,7 @@ class Languages:
     """A language model, or two."""
 
     def __init__(self, model_path: str | Path, second: str | Path | None = None) -> None:
-        """Load the model. Raises UserError if a file is not a fastText model, or damaged.
+        """Load the model. Raises Problem if a file is not a fastText model, or damaged.
 
         `second`: lid.75.ftz, which is asked where lid.176 is unsure; `model_path` is then
         lid.176.ftz or .bin, for which the combination is made.
@@ -134,7 +134,7 @@ class Languages:
         """Every code that a best opinion may have, as the models write it."""
         if second is not None:
             if "sh" not in self.codes:
-                raise UserError(
+                raise Problem(
                     f"{model_path}: a second opinion goes with lid.176 only; leave one out"
                 )
             self._second = load(second)

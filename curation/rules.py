@@ -6,7 +6,6 @@ of its folder `chains`; its README says where they differ from their references.
 
 from __future__ import annotations
 
-import difflib
 import operator
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from importlib import resources
@@ -19,8 +18,8 @@ from pydantic import ValidationError
 
 from curation.edits import EDITS
 from schemas.base import Contract, ModelFile
-from schemas.errors import UserError
-from schemas.judge import EditStep, NamedChain, RulesStep
+from schemas.filter import EditStep, NamedChain, RulesStep
+from schemas.problems import Problem, close_to
 from schemas.rules import (
     AllOf,
     AllRule,
@@ -89,12 +88,6 @@ def asked(condition: Condition) -> str:
     return f"{condition.operator} {text}"
 
 
-def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """`; did you mean ...?` with the closest of the names, or nothing."""
-    close = difflib.get_close_matches(name, list(dict.fromkeys(names)), n=3)
-    return f"; did you mean {' or '.join(f'`{item}`' for item in close)}?" if close else ""
-
-
 def _bundled() -> Traversable:
     return resources.files("curation").joinpath("rules")
 
@@ -119,16 +112,16 @@ def is_file(name_or_path: str) -> bool:
 def load_table(name_or_path: str, base: Path) -> RuleTable:
     """A bundled table by name, or a YAML file (`is_file`), relative to `base`.
 
-    Raises UserError naming the file and the key for a table that is not there, no YAML, of the
+    Raises Problem naming the file and the key for a table that is not there, no YAML, of the
     wrong shape, or has a reason twice.
     """
     if is_file(name_or_path):
         path = base / name_or_path
         return _table(read_yaml(path, str(path), "rule table"), str(path))
     if name_or_path not in table_names():
-        raise UserError(
+        raise Problem(
             f"no rule table is called `{name_or_path}`"
-            f"{did_you_mean(name_or_path, table_names()) or '.'} Bundled are "
+            f"{close_to(name_or_path, table_names()) or '.'} Bundled are "
             f"{', '.join(table_names())}; a file's name ends in .yaml"
         )
     file = f"{name_or_path}.yaml"
@@ -137,11 +130,11 @@ def load_table(name_or_path: str, base: Path) -> RuleTable:
 
 def load_chain(name_or_path: str, base: Path) -> NamedChain:
     """A bundled chain by name, or a YAML file, relative to `base`, that holds what stands under
-    `judge` in a recipe and a description; its tables are loaded, files of them and of
+    `filter` in a recipe and a description; its tables are loaded, files of them and of
     classifiers' models relative to the chain's folder.
 
     The file may also be a rule table, and the name one of a table: it is a chain of its own, behind
-    the edits that give its signals. Raises UserError as `load_table` does; `check_chain` tells
+    the edits that give its signals. Raises Problem as `load_table` does; `check_chain` tells
     what is wrong with a chain itself.
     """
     if is_file(name_or_path):
@@ -157,16 +150,16 @@ def load_chain(name_or_path: str, base: Path) -> NamedChain:
         return alone(load_table(name_or_path, base))
     else:
         names = (*chain_names(), *table_names())
-        raise UserError(
+        raise Problem(
             f"no chain or rule table is called `{name_or_path}`"
-            f"{did_you_mean(name_or_path, names) or '.'} Bundled are the chains "
+            f"{close_to(name_or_path, names) or '.'} Bundled are the chains "
             f"{', '.join(chain_names())}, and the tables {', '.join(table_names())}; a file's "
             "name ends in .yaml"
         )
     try:
         chain = NamedChain.model_validate(content)
     except ValidationError as error:
-        raise UserError(f"{file}: {_mistakes(error, NamedChain)}") from error
+        raise Problem(f"{file}: {_mistakes(error, NamedChain)}") from error
     steps = (
         step.model_copy(update={"rules": load_table(step.rules, folder)})
         if isinstance(step, RulesStep) and isinstance(step.rules, str)
@@ -196,13 +189,13 @@ def alone(table: RuleTable) -> NamedChain:
 
 
 def read_yaml(path: Path | Traversable, file: str, kind: str) -> Any:
-    """What a YAML file holds. Raises UserError, naming `file`, if it cannot be read."""
+    """What a YAML file holds. Raises Problem, naming `file`, if it cannot be read."""
     try:
         return yaml.load(path.read_text("utf-8"), _Loader)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
-        raise UserError(f"{file}: not YAML: {' '.join(str(error).split())}") from error
+        raise Problem(f"{file}: not YAML: {' '.join(str(error).split())}") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: cannot read the {kind}: {error}") from error
+        raise Problem(f"{file}: cannot read the {kind}: {error}") from error
 
 
 class _Loader(yaml.SafeLoader):
@@ -225,12 +218,12 @@ def _table(content: Any, file: str) -> RuleTable:
     try:
         table = RuleTable.model_validate(content)
     except ValidationError as error:
-        raise UserError(f"{file}: {_mistakes(error)}") from error
+        raise Problem(f"{file}: {_mistakes(error)}") from error
     places: dict[str, int] = {}
     for place, rule in enumerate(table.rules):
         first = places.setdefault(rule.reason, place)
         if first != place:
-            raise UserError(
+            raise Problem(
                 f"{file}: rules[{place}].reason: `{rule.reason}` is the reason of rules[{first}] "
                 "too; a reason must tell which rule failed, give each its own"
             )
@@ -264,7 +257,7 @@ def _mistakes(error: ValidationError, model: type[Contract] = RuleTable) -> str:
             location = location[: location.index("threshold") + 1]
             message = "give a number, a string or a list of strings"
         if item["type"] == "extra_forbidden":
-            message = f"unknown key{did_you_mean(str(location[-1]), holder.model_fields)}"
+            message = f"unknown key{close_to(str(location[-1]), holder.model_fields)}"
         path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
         found.setdefault(path.lstrip(".") or f"the {_KINDS[model]}", message)
     return "; ".join(f"{path}: {message}" for path, message in found.items())

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, trainers
 
-from schemas.errors import UserError
+from schemas.problems import Problem
 from schemas.shard import RESERVED_SPECIAL_IDS, TokenType, token_type
 from schemas.tokenizer import TrainTokenizer
 
@@ -78,11 +78,11 @@ def train_tokenizer(
     text, begin of text, padding and `<|reserved_k|>`, 128 in all. Where the texts give fewer
     merges than `spec.vocabulary` has room for, the vocabulary is smaller: reserved ids fill it up
     to the next multiple of 128. The result depends on neither the order of the texts nor the
-    number of threads. Raises UserError if two special tokens have one name.
+    number of threads. Raises Problem if two special tokens have one name.
     """
     named = [end_of_text, begin_of_text or BEGIN_OF_TEXT, PADDING]
     if len(set(named)) < len(named) or any(name.startswith("<|reserved_") for name in named):
-        raise UserError(
+        raise Problem(
             f"tokenizer.end_of_text and tokenizer.begin_of_text ({named[0]}, {named[1]}): choose "
             f"two different names, other than {PADDING} and <|reserved_...|>"
         )
@@ -132,7 +132,7 @@ class Tokens:
 
         The names of special tokens in a text are plain text here. Texts of more than
         `PIECE_CHARACTERS` are encoded in pieces; at the cuts the ids may differ from those of the
-        whole, the bytes never do. Raises UserError if the ids do not hold the bytes of a text,
+        whole, the bytes never do. Raises Problem if the ids do not hold the bytes of a text,
         which a byte-level BPE cannot do (one that normalises to NFC holds the normalised bytes).
         """
         around = 1 + (self.begin_of_text is not None)
@@ -158,7 +158,7 @@ class Tokens:
         if self.tokenizer.normalizer is None:
             for text, count in zip(texts, held.tolist(), strict=True):
                 if len(text.encode()) != count:
-                    raise UserError(
+                    raise Problem(
                         f"{self.name}: the tokens of a text hold {count} bytes, the text has "
                         f"{len(text.encode())}: use a byte-level BPE, which keeps every byte"
                     )
@@ -189,17 +189,17 @@ def load_tokenizer(data: bytes, name: str, end_of_text: str, begin_of_text: str 
 
     It must be a byte-level BPE: no normalizer but NFC, words cut without loss, and a token for
     each of the 256 bytes, so that the bytes of every id are known. Padding is the file's own
-    padding token; one without gets the id after its last, which no text has. Raises UserError
+    padding token; one without gets the id after its last, which no text has. Raises Problem
     otherwise, or if `end_of_text` or `begin_of_text` is not one of its special tokens.
     """
     try:
         tokenizer = tokenizers.Tokenizer.from_str(data.decode())
     except Exception as error:  # the library raises bare Exceptions
-        raise UserError(f"{name}: not a tokenizer.json: {error}") from None
+        raise Problem(f"{name}: not a tokenizer.json: {error}") from None
     # Written anew, with the types and defaults that older files leave out.
     config: dict[str, Any] = json.loads(tokenizer.to_str())
     if fault := _fault(config):
-        raise UserError(
+        raise Problem(
             f"{name}: {fault}. Use a byte-level BPE (such as those of GPT-2, Llama 3 or Qwen): "
             "the bytes of its tokens are exact"
         )
@@ -212,7 +212,7 @@ def load_tokenizer(data: bytes, name: str, end_of_text: str, begin_of_text: str 
         if wanted is not None and wanted not in special:
             known = sorted(special, key=special.__getitem__)
             shown = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
-            raise UserError(
+            raise Problem(
                 f"{name}: tokenizer.{key} is {wanted}, which is none of its special tokens: "
                 f"{shown or 'it has none'}"
             )

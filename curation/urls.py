@@ -17,7 +17,8 @@ from urllib.parse import quote_from_bytes, unquote, urlsplit
 
 import numpy as np
 
-from schemas.errors import UserError
+from curation.alternatives import alternatives
+from schemas.problems import Problem
 
 if TYPE_CHECKING:
     from tldextract import TLDExtract
@@ -256,8 +257,8 @@ class Blocked:
         self._words = frozenset(words)
         self._soft_words = frozenset(soft_words)
         self._soft_words_allowed = soft_words_allowed
-        strings = sorted(set(substrings))
-        self._substrings = re.compile(_any_of(strings)) if strings else None
+        strings = frozenset(substrings)
+        self._substrings = re.compile(alternatives(strings)) if strings else None
 
     def reason(self, url: str) -> tuple[str, str] | None:
         """Why an address is blocked, and the entry that decided; None if it is not.
@@ -292,24 +293,13 @@ def _address_key(url: str) -> str:
     return url.partition("//")[2].removeprefix("www.").rstrip("/")
 
 
-def _any_of(strings: list[str]) -> str:
-    """A regular expression of strings in order that looks at each first character once."""
-    if "" in strings:
-        return ""
-    tails: dict[str, list[str]] = {}
-    for string in strings:
-        tails.setdefault(string[0], []).append(string[1:])
-    choices = [re.escape(first) + _any_of(rest) for first, rest in tails.items()]
-    return choices[0] if len(choices) == 1 else f"(?:{'|'.join(choices)})"
-
-
 def read_list(path: Path, kind: Kind) -> list[str]:
     """The entries of a list, for `Blocked`: one a line, in UTF-8, plain or gzip.
 
     What follows a `#` at the beginning of a line or after a space is a comment. `domains` may
     begin with `*.` or `.`, `urls` may lack their scheme, and of `words` and `substrings` only
     letters and digits count: so the files of the UT1 blacklists (`domains`, `urls`) can be read.
-    Raises UserError, naming the file and line, for what can be no entry.
+    Raises Problem, naming the file and line, for what can be no entry.
     """
     parse = _PARSERS[kind]
     found = []
@@ -318,7 +308,7 @@ def read_list(path: Path, kind: Kind) -> list[str]:
         if not text:
             continue
         if not (entry := parse(text)):
-            raise UserError(
+            raise Problem(
                 f"{path}, line {number}: {text[:80]!r} is no entry of a list of {kind}: "
                 "mend or remove the line"
             )
@@ -336,9 +326,9 @@ def _lines(path: Path) -> Iterator[str]:
                     number += 1
                     yield line.decode().removeprefix("\ufeff")
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}, line {number}: not UTF-8: convert the file") from error
+        raise Problem(f"{path}, line {number}: not UTF-8: convert the file") from error
     except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{path}: cannot be read after line {number}: {error}") from error
+        raise Problem(f"{path}: cannot be read after line {number}: {error}") from error
 
 
 def _domain_entry(text: str) -> str:

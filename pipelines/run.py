@@ -1,27 +1,36 @@
-"""A run: recipe -> stages, in order, skipping what is done."""
+"""`Run`, the one way into a run: for the command line, reports, services and notebooks."""
 
 from __future__ import annotations
 
 import fcntl
 import importlib.metadata
 import shutil
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from types import ModuleType
+from typing import Any, Self
 
-from pipelines import ledger
-from pipelines.mill import Mill, Progress
-from pipelines.receipts import Task
-from pipelines.recipes.freezing import freeze, thaw
-from pipelines.runners import Engine
-from pipelines.splits import changed_inputs, plan_splits
-from pipelines.stages import curate, deduplicate, extract, judge, mix, tokenize, tokenizer
-from pipelines.steps import Context, Manifest, fingerprint, read_manifest, read_plan
-from pipelines.store import Folder
-from schemas.errors import UserError
+import pyarrow as pa
+
+from curation.mixture import shares
+from pipelines.engines.runners import Engine
+from pipelines.recipes.saving import read_saved, save
+from pipelines.runs import documents, ledger, rejections
+from pipelines.runs.events import Listener, Shortfall, StageFinished, Warned, ignore
+from pipelines.runs.mill import Mill
+from pipelines.runs.receipts import Task
+from pipelines.runs.splits import changed_inputs, plan_splits, unreadable
+from pipelines.runs.steps import Context, Manifest, fingerprint, read_manifest, read_plan
+from pipelines.runs.store import Folder
+from pipelines.stages import curate, extract, tokenize, tokenizer
+from pipelines.stages import filter as filter_stage
+from pipelines.stages.dedup import stage as deduplicate
+from pipelines.stages.mix import stage as mix
+from schemas.problems import Problem
 from schemas.recipe import Recipe
+from schemas.shard import ShardManifest
 
 
 @dataclass(frozen=True)
@@ -36,76 +45,230 @@ class Stage:
 
 STAGES = (
     Stage("extract", (), extract),
-    Stage("judge", ("extract",), judge),
-    Stage("deduplicate", ("judge",), deduplicate),
-    Stage("curate", ("extract", "judge", "deduplicate"), curate),
+    Stage("filter", ("extract",), filter_stage),
+    Stage("deduplicate", ("filter",), deduplicate),
+    Stage("curate", ("extract", "filter", "deduplicate"), curate),
     Stage("tokenizer", ("curate",), tokenizer),
     Stage("tokenize", ("curate", "tokenizer"), tokenize),
     Stage("mix", ("tokenize", "tokenizer"), mix),
 )
 
 
-def run(recipe: Recipe, output: str, engine: Engine, *, quiet: bool = False) -> dict[str, Manifest]:
-    """Run a resolved recipe into the folder `output`, or go on with a run that is there.
+class Run:
+    """A run: a recipe and what it has made of its inputs so far, in a folder."""
 
-    Returns the manifests of all stages. Raises UserError for what the user can mend, JobFailed
-    if a job fails, LedgerError if a record is lost.
-    """
-    folder = Folder(output)
-    folder.make()
-    with _alone(folder):
-        # what is wrong with the input is told before anything is written
-        splits = _splits(folder, recipe)
-        if folder.exists("extract/manifest.json"):
-            _tell_changed(recipe, splits)
+    def __init__(self, folder: Folder, recipe: Recipe, splits: list[Task] | None = None) -> None:
+        """Use `create` or `open`."""
+        self.folder, self.recipe = folder, recipe
+        self._splits = splits
+
+    @classmethod
+    def create(cls, recipe: Recipe, folder: str) -> Self:
+        """A run of a resolved recipe in a new or empty folder (a path or an fsspec URL), or the
+        run of this same recipe that is there.
+
+        Nothing is written if the inputs are wrong. Raises Problem: for inputs or models that
+        cannot be read, a folder that holds something else, or a run of another recipe.
+        """
+        home = Folder(folder)
+        home.make()
+        splits = _splits(home, recipe)
         if recipe.parent is not None:
-            thaw(Folder(recipe.parent))
-        frozen = freeze(recipe, folder)
+            read_saved(Folder(recipe.parent))
+        saved = save(recipe, home)
         # the roots of inputs may have moved; they decide nothing
-        frozen = frozen.model_copy(update={"inputs": recipe.inputs, "parent": recipe.parent})
-        context = Context(folder, frozen)
-        mill = Mill(context, engine, splits, Progress(quiet))
-        manifests: dict[str, Manifest] = {}
-        for stage in STAGES:
-            is_new = not folder.exists(f"{stage.name}/manifest.json")
-            manifest = _stage(mill, stage, manifests)
-            manifests[stage.name] = manifest
-            ledger.check(manifests)
-            if is_new:
-                ledger.write(folder, manifests)
-            if manifest.home:
-                mill.context = replace(
-                    mill.context, homes={**mill.context.homes, stage.name: manifest.home}
+        where = {"inputs": recipe.inputs, "parent": recipe.parent}
+        return cls(home, saved.model_copy(update=where), splits)
+
+    @classmethod
+    def open(cls, folder: str) -> Self:
+        """The run in a folder, finished or not. Raises Problem if there is none."""
+        home = Folder(folder)
+        return cls(home, read_saved(home))
+
+    def plan(self) -> list[Task]:
+        """The splits of the inputs, a task each: frozen once the run has begun.
+
+        Raises Problem for inputs that cannot be read.
+        """
+        if self._splits is None:
+            self._splits = _splits(self.folder, self.recipe)
+        return self._splits
+
+    def go(
+        self,
+        engine: Engine | None = None,
+        listener: Listener = ignore,
+        *,
+        until: str = STAGES[-1].name,
+    ) -> dict[str, Manifest]:
+        """Do what is not done yet, up to the stage `until`; returns the manifests of the stages.
+
+        `engine` decides no byte; the default is one worker. `listener` is told how the work goes.
+        Raises Problem for what the user can mend, JobFailed if a job fails, LedgerError if a
+        record is lost. What is done stays done: `go` again goes on from there.
+        """
+        splits = self.plan()
+        with _alone(self.folder):
+            self._tell_inputs(splits, listener)
+            mill = Mill(self.context, engine or Engine(), splits, listener)
+            done: dict[str, Manifest] = {}
+            for stage in STAGES[: _place(until) + 1]:
+                is_new = not self.folder.exists(f"{stage.name}/manifest.json")
+                manifest = self._stage(mill, stage, done)
+                done[stage.name] = manifest
+                ledger.check(done)
+                if is_new:
+                    ledger.write(self.folder, done)
+                    listener(
+                        StageFinished(stage.name, manifest.records, manifest.kept, manifest.home)
+                    )
+                if manifest.home:
+                    homes = {**mill.context.homes, stage.name: manifest.home}
+                    mill.context = replace(mill.context, homes=homes)
+            ledger.write(self.folder, done)
+        for each in self.shortfalls() if "mix" in done else ():
+            listener(each)
+        return done
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all stages are."""
+        return len(self.stages) == len(STAGES)
+
+    @property
+    def stages(self) -> dict[str, Manifest]:
+        """The manifests of the finished stages, in order."""
+        return {
+            stage.name: read_manifest(self.folder, stage.name)
+            for stage in STAGES
+            if self.folder.exists(f"{stage.name}/manifest.json")
+        }
+
+    @property
+    def context(self) -> Context:
+        """What reads the files of the run's stages, wherever they stand."""
+        homes = {name: item.home for name, item in self.stages.items() if item.home}
+        return Context(self.folder, self.recipe, homes)
+
+    @property
+    def ledger(self) -> dict[str, Any]:
+        """Of each finished stage `records`, `kept` and `rejected` by reason."""
+        return ledger.balance(self.stages)
+
+    @cached_property
+    def shards(self) -> ShardManifest:
+        """The manifest of the shards. Raises Problem if the run has none yet."""
+        try:
+            data = self.folder.read("shards/manifest.json")
+        except FileNotFoundError:
+            raise Problem("has no shards yet: its run is not finished", self.folder.url) from None
+        return ShardManifest.model_validate_json(data)
+
+    def documents(
+        self, stage: str = "curate", columns: Sequence[str] = ("id", "source", "url", "text")
+    ) -> Iterator[pa.RecordBatch]:
+        """Every document that a finished stage kept, as it left them; `curate` cuts and redacts
+        texts, the stages before it do not. Raises Problem for a stage that is not finished."""
+        if stage not in self.stages:
+            raise Problem(f"the stage `{stage}` is not finished", self.folder.url)
+        return documents.read(self.context, stage, columns)
+
+    def rejections(
+        self,
+        *stages: str,
+        reason: str | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> Iterator[pa.RecordBatch]:
+        """What the stages that are finished did not keep, and why: rows of REJECTION in
+        `schemas.tables`; of these stages, or of all, and for this reason, or for any."""
+        return rejections.read(self.context, stages or tuple(rejections.STEPS), reason, columns)
+
+    def shortfalls(self) -> list[Shortfall]:
+        """The sources of which the shards hold fewer training tokens than the recipe asks for;
+        also one that has no documents left."""
+        mix = self.recipe.mix
+        if mix.tokens is None:
+            return []
+        (receipt,) = self.context.receipts("mix")
+        none = dict.fromkeys(sorted({item.source for item in self.recipe.inputs}), 0)
+        got, available = dict(none), dict(none)
+        for source, counts in receipt.counts["sources"].items():
+            got[source] = counts["train_tokens"] + counts["repeated_tokens"]
+            available[source] = counts["tokens"]
+        wanted = shares(mix.tokens, available, mix.weights)
+        return [
+            Shortfall(source, tokens, got[source])
+            for source, tokens in wanted.items()
+            if got[source] < tokens
+        ]
+
+    def _tell_inputs(self, splits: Sequence[Task], listener: Listener) -> None:
+        """Warn of inputs that were not read."""
+        if not self.folder.exists("extract/manifest.json"):
+            for path, why in unreadable(self.recipe, splits):
+                listener(Warned(f"is not read: {why}", path, ""))
+            return
+        for path in changed_inputs(self.recipe, splits):
+            listener(
+                Warned(
+                    "is new or has changed since this run read its inputs, and is no part of it",
+                    path,
+                    "make a new run to read it",
                 )
-        ledger.write(folder, manifests)
-        return manifests
-
-
-def _stage(mill: Mill, stage: Stage, done: dict[str, Manifest]) -> Manifest:
-    """The stage's manifest: there already, taken from the parent, or made now."""
-    folder = mill.run
-    mark = fingerprint(
-        stage.name,
-        stage.module.VERSION,
-        [done[name].digest for name in stage.upstream],
-        stage.module.relevant(mill.context.recipe),
-        {name: importlib.metadata.version(name) for name in stage.module.LIBRARIES},
-        [] if stage.upstream else [task.to_json() for task in mill.splits],
-    )
-    if folder.exists(f"{stage.name}/manifest.json"):
-        manifest = read_manifest(folder, stage.name)
-        if manifest.fingerprint != mark:
-            raise UserError(
-                f"{folder.url}/{stage.name}: was made by other versions of gristmill or of the "
-                "libraries it uses. Start a new run in another folder (with `--parent "
-                f"{folder.url}` it takes over the stages that are still equal)"
             )
-        return manifest
-    taken = _from_parent(mill, stage, mark)
-    if taken is not None:
+
+    def _stage(self, mill: Mill, stage: Stage, done: dict[str, Manifest]) -> Manifest:
+        """The stage's manifest: there already, taken from the parent, or made now."""
+        mark = fingerprint(
+            stage.name,
+            stage.module.VERSION,
+            [done[name].digest for name in stage.upstream],
+            stage.module.relevant(self.recipe),
+            {name: importlib.metadata.version(name) for name in stage.module.LIBRARIES},
+            [] if stage.upstream else [task.to_json() for task in mill.splits],
+        )
+        if self.folder.exists(f"{stage.name}/manifest.json"):
+            manifest = read_manifest(self.folder, stage.name)
+            if manifest.fingerprint != mark:
+                raise Problem(
+                    "was made by other versions of gristmill or of the libraries it uses",
+                    f"{self.folder.url}/{stage.name}",
+                    "start a new run in another folder; with this one as its `parent` it takes "
+                    "over the stages that are still equal",
+                )
+            return manifest
+        taken = self._from_parent(stage, mark)
+        if taken is not None:
+            return taken
+        made: Manifest = stage.module.run(mill, stage.name, mark)
+        return made
+
+    def _from_parent(self, stage: Stage, mark: str) -> Manifest | None:
+        """The parent's stage, if it is equal; its files stay where they are."""
+        # the last stage is what a run is for: its shards are in its own folder
+        if self.recipe.parent is None or stage.name == "mix":
+            return None
+        parent = Folder(self.recipe.parent)
+        if not parent.exists(f"{stage.name}/manifest.json"):
+            return None
+        manifest = read_manifest(parent, stage.name)
+        if manifest.fingerprint != mark:
+            return None
+        home = manifest.home or parent.url
+        taken = replace(manifest, home=home)
+        if stage.name == "tokenizer":
+            data = Folder(home).read("tokenizer/tokenizer.json")
+            self.folder.create("tokenizer/tokenizer.json", data)
+        self.folder.create(f"{stage.name}/manifest.json", taken.to_json())
         return taken
-    made: Manifest = stage.module.run(mill, stage.name, mark)
-    return made
+
+
+def _place(stage: str) -> int:
+    names = [each.name for each in STAGES]
+    if stage not in names:
+        raise Problem(f"no stage is called `{stage}`; there are {', '.join(names)}", "until")
+    return names.index(stage)
 
 
 def _splits(run: Folder, recipe: Recipe) -> list[Task]:
@@ -113,56 +276,6 @@ def _splits(run: Folder, recipe: Recipe) -> list[Task]:
     if run.exists("extract/plan.jsonl"):
         return read_plan(run, "extract")
     return sorted(plan_splits(recipe), key=lambda task: task.key)
-
-
-def _tell_changed(recipe: Recipe, splits: list[Task]) -> None:
-    """Say which inputs are not those that the run has read."""
-    if changed := changed_inputs(recipe, splits):
-        others = f" and {len(changed) - 1:,} other(s)" if changed[1:] else ""
-        say(
-            f"{changed[0]}{others}: new or changed since this run read its inputs, and no part of "
-            "it. Give another --output to read them"
-        )
-
-
-def _from_parent(mill: Mill, stage: Stage, mark: str) -> Manifest | None:
-    """The parent's stage, if it is equal; its files stay where they are."""
-    recipe = mill.context.recipe
-    # the last stage is what a run is for: its shards are in its own folder
-    if recipe.parent is None or stage.name == "mix":
-        return None
-    parent = Folder(recipe.parent)
-    if not parent.exists(f"{stage.name}/manifest.json"):
-        return None
-    manifest = read_manifest(parent, stage.name)
-    if manifest.fingerprint != mark:
-        return None
-    home = manifest.home or parent.url
-    taken = replace(manifest, home=home)
-    if stage.name == "tokenizer":
-        mill.run.create("tokenizer/tokenizer.json", Folder(home).read("tokenizer/tokenizer.json"))
-    mill.run.create(f"{stage.name}/manifest.json", taken.to_json())
-    return taken
-
-
-def finished(folder: Folder) -> bool:
-    """Whether the run in the folder has all its stages."""
-    return all(folder.exists(f"{stage.name}/manifest.json") for stage in STAGES)
-
-
-def manifests(folder: Folder) -> dict[str, Manifest]:
-    """The manifests of the finished stages of a run, in order."""
-    return {
-        stage.name: read_manifest(folder, stage.name)
-        for stage in STAGES
-        if folder.exists(f"{stage.name}/manifest.json")
-    }
-
-
-def context_of(folder: Folder) -> Context:
-    """A context to read a run with."""
-    homes = {name: item.home for name, item in manifests(folder).items() if item.home}
-    return Context(folder, thaw(folder), homes)
 
 
 @contextmanager
@@ -175,12 +288,7 @@ def _alone(folder: Folder) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise UserError(f"{folder.url}: another gristmill is at work in this run") from None
+            raise Problem("another gristmill is at work in this run", folder.url) from None
         for scratch in folder.local.glob("**/.part-*"):
             shutil.rmtree(scratch, ignore_errors=True)
         yield
-
-
-def say(text: str) -> None:
-    """A line for the user, on standard error."""
-    print(text, file=sys.stderr, flush=True)

@@ -13,7 +13,7 @@ class Curate(Contract):
     least_words: int = Field(
         50,
         ge=1,
-        description="A document that `deduplicate.pieces` leaves fewer words of is rejected as "
+        description="A document that `deduplicate.spans` leaves fewer words of is rejected as "
         "`cut_short`; FineWeb's 50. Words as deduplication counts them: a character is one in the "
         "scripts without spaces.",
     )

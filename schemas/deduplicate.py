@@ -107,10 +107,10 @@ class Substring(Contract):
     )
 
 
-class Pieces(Contract):
-    """Pieces that repeat in what is left of the documents, all looked for in the same text.
+class Spans(Contract):
+    """Spans that repeat in what is left of the documents, all looked for in the same text.
 
-    Of equal pieces the first stays, in the order in which `keep` and `prefer` choose documents,
+    Of equal spans the first stays, in the order in which `keep` and `prefer` choose documents,
     then in the order of the text. Lines, paragraphs and sentences are equal if their words are:
     case, diacritics, digits and punctuation make no difference. What of it `curate` cuts, see
     `least_words` there.
@@ -128,7 +128,7 @@ class Pieces(Contract):
 
     def levels(self) -> list[str]:
         """Those that are asked for, in order."""
-        return [name for name in Pieces.model_fields if getattr(self, name)]
+        return [name for name in Spans.model_fields if getattr(self, name)]
 
 
 class Deduplicate(Contract):
@@ -166,9 +166,7 @@ class Deduplicate(Contract):
         description="Folders of finished runs: what they hold is removed here. Their "
         "`deduplicate` must have the same scope and parameters of `near`.",
     )
-    pieces: Pieces = Field(
-        Pieces(), description="Which pieces of the documents that are left are cut."
-    )
+    spans: Spans = Field(Spans(), description="Which spans of the documents that are left are cut.")
 
     @model_validator(mode="after")
     def _against_can_be_compared(self) -> Self:

@@ -34,6 +34,10 @@ class Structure(Contract):
     )
 
 
+# By the names that `gristmill extract --structure` has for them.
+STRUCTURES = {"text": Structure(), "markdown": Structure(headings=True, tables="markdown")}
+
+
 class BlockList(Contract):
     """Addresses that are not wanted. All lists are files with an entry a line; `#` comments."""
 
@@ -93,7 +97,7 @@ class Extract(Contract):
     languages: tuple[Language, ...] = Field(
         (),
         description="Reject, before the main text is looked for, pages that surely are in none of "
-        "these, by a quick look at their bytes. Empty looks at none. `judge.languages` decides "
+        "these, by a quick look at their bytes. Empty looks at none. `filter.languages` decides "
         "exactly, later.",
     )
     block: BlockList = Field(BlockList(), description="Addresses that are not wanted.")

@@ -14,8 +14,8 @@ from schemas.base import Contract, Name
 from schemas.curate import Curate
 from schemas.deduplicate import Deduplicate
 from schemas.extract import Extract
+from schemas.filter import Filter
 from schemas.inputs import Input, Splits
-from schemas.judge import Judge
 from schemas.mix import Mix
 from schemas.tokenizer import Tokenizer, TrainTokenizer
 
@@ -34,12 +34,12 @@ class Recipe(Contract):
     )
     splits: Splits = Field(Splits(), description="How the work is cut into tasks.")
     extract: Extract = Field(Extract(), description="Records to text.")
-    judge: Annotated[
-        Judge,
+    filter: Annotated[
+        Filter,
         # names are resolved before a recipe is validated, so this is for the reader and editors
-        BeforeValidator(lambda value: value, json_schema_input_type=Judge | str),
+        BeforeValidator(lambda value: value, json_schema_input_type=Filter | str),
     ] = Field(
-        Judge(),
+        Filter(),
         description="Text to verdicts: a mapping, or the name or file of a chain, which replaces "
         "the whole section.",
     )

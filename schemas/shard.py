@@ -13,7 +13,7 @@ from typing import Any, Literal
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.errors import UserError
+from schemas.problems import Problem
 
 # Row groups hold about this many tokens: they read as fast as large ones and spare object stores.
 ROW_GROUP_TOKENS = 1 << 17
@@ -125,7 +125,7 @@ class ShardManifest(_Entry):
 def read_manifest(folder: Path) -> ShardManifest:
     """Read `folder/manifest.json` (`folder` may also be the run that holds `shards/`).
 
-    Raises UserError if there is none, or if it is not one.
+    Raises Problem if there is none, or if it is not one.
     """
     for candidate in (folder / "manifest.json", folder / "shards" / "manifest.json"):
         if candidate.is_file() and candidate.parent.name == "shards":
@@ -133,5 +133,5 @@ def read_manifest(folder: Path) -> ShardManifest:
                 value: Any = json.loads(candidate.read_text("utf-8"))
                 return ShardManifest.model_validate(value)
             except ValueError as error:
-                raise UserError(f"{candidate}: not a shard manifest: {error}") from None
-    raise UserError(f"{folder}: no shards/manifest.json here: is the run finished?")
+                raise Problem(f"{candidate}: not a shard manifest: {error}") from None
+    raise Problem(f"{folder}: no shards/manifest.json here: is the run finished?")

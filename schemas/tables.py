@@ -62,20 +62,24 @@ DOCUMENT = _schema(
     ],
 )
 
-# extract: one row a record that did not become a document, and a damaged gap of a file
+# every stage: one row for what it does not keep. A record that became no document has its place,
+# a document its id; `value` decided, `detail` says what it had to be, or more
 REJECTION = _schema(
-    "rejection/1",
+    "rejection/2",
     [
         pa.field("id", ID, False),
-        pa.field("source", pa.string(), False),
-        pa.field("url", pa.string()),
+        pa.field("stage", pa.string(), False),
         pa.field("reason", pa.string(), False),
         pa.field("value", pa.string()),
-        *_origin(),
+        pa.field("detail", pa.string()),
+        # the document that is kept instead of a duplicate
+        pa.field("representative", ID),
+        pa.field("source", pa.string()),
+        pa.field("url", pa.string()),
+        *(field.with_nullable(True) for field in _origin()),
     ],
 )
-
-# judge: the columns every signals file has; the measured signals follow as `family.signal`
+# filter: the columns every signals file has; the measured signals follow as `family.signal`
 VERDICT = _schema(
     "signals/1",
     [
@@ -90,12 +94,12 @@ VERDICT = _schema(
     ],
 )
 
-# judge: the text of kept documents that an edit changed
+# filter: the text of kept documents that an edit changed
 EDIT = _schema("edit/1", [pa.field("id", ID, False), pa.field("text", pa.large_string(), False)])
 
 
 def signature_schema(levels: Sequence[str], sketch_bytes: int, bands: int) -> pa.Schema:
-    """judge: one row a kept document, what deduplication works on.
+    """filter: one row a kept document, what deduplication works on.
 
     `preference`: the smallest of a cluster is kept; `url_preference`: of the pages of one URL.
     `digest` is of the text, `normalised` of the normalised one. `sketch`: 16 bits of values of
@@ -143,20 +147,10 @@ EDGE = _schema(
     ],
 )
 
-# deduplicate: documents that are not kept, and the one that is kept instead
-DROP = _schema(
-    "drop/1",
-    [
-        pa.field("id", ID, False),
-        pa.field("level", pa.string(), False),
-        pa.field("kept_id", ID, False),
-    ],
-)
-
-# deduplicate: pieces of the documents of a part, in order; `row`: of the survivors of the part;
+# deduplicate: spans of the documents of a part, in order; `row`: of the survivors of the part;
 # `repeated`: stands earlier in the same part
-PIECE = _schema(
-    "piece/1",
+KEYED_SPAN = _schema(
+    "keyed_span/1",
     [
         pa.field("key", pa.uint64(), False),
         pa.field("row", pa.uint32(), False),
@@ -166,7 +160,7 @@ PIECE = _schema(
     ],
 )
 
-# deduplicate: the document in which a piece stands first in a part, by key; `id`: its upper half
+# deduplicate: the document in which a span stands first in a part, by key; `id`: its upper half
 FIRST = _schema(
     "first/1",
     [
@@ -176,7 +170,7 @@ FIRST = _schema(
     ],
 )
 
-# deduplicate: keys of pieces of a part that stand first in another part
+# deduplicate: keys of spans of a part that stand first in another part
 REPEATED = _schema(
     "repeated/1", [pa.field("part", pa.uint32(), False), pa.field("key", pa.uint64(), False)]
 )
@@ -213,8 +207,8 @@ SPAN = _schema(
     ],
 )
 
-# deduplicate: characters [start, end) to cut of the judged text; those of a document are together,
-# in order and disjoint
+# deduplicate: characters [start, end) to cut of the filtered text; those of a document are
+# together, in order and disjoint
 CUT = _schema(
     "cut/1",
     [
@@ -223,11 +217,6 @@ CUT = _schema(
         pa.field("start", pa.uint32(), False),
         pa.field("end", pa.uint32(), False),
     ],
-)
-
-# curate: documents of which too few words are left
-CUT_SHORT = _schema(
-    "cut_short/1", [pa.field("id", ID, False), pa.field("words", pa.int64(), False)]
 )
 
 # curate: the survivors, fit to publish

@@ -16,7 +16,7 @@ DEMO = REPOSITORY / "tests" / "data" / "demo.yaml"
 def start(*words: str, **environment: str) -> "subprocess.Popen[str]":
     """Start `gristmill WORDS` as the head of a process group."""
     return subprocess.Popen(
-        [sys.executable, "-m", "pipelines.cli", *words],
+        [sys.executable, "-m", "pipelines.commands.main", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

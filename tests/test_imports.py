@@ -1,4 +1,5 @@
-"""Imports point one way: schemas <- curation <- pipelines, and schemas <- train."""
+"""Imports point one way: schemas <- curation <- pipelines, and schemas <- train; and within
+pipelines engines, runs <- recipes <- stages <- the run <- report <- commands."""
 
 import ast
 import subprocess
@@ -16,6 +17,17 @@ MAY_IMPORT = {
     "pipelines": {"schemas", "curation", "pipelines"},
     "train": {"schemas", "train"},
 }
+# the rooms of pipelines, and what each may import of the others
+ROOMS: dict[str, set[str]] = {
+    "engines": set(),
+    "runs": {"engines"},
+    "recipes": {"runs"},
+    "stages": {"engines", "runs", "recipes"},
+    "run": {"engines", "runs", "recipes", "stages"},
+    "report": {"runs", "recipes", "stages", "run"},
+    "alone": {"engines", "runs", "recipes", "stages", "run", "report"},
+    "commands": {"engines", "runs", "recipes", "stages", "run", "report", "alone"},
+}
 # libraries that a part must do without, as it is installed without them
 WITHOUT = {
     "schemas": {"apache_beam", "torch", "numpy", "trafilatura", "tokenizers", "datasketch"},
@@ -26,13 +38,13 @@ WITHOUT = {
 
 
 def imported(path: Path) -> Iterator[str]:
-    """Top-level names of all modules that a file imports, anywhere in it."""
+    """Names of all modules that a file imports, anywhere in it."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
-            yield from (alias.name.split(".")[0] for alias in node.names)
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            yield str(node.module).split(".")[0]
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 @pytest.mark.parametrize("package", MAY_IMPORT)
@@ -40,17 +52,26 @@ def test_imports_point_the_way_that_the_design_says(package: str) -> None:
     files = sorted((REPOSITORY / package).rglob("*.py"))
     assert files
     for path in files:
-        names = set(imported(path))
+        names = {name.split(".")[0] for name in imported(path)}
         assert not names & (set(MAY_IMPORT) - MAY_IMPORT[package]), path
         assert not names & WITHOUT[package], path
         assert "tests" not in names, path
+
+
+def test_every_room_of_pipelines_imports_only_those_below_it() -> None:
+    folder = REPOSITORY / "pipelines"
+    for path in [*sorted(folder.glob("*/**/*.py")), folder / "run.py"]:
+        room = path.relative_to(folder).parts[0].removesuffix(".py")
+        parts = (name.split(".") for name in imported(path) if name.startswith("pipelines."))
+        others = {part[1] for part in parts} - {room}
+        assert others <= ROOMS[room], f"{path} imports {sorted(others - ROOMS[room])}"
 
 
 def test_the_direction_check_sees_a_wrong_import(tmp_path: Path) -> None:
     (tmp_path / "x.py").write_text(
         "def f():\n    from pipelines.run import run\n    import torch.nn\n"
     )
-    assert set(imported(tmp_path / "x.py")) == {"pipelines", "torch"}
+    assert set(imported(tmp_path / "x.py")) == {"pipelines.run.run", "torch.nn"}
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     options = _parser().parse_args(words)
     # What follows takes seconds to import; --help does not wait for it.
-    from schemas.errors import UserError
+    from schemas.problems import Problem
 
     # Threads that spin while they wait train ten times slower where another process wants the
     # core, and only a quarter faster where none does. Must be set before torch is loaded.
@@ -40,15 +40,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if under_torchrun:
             return _work(options)
         if options.processes is not None and options.processes < 1:
-            raise UserError(f"--processes {options.processes}: must be 1 or more")
+            raise Problem(f"--processes {options.processes}: must be 1 or more")
         processes = options.processes or _default_processes()
         job = _prepare(options, processes)
         if processes == 1:
             return _train(job)
+        from train.job import resumable
         from train.launch import launch
 
+        resumable(job)  # a mistake is told before the processes start
+
         return launch(words, processes)
-    except UserError as error:
+    except (Problem, OSError) as error:
         print(f"gristmill train: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -85,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="KEY=VALUE",
         help="change a key of the preset, such as optimizer.lr=1e-3; may be repeated",
     )
+    add("--check", action="store_true", help="compare every file of the shards with its SHA-256")
     add("--resume", action="store_true", help="fail if --output has no checkpoint to go on from")
     return parser
 
@@ -99,7 +103,14 @@ def _prepare(options: argparse.Namespace, processes: int) -> Job:
     if options.batch_rows is not None:
         overrides["batch_rows"] = options.batch_rows
     config = load(options.preset, overrides)
-    return prepare(options.run, options.output, config, processes, must_resume=options.resume)
+    return prepare(
+        options.run,
+        options.output,
+        config,
+        processes,
+        check=options.check,
+        must_resume=options.resume,
+    )
 
 
 def _default_processes() -> int:
@@ -110,31 +121,43 @@ def _default_processes() -> int:
 
 def _work(options: argparse.Namespace) -> int:
     """Be one of the processes of torchrun."""
-    from schemas.errors import UserError
+    from schemas.problems import Problem
+    from train.agree import ToldByFirst
+    from train.mesh import leave
 
     try:
         job = _prepare(options, int(os.environ["WORLD_SIZE"]))
-    except UserError:
+    except Problem:
         if os.environ["RANK"] == "0":
             raise
-        # All find the same mistake and one tells it, before torchrun ends it as we exit.
-        time.sleep(3)
-        return 2
-    status = _train(job)
-    from train.parallel import leave
-
+        return _wait_for_first(2)
+    try:
+        status = _train(job)
+    except ToldByFirst:
+        status = _wait_for_first(2)
     return leave(status)
+
+
+def _wait_for_first(status: int) -> int:
+    """All find the same mistake and one tells it, before torchrun ends it as we exit."""
+    time.sleep(3)
+    return status
 
 
 def _train(job: Job) -> int:
     import torch.distributed as dist
 
+    from train.guard import Diverged
     from train.loop import train
-    from train.parallel import start
+    from train.mesh import start
 
-    world = start()
+    world = start(job.config.parallel)
     try:
         number = train(job, world)
+    except Diverged as error:
+        if world.rank == 0:
+            print(f"gristmill train: {error}", file=sys.stderr)
+        return 1 if world.rank == 0 else _wait_for_first(1)
     except RuntimeError as error:
         if "gloo/transport" not in str(error) and not isinstance(error, dist.DistError):
             raise

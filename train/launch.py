@@ -9,7 +9,7 @@ import sys
 import uuid
 from collections.abc import Mapping, Sequence
 
-from schemas.errors import UserError
+from schemas.problems import Problem
 
 # A process that is told to stop has this long to write its checkpoint. One that waits for a dead
 # process, and does not notice, is ended after it.
@@ -20,7 +20,7 @@ def launch(arguments: Sequence[str], processes: int) -> int:
     """Run `python -m train ARGUMENTS` in `processes` processes; returns their exit status.
 
     The same as `torchrun --standalone --nproc-per-node PROCESSES -m train ARGUMENTS`, but its
-    end is told in one line. If a process dies, the others are ended. Raises UserError if one was
+    end is told in one line. If a process dies, the others are ended. Raises Problem if one was
     killed.
     """
     from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, SignalException
@@ -55,7 +55,7 @@ def _failed(codes: Mapping[int, int]) -> int:
     """The exit status for those of the processes that failed by themselves."""
     for rank, code in codes.items():
         if code < 0 and code != -signal.SIGTERM:
-            raise UserError(
+            raise Problem(
                 f"rank {rank} was killed by {signal.Signals(-code).name} and the others were "
                 "ended: the same command goes on from the last checkpoint"
             )

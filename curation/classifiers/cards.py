@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from curation.classifiers.features import FEATURES
-from schemas.errors import UserError
+from schemas.problems import Problem
 
 
 def card_path(model: str | Path) -> Path:
@@ -20,7 +20,7 @@ def card_path(model: str | Path) -> Path:
 def read_card(data: bytes, digest: str, model: str) -> dict[str, Any] | None:
     """The card beside a model with this SHA-256; None for a file that is no card of ours.
 
-    Raises UserError, naming `model`, if the card is of another file or of other features.
+    Raises Problem, naming `model`, if the card is of another file or of other features.
     """
     try:
         told: dict[str, Any] = json.loads(data)
@@ -31,7 +31,7 @@ def read_card(data: bytes, digest: str, model: str) -> dict[str, Any] | None:
     if not isinstance(found[0], str) or not isinstance(found[1], list):
         return None
     if version != FEATURES:
-        raise UserError(f"{model}: fitted on features {version}, these are {FEATURES}: fit anew")
+        raise Problem(f"{model}: fitted on features {version}, these are {FEATURES}: fit anew")
     _check(own, digest, model)
     return told
 
@@ -40,7 +40,7 @@ def weights_card(data: bytes, digest: str, model: str) -> dict[str, Any]:
     """The card beside importance weights with this SHA-256; empty for a file that is no card of
     ours.
 
-    Raises UserError, naming `model`, if the card is of another file.
+    Raises Problem, naming `model`, if the card is of another file.
     """
     try:
         told: dict[str, Any] = json.loads(data)
@@ -53,7 +53,7 @@ def weights_card(data: bytes, digest: str, model: str) -> dict[str, Any]:
 
 def _check(own: str, digest: str, model: str) -> None:
     if own != digest:
-        raise UserError(
+        raise Problem(
             f"{model}: not the file that {card_path(model).name} describes: its SHA-256 differs"
         )
 

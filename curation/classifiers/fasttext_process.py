@@ -15,7 +15,7 @@ from typing import Any
 
 from fasttext_pybind import args, fasttext, loss_name, model_name, train
 
-from schemas.errors import UserError
+from schemas.problems import Problem
 
 # Bytes from which glibc's `malloc` asks the system for a block, by its own setting fixed.
 _BLOCK = 1 << 20
@@ -25,7 +25,7 @@ def fit(path: str, source: str, kept: int, settings: dict[str, Any]) -> None:
     """Write the model of the labelled lines in `source` to `path`.
 
     kept: words and parts of words that a quantised model keeps; 0 leaves it as it is. settings:
-    fastText's own arguments. Raises UserError if it does not converge.
+    fastText's own arguments. Raises Problem if it does not converge.
     """
     asked = {"path": path, "source": source, "kept": kept, "settings": settings}
     done = subprocess.run(
@@ -38,7 +38,7 @@ def fit(path: str, source: str, kept: int, settings: dict[str, Any]) -> None:
     )
     if done.returncode:
         why = done.stderr.strip().rpartition("\n")[2]
-        raise UserError(f"{path}: fastText: {why} Try a smaller `lr`.")
+        raise Problem(f"{path}: fastText: {why} Try a smaller `lr`.")
 
 
 def main() -> None:

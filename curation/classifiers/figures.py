@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from curation.classifiers.spans import DECIMALS
+from curation.classifiers.passages import DECIMALS
 from curation.measures.signals import ratio
-from schemas.errors import UserError
+from schemas.problems import Problem
 
 
 def evaluate(right: Sequence[bool], scores: Sequence[float]) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def evaluate(right: Sequence[bool], scores: Sequence[float]) -> dict[str, Any]:
     truth, values = np.asarray(right, bool), np.asarray(scores, float)
     positives, negatives = int(truth.sum()), int((~truth).sum())
     if not positives or not negatives:
-        raise UserError("figures need texts of two labels")
+        raise Problem("figures need texts of two labels")
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
     area = (ranks[truth].sum() - positives * (positives + 1) / 2) / (positives * negatives)
@@ -55,7 +55,7 @@ def threshold_for(scores: Sequence[float], survival: float) -> float:
     With ties fewer survive; if even the highest score has too many, it is just above that.
     """
     if not scores or not 0 < survival <= 1:
-        raise UserError(f"survival {survival}: a share above 0, of at least one text")
+        raise Problem(f"survival {survival}: a share above 0, of at least one text")
     values = np.sort(np.asarray(scores, float))[::-1]
     allowed = math.floor(survival * len(values) + 1e-9)
     if allowed >= len(values):

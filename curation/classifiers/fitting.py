@@ -17,7 +17,7 @@ from curation.classifiers.figures import evaluate, recall, threshold_for
 from curation.classifiers.importance import BUCKETS, fit_importance, is_importance
 from curation.classifiers.scorers import scorer
 from curation.fasttext_model import LABEL, without_marks
-from schemas.errors import UserError
+from schemas.problems import Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def fit_lines(lines: Iterable[tuple[str, str]], path: str | Path, settings: Sett
     """Fit a fastText model on (label, line) pairs and write it to `path`.
 
     The same pairs and settings give the same bytes on the same kind of CPU: one thread, a seed,
-    and the order of a keyed hash of the lines. Raises UserError if it does not converge.
+    and the order of a keyed hash of the lines. Raises Problem if it does not converge.
     """
     ordered = sorted(lines, key=lambda pair: _key("fit", *pair))
     epoch = settings.epoch or min(30, max(5, round(80_000 / max(1, len(ordered)))))
@@ -113,17 +113,17 @@ def fit(
     score will be that of the first example's label. The figures are of a share `held_out` of the
     groups, never seen in fitting. `survival`: the card's threshold lets through this share of
     `pool`, or of the held-out texts of the other labels (DCLM kept a tenth of its pool). `data`
-    describes the sets in the card. Raises UserError if a side of the split has one label only, or
+    describes the sets in the card. Raises Problem if a side of the split has one label only, or
     for a share that is none.
     """
     settings = settings or Settings()
     if not 0 < held_out < 1:
-        raise UserError(f"held-out share {held_out}: above 0 and below 1")
+        raise Problem(f"held-out share {held_out}: above 0 and below 1")
     if survival is not None and not 0 < survival <= 1:
-        raise UserError(f"survival {survival}: a share above 0, at most 1")
+        raise Problem(f"survival {survival}: a share above 0, at most 1")
     path = Path(path)
     if not path.parent.is_dir():
-        raise UserError(f"{path}: there is no folder {path.parent}")
+        raise Problem(f"{path}: there is no folder {path.parent}")
     label = examples[0].label if examples else ""
     held = [each for each in examples if is_held_out(each.group, held_out, settings.seed)]
     seen = {each.text for each in held}
@@ -134,7 +134,7 @@ def fit(
     ]
     for side, name in ((rest, "fitting"), (held, "the held-out figures")):
         if len({each.label for each in side}) < 2:
-            raise UserError(
+            raise Problem(
                 f"{path}: {len(side)} texts for {name}, of one label only: give more texts or "
                 "groups, or another held-out share"
             )

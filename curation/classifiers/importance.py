@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from curation.classifiers.cards import card_path, file_sha256, weights_card
-from curation.classifiers.spans import DECIMALS, Span, lines, reaching
-from schemas.errors import UserError
+from curation.classifiers.passages import DECIMALS, Span, lines, reaching
+from schemas.problems import Problem
 
 BUCKETS = 10_000
 _NONE = 1e-8  # is added to each probability
@@ -71,7 +71,7 @@ class Importance:
     """The weights of two sets: the score is the log of the ratio of a text's likelihoods."""
 
     def __init__(self, path: str | Path) -> None:
-        """Load what `fit_importance` wrote, with its card if there is one. Raises UserError."""
+        """Load what `fit_importance` wrote, with its card if there is one. Raises Problem."""
         path = Path(path)
         try:
             with np.load(path, allow_pickle=False) as held:
@@ -83,9 +83,9 @@ class Importance:
                 raise ValueError("a set without words")
             shares = counts / counts.sum(axis=1, keepdims=True)
         except OSError as error:
-            raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+            raise Problem(f"{path}: cannot be read: {error.strerror}") from None
         except (ValueError, TypeError, KeyError, EOFError, zlib.error, zipfile.BadZipFile):
-            raise UserError(f"{path}: no importance weights, or damaged") from None
+            raise Problem(f"{path}: no importance weights, or damaged") from None
         self._weights = np.subtract(*np.log(shares + _NONE))
         self._words = words.tolist() if with_length else None
         card = card_path(path)

@@ -11,10 +11,10 @@ from curation import fasttext_model
 from curation.classifiers.cards import card_path, file_sha256, read_card
 from curation.classifiers.features import features
 from curation.classifiers.importance import Importance, is_importance
-from curation.classifiers.spans import DECIMALS, Span, lines, reaching, sentences
+from curation.classifiers.passages import DECIMALS, Span, lines, reaching, sentences
 from curation.language import words_only
 from curation.measures.bad_words import pattern
-from schemas.errors import UserError
+from schemas.problems import Problem
 
 
 class Scorer(Protocol):
@@ -33,7 +33,7 @@ class Classifier:
     def __init__(
         self, path: str | Path, label: str | None = None, lists: tuple[str, ...] | None = None
     ) -> None:
-        """Load a model, with its card if there is one beside it. Raises UserError.
+        """Load a model, with its card if there is one beside it. Raises Problem.
 
         `label`: whose score to give, without `__label__`; default the card's. `lists`: see
         `features`, default the card's. Without either a model reads the text as it is, line breaks
@@ -54,7 +54,7 @@ class Classifier:
             what = (
                 f"has no label `{label}`" if label else "has no card that says whose score to give"
             )
-            raise UserError(f"{path}: {what}: name one of {', '.join(sorted(labels)[:20])}")
+            raise Problem(f"{path}: {what}: name one of {', '.join(sorted(labels)[:20])}")
         self._label, self._count = label, len(labels)
 
     def score(self, texts: list[str]) -> list[float]:
@@ -76,11 +76,11 @@ class BadWords:
     """A list of bad words, as C4 used it: the score is how many a text has."""
 
     def __init__(self, language: str) -> None:
-        """`language`: as in LDNOOBW's lists. Raises UserError if there is none."""
+        """`language`: as in LDNOOBW's lists. Raises Problem if there is none."""
         try:
             self._pattern = pattern(language)
         except KeyError:
-            raise UserError(f"bad_words:{language}: there is no list of this language") from None
+            raise Problem(f"bad_words:{language}: there is no list of this language") from None
 
     def score(self, texts: list[str]) -> list[float]:
         """How many words of the list each text has."""
@@ -96,16 +96,16 @@ class BadWords:
 
 
 def need_kenlm(name: str) -> None:
-    """Raise UserError if `kenlm`, which is an extra, is not installed."""
+    """Raise Problem if `kenlm`, which is an extra, is not installed."""
     if importlib.util.find_spec("kenlm") is None:
-        raise UserError(f"{name}: needs kenlm: pip install 'gristmill[kenlm]'")
+        raise Problem(f"{name}: needs kenlm: pip install 'gristmill[kenlm]'")
 
 
 class Perplexity:
     """A KenLM model: the score is the perplexity of a text, low for text like the model's."""
 
     def __init__(self, path: str | Path) -> None:
-        """Load an ARPA or binary model. Raises UserError, also if `kenlm` is not installed."""
+        """Load an ARPA or binary model. Raises Problem, also if `kenlm` is not installed."""
         need_kenlm(str(path))
         kenlm: Any = importlib.import_module("kenlm")
         quiet = kenlm.Config()
@@ -113,7 +113,7 @@ class Perplexity:
         try:
             self._model = kenlm.Model(str(path), quiet)
         except (OSError, RuntimeError) as error:
-            raise UserError(f"{path}: not a KenLM model: {error}") from None
+            raise Problem(f"{path}: not a KenLM model: {error}") from None
 
     def score(self, texts: list[str]) -> list[float]:
         """10 ** (-log10 likelihood / (words + lines)) of each text, rounded; 0 without a word.
@@ -151,5 +151,5 @@ def scorer(name: str, label: str | None = None, lists: tuple[str, ...] | None = 
     if not is_kenlm(name) and not is_importance(name):
         return Classifier(name, label, lists)
     if label is not None or lists is not None:
-        raise UserError(f"{name}: only a fastText model has a label and features")
+        raise Problem(f"{name}: only a fastText model has a label and features")
     return Perplexity(name) if is_kenlm(name) else Importance(name)

@@ -9,15 +9,15 @@ from pathlib import Path
 from curation.classifiers.cards import file_sha256
 from curation.classifiers.features import FEATURES
 from curation.classifiers.importance import is_importance
+from curation.classifiers.passages import sentences
 from curation.classifiers.scorers import Scorer, is_kenlm, need_kenlm, scorer
-from curation.classifiers.spans import sentences
 from curation.language import canonical
 from curation.measures.ccnet import bucket
 from curation.measures.signals import Measure, ratio
 from curation.measures.view import View
 from schemas.base import ModelFile
-from schemas.errors import UserError
-from schemas.judge import Classifier
+from schemas.filter import Classifier
+from schemas.problems import Problem
 
 FAMILY = "classifier"
 VERSION = 2  # bump when a signal of the family changes
@@ -26,10 +26,10 @@ VERSION = 2  # bump when a signal of the family changes
 def measures(
     classifiers: Mapping[str, Classifier], find: Callable[[ModelFile], Path]
 ) -> dict[str, Measure]:
-    """The measures of a recipe's `judge.classifiers`, by `classifier.NAME`.
+    """The measures of a recipe's `filter.classifiers`, by `classifier.NAME`.
 
     `find`: where the file of a model is. A model is loaded when its first text is scored; what is
-    wrong with it is told then, by UserError. The language of a view is `canonical`.
+    wrong with it is told then, by Problem. The language of a view is `canonical`.
     """
     return {
         f"{FAMILY}.{name}": _measure(name, classifier, find)
@@ -96,12 +96,12 @@ def _score(of: Scorer, classifier: Classifier, text: str) -> float:
 
 
 def local_file(model: ModelFile) -> Path:
-    """A model's file on this machine, checked against its checksum. Raises UserError."""
+    """A model's file on this machine, checked against its checksum. Raises Problem."""
     path = Path(model.file)
     try:
         digest = file_sha256(path) if model.sha256 else None
     except OSError as error:
-        raise UserError(f"{model.file}: cannot be read: {error}") from None
+        raise Problem(f"{model.file}: cannot be read: {error}") from None
     if digest != model.sha256:
-        raise UserError(f"{model.file}: has the checksum {digest}, not {model.sha256}")
+        raise Problem(f"{model.file}: has the checksum {digest}, not {model.sha256}")
     return path

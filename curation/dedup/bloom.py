@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from curation.dedup import words
+from curation.dedup.keyed_spans import Lines
 from curation.dedup.nodes import Words
-from curation.dedup.pieces import Lines
 from curation.dedup.windows import windows
 
 Index = npt.NDArray[np.int64]

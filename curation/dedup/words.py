@@ -32,6 +32,8 @@ _REMOVED = 0
 _SEPARATOR = ord(" ")
 _ZERO = ord("0")
 # Set on a character that is a word by itself.
+# Odd factor of polynomials over hashes (that of PCG64's "cheap" multiplier).
+FACTOR = np.uint64(0xDA942042E4DD58B5)
 _ALONE = 1 << 31
 # Of the polynomials over characters: 2^64 / golden ratio, the increment of SplitMix64.
 _BASE = 0x9E3779B97F4A7C15

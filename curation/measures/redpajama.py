@@ -4,7 +4,7 @@ Source: togethercomputer/RedPajama-Data 6d2cee9, `app/src/core/quality_signals`.
 of word characters or of others; normalised words are without ASCII punctuation, in lower case and
 NFD. A value of nothing is 0, where the reference has none. Stop words are spaCy's, in 76 languages;
 the reference has other lists. Bad words: `bad_words`. UT1's categories: lists of domains for a
-recipe's `extract.block`. Scores and perplexity: `judge.classifiers`. Importance weights:
+recipe's `extract.block`. Scores and perplexity: `filter.classifiers`. Importance weights:
 `curation.classifiers.importance`, of sets that the user names.
 """
 
@@ -36,7 +36,7 @@ _TOP = (2, 3, 4)
 
 @functools.cache
 def stop_words(language: str) -> frozenset[str]:
-    """spaCy's stop words of a language by its ISO 639 code; none of one that it has no list of."""
+    """spaCy's stop words by ISO 639 code; empty if spaCy has no list for the language."""
     name = f"spacy.lang.{language}.stop_words"
     try:
         found = importlib.util.find_spec(name) if language.isalpha() else None

@@ -54,7 +54,7 @@ def is_splittable(stream: BinaryIO) -> bool:
 
 
 def check_arc(stream: BinaryIO, name: str) -> None:
-    """Raise UserError, naming the file and what it looks like, if it begins like no ARC file."""
+    """Raise Problem, naming the file and what it looks like, if it begins like no ARC file."""
     check_captures(_GRAMMAR, stream, name)
 
 

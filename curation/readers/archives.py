@@ -16,7 +16,7 @@ from curation.readers.compressed import codec_of, open_file
 from curation.readers.documents import document
 from curation.readers.source import BrokenError, Source, Window
 from curation.readers.suffixes import COMPRESSED, document_format, format_of
-from schemas.errors import UserError
+from schemas.problems import Problem
 
 _BLOCK = 512  # of a tar file (POSIX.1-2001, pax)
 _MOST_NAME = 1 << 20  # bytes of an extended header that are read
@@ -161,7 +161,7 @@ def read_zip(
     """Yield a record for every file whose local header starts in [start, end) of a zip archive.
 
     Code takes its licence from a LICENSE file in its folder or one above it, unless it names
-    one. Raises UserError if the archive's directory, at its end, cannot be read.
+    one. Raises Problem if the archive's directory, at its end, cannot be read.
     """
     archive = _open_zip(stream, "the zip archive")
     size = stream.seek(0, 2)
@@ -201,7 +201,7 @@ def read_zip(
 
 
 def check_zip(stream: BinaryIO, name: str) -> None:
-    """Raise UserError, naming the file, if its directory cannot be read."""
+    """Raise Problem, naming the file, if its directory cannot be read."""
     _open_zip(stream, name)
 
 
@@ -209,7 +209,7 @@ def _open_zip(stream: BinaryIO, name: str) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(stream)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise UserError(
+        raise Problem(
             f"{name}: its directory cannot be read ({error}): get it again, or mend it with "
             "`zip -FF`"
         ) from None

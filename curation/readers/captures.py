@@ -17,7 +17,7 @@ from curation.readers import Damage, DamageKind, FlawKind, Place, Record
 from curation.readers.compressed import GZIP, LZ4, ZSTD, Chain, Codec, Start, codec_of
 from curation.readers.http import TooLargeError, is_response, parse_content_type, parse_response
 from curation.readers.source import BrokenError, File, Source, Window
-from schemas.errors import UserError
+from schemas.problems import Problem
 
 _MEBIBYTE = 1 << 20
 HEAD_BYTES = _MEBIBYTE  # the longest header that is read
@@ -142,7 +142,7 @@ def is_splittable(grammar: Grammar, stream: BinaryIO) -> bool:
 
 
 def check_captures(grammar: Grammar, stream: BinaryIO, name: str) -> None:
-    """Raise UserError, naming the file and what it looks like, if it begins like none."""
+    """Raise Problem, naming the file and what it looks like, if it begins like none."""
     window = Window(stream)
     head = window.read(0, HEAD_PEEK)
     if codec := codec_of(window):
@@ -159,7 +159,7 @@ def check_captures(grammar: Grammar, stream: BinaryIO, name: str) -> None:
     if _codec_after_damage(grammar, window):
         return
     article = "an" if grammar.name[0] in "AEIOU" else "a"
-    raise UserError(
+    raise Problem(
         f"{name}: not {article} {grammar.name} file, it looks like {looks}: take it out of `files`"
     )
 

@@ -20,8 +20,8 @@ from curation.readers.suffixes import format_of
 from curation.readers.tables import check_table, read_table
 from curation.readers.warc import check_warc, read_warc
 from curation.readers.warc import is_splittable as is_splittable_warc
-from schemas.errors import UserError
 from schemas.inputs import Columns, Format
+from schemas.problems import Problem
 
 HEAD_BYTES = 1 << 16  # of a file that `detect` looks at
 
@@ -34,7 +34,7 @@ _JSON = re.compile(rb"\s*\{\s*\"")
 def detect(name: str, head: bytes) -> Format:
     """The format of a file: by what only that format begins with, by its name, by its look.
 
-    `head`: its first bytes, `HEAD_BYTES` or all. Raises UserError if nothing tells.
+    `head`: its first bytes, `HEAD_BYTES` or all. Raises Problem if nothing tells.
     """
     inside = _inflated(head)
     if inside.startswith(b"PAR1"):
@@ -53,7 +53,7 @@ def detect(name: str, head: bytes) -> Format:
         return "html"
     if _JSON.match(inside):
         return "jsonl"
-    raise UserError(
+    raise Problem(
         f"{name}: neither its name nor its first bytes tell its format: give `format`, or take "
         "it out of `files`"
     )
@@ -70,7 +70,7 @@ def _inflated(head: bytes) -> bytes:
 
 
 def check(format: Format, name: str, stream: BinaryIO, columns: Columns, most: int) -> None:  # noqa: A002
-    """Raise UserError, naming the file and the mend, if it cannot be of this format."""
+    """Raise Problem, naming the file and the mend, if it cannot be of this format."""
     match format:
         case "warc":
             check_warc(stream, name)

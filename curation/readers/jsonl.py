@@ -11,8 +11,8 @@ from curation.readers.compressed import codec_of, open_file
 from curation.readers.lines import Line, read_lines
 from curation.readers.rows import row_record
 from curation.readers.source import Window
-from schemas.errors import UserError
 from schemas.inputs import Columns
+from schemas.problems import Problem
 
 _WRAPPING = 16  # JSON's longest writing of a byte of text (`\\u0000` is 6), and the other columns
 _CHECKED_LINES = 100
@@ -65,7 +65,7 @@ def parse_object(data: bytes) -> dict[str, Any]:
 
 
 def check_jsonl(stream: BinaryIO, name: str, columns: Columns, max_record_bytes: int) -> None:
-    """Raise UserError if none of the first lines is an object with a text."""
+    """Raise Problem if none of the first lines is an object with a text."""
     seen: set[str] = set()
     for number, line in enumerate(_lines(stream, 0, 1 << 62, max_record_bytes)):
         if number == _CHECKED_LINES:
@@ -80,8 +80,8 @@ def check_jsonl(stream: BinaryIO, name: str, columns: Columns, max_record_bytes:
         if isinstance(record, Record) or record.kind == "too_large":
             return
     if seen:
-        raise UserError(
+        raise Problem(
             f"{name}: no text in the column `{columns.text}`; there are "
             f"{', '.join(sorted(seen)[:20])}: name the right one in `columns`"
         )
-    raise UserError(f"{name}: no JSON object in its first lines: take it out of `files`")
+    raise Problem(f"{name}: no JSON object in its first lines: take it out of `files`")

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 
 from curation.readers import Damage, Record
 from curation.readers.rows import row_record
-from schemas.errors import UserError
 from schemas.inputs import Columns
+from schemas.problems import Problem
 
 _BATCH = 64  # rows decoded at once
 _MOST_GROUP = 1 << 32  # bytes of the columns read of one row group, inflated
@@ -26,7 +26,7 @@ def read_parquet(
 
     Offsets are row numbers in the file. A row without text is `Damage` of kind `no_text`; the
     rows of a group from where it cannot be decoded are one of kind `corrupt_parquet`.
-    Raises UserError if the file's footer cannot be read.
+    Raises Problem if the file's footer cannot be read.
     """
     try:
         file = pq.ParquetFile(stream)
@@ -36,7 +36,7 @@ def read_parquet(
             for number in range(file.metadata.num_row_groups)
         ]
     except _ERRORS as error:
-        raise UserError(f"not a whole Parquet file: {_brief(error)}: get it again") from None
+        raise Problem(f"not a whole Parquet file: {_brief(error)}: get it again") from None
     row = 0
     for number, group in enumerate(groups):
         if start <= group.offset < end:
@@ -105,18 +105,18 @@ def _values(batch: pa.RecordBatch) -> list[dict[str, Any] | str]:
 
 
 def check_parquet(stream: BinaryIO, name: str, columns: Columns) -> None:
-    """Raise UserError, naming the file, if it is no Parquet file or lacks a required column."""
+    """Raise Problem, naming the file, if it is no Parquet file or lacks a required column."""
     try:
         schema = pq.read_schema(stream)
     except _ERRORS as error:
-        raise UserError(
+        raise Problem(
             f"{name}: not a whole Parquet file: {_brief(error)}: get it again or take it out of "
             "`files`"
         ) from None
     for field, column in columns.required().items():
         top = column if column in schema.names else column.partition(".")[0]
         if top not in schema.names:
-            raise UserError(
+            raise Problem(
                 f"{name}: no column `{column}` (for `{field}`); there are "
                 f"{', '.join(schema.names[:20])}: name the right one in `columns`"
             )
@@ -125,7 +125,7 @@ def check_parquet(stream: BinaryIO, name: str, columns: Columns) -> None:
         if pa.types.is_dictionary(kind):
             kind = kind.value_type
         if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-            raise UserError(f"{name}: `{columns.text}` is a column of {kind}, not of strings")
+            raise Problem(f"{name}: `{columns.text}` is a column of {kind}, not of strings")
 
 
 def _brief(error: Exception) -> str:

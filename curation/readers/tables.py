@@ -11,8 +11,8 @@ from curation.readers.compressed import codec_of, open_file
 from curation.readers.lines import Line, read_lines
 from curation.readers.rows import row_record
 from curation.readers.source import Window
-from schemas.errors import UserError
 from schemas.inputs import Columns
+from schemas.problems import Problem
 
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
 
@@ -30,7 +30,7 @@ def read_table(
 
     The file is one split: all its rows belong to the range that begins at 0. A row that does not
     have the header's columns is `Damage` of kind `bad_row`, from its first line to where its
-    quotes close. Raises UserError if the header lacks a named column.
+    quotes close. Raises Problem if the header lacks a named column.
     """
     if start > 0 or end <= 0:
         return
@@ -67,21 +67,21 @@ def read_table(
 def check_table(
     stream: BinaryIO, name: str, dialect: Literal["csv", "tsv"], columns: Columns
 ) -> None:
-    """Raise UserError, naming the file, if its header lacks a required column."""
+    """Raise Problem, naming the file, if its header lacks a required column."""
     feed = _Feed(stream, 1 << 20)
     feed.begin()
     try:
         header = next(csv.reader(feed, delimiter=_DELIMITERS[dialect]))
     except (csv.Error, StopIteration):
-        raise UserError(f"{name}: has no header: take it out of `files`") from None
+        raise Problem(f"{name}: has no header: take it out of `files`") from None
     check_columns(name, header, columns)
 
 
 def check_columns(name: str, header: list[str], columns: Columns) -> None:
-    """Raise UserError if a required column is not in the header."""
+    """Raise Problem if a required column is not in the header."""
     for field, column in columns.required().items():
         if column not in header and column.partition(".")[0] not in header:
-            raise UserError(
+            raise Problem(
                 f"{name}: no column `{column}` (for `{field}`); there are "
                 f"{', '.join(header[:20])}: name the right one in `columns`"
             )

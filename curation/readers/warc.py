@@ -41,7 +41,7 @@ def is_splittable(stream: BinaryIO) -> bool:
 
 
 def check_warc(stream: BinaryIO, name: str) -> None:
-    """Raise UserError, naming the file and what it looks like, if it begins like no WARC file."""
+    """Raise Problem, naming the file and what it looks like, if it begins like no WARC file."""
     check_captures(_GRAMMAR, stream, name)
 
 

@@ -15,7 +15,7 @@ from curation.classifiers.importance import Importance, is_importance
 from curation.classifiers.scorers import Classifier, scorer
 from pipelines.alone.rows import writing
 from pipelines.alone.texts import Text, batches, texts
-from schemas.errors import UserError
+from schemas.problems import Problem
 
 _BATCH = 256
 _SPAN = [
@@ -52,24 +52,24 @@ def fit_files(
 
     The first label's score is the model's. An `output` in .npz is importance weights, see `fit`.
     `group`: texts with the same value in this column go to one side of the split; of `id` what is
-    before its last `_`, `/`, `#` or `:`. Raises UserError.
+    before its last `_`, `/`, `#` or `:`. Raises Problem.
     """
     if not output.endswith((".ftz", ".bin")) and not is_importance(output):
-        raise UserError(
+        raise Problem(
             f"{output}: the name of a fastText model ends in .ftz or .bin, that of importance "
             "weights in .npz"
         )
     if is_importance(output) and settings:
-        raise UserError(f"{output}: importance weights know no {', '.join(settings)}")
+        raise Problem(f"{output}: importance weights know no {', '.join(settings)}")
     if with_length and not is_importance(output):
-        raise UserError(f"{output}: only importance weights, in .npz, heed lengths so")
+        raise Problem(f"{output}: only importance weights, in .npz, heed lengths so")
     try:
         asked = Settings(**(settings or {}))
     except ValueError as error:
-        raise UserError(str(error)) from None
+        raise Problem(str(error)) from None
     examples, data = _examples(sets, group, reading)
     if group and group != "id" and all(each.group == each.text for each in examples):
-        raise UserError(f"--group {group}: no row has this column")
+        raise Problem(f"--group {group}: no row has this column")
     others = [each.text for each in texts(pool, Counter(), reading=reading)]
     return fit(
         examples,
@@ -92,7 +92,7 @@ def evaluate_files(
 ) -> dict[str, Any]:
     """The figures of a model or a word list on `LABEL=PATH` sets.
 
-    The first label's texts are the ones that should score high. Raises UserError.
+    The first label's texts are the ones that should score high. Raises Problem.
     """
     examples, data = _examples(sets, None, reading)
     scores = scorer(model, label).score([each.text for each in examples])
@@ -116,13 +116,13 @@ def score_files(
     `threshold`: default that of the model's card, if it has one. `spans`: also the sentences (of
     a word list the words, of KenLM and importance the lines) that reach it. Returns how many texts
     were `scored`, how many of them `reach` the threshold, and how many records are no text, why.
-    Raises UserError.
+    Raises Problem.
     """
     model_ = scorer(model, label)
     if threshold is None and isinstance(model_, Classifier | Importance):
         threshold = model_.card.get("threshold", {}).get("value")
     if spans and threshold is None:
-        raise UserError("--spans needs a --threshold: the model's card has none")
+        raise Problem("--spans needs a --threshold: the model's card has none")
     ends: Counter[str] = Counter()
     with writing(output, SCORED) as rows:
         every = texts(paths, ends, reading=reading, id_column=id_column)
@@ -152,7 +152,7 @@ def _examples(
     for each in sets:
         label, equals, path = each.partition("=")
         if not equals or not path or not label or not label.replace("-", "_").isidentifier():
-            raise UserError(f"--set {each}: write LABEL=PATH, such as good=textbooks.jsonl")
+            raise Problem(f"--set {each}: write LABEL=PATH, such as good=textbooks.jsonl")
         digest = hashlib.sha256()
         count = 0
         lost: Counter[str] = Counter()
@@ -165,7 +165,7 @@ def _examples(
             count += 1
             examples.append(Example(label, text.text, _group(text, group)))
         if not count:
-            raise UserError(f"--set {each}: no text in it")
+            raise Problem(f"--set {each}: no text in it")
         # the texts' own checksum: that of the files would change with their compression
         found = {"label": label, "path": path, "texts": count, "sha256": digest.hexdigest()}
         data.append({**found, "lost": dict(lost)} if lost else found)

@@ -22,21 +22,22 @@ from curation.keys import document_id
 from curation.readers import Damage, Record
 from pipelines.alone.rows import Rows, writing
 from pipelines.alone.texts import AskedColumns, number, spooled
-from pipelines.dedup.edges import CutList
-from pipelines.dedup.signatures import schema, signature_table
-from pipelines.inputs import columns_of, input_at
-from pipelines.mill import Mill, Progress
-from pipelines.parts import read_table
-from pipelines.receipts import Attempt, Receipt, Task
+from pipelines.engines.runners import Engine
 from pipelines.recipes.loading import load, to_yaml
-from pipelines.runners import Engine
-from pipelines.splits import input_of, plan_splits, read_split
-from pipelines.stages import deduplicate
-from pipelines.steps import Context, Manifest
-from pipelines.store import Folder, is_remote
+from pipelines.runs.documents import Cuts
+from pipelines.runs.events import Listener, ignore
+from pipelines.runs.inputs import columns_of, input_at
+from pipelines.runs.mill import Mill
+from pipelines.runs.parts import read_table
+from pipelines.runs.receipts import Attempt, Receipt, Task
+from pipelines.runs.splits import input_of, plan_splits, read_split
+from pipelines.runs.steps import Context, Manifest
+from pipelines.runs.store import Folder, is_remote
+from pipelines.stages.dedup import stage as deduplicate
+from pipelines.stages.dedup.signatures import schema, signature_table
 from schemas.deduplicate import NEAR, ORDERS, Deduplicate
-from schemas.errors import UserError
 from schemas.inputs import Input
+from schemas.problems import Problem
 from schemas.recipe import Recipe
 from schemas.tables import DEDUPLICATED, ID
 
@@ -60,7 +61,7 @@ def deduplicate_files(
     id_column: str = "id",
     index: str | None = None,
     engine: Engine | None = None,
-    quiet: bool = False,
+    listener: Listener = ignore,
 ) -> Counter[str]:
     """Write a row for every document of files, folders or patterns to `output`: DEDUPLICATED.
 
@@ -70,7 +71,7 @@ def deduplicate_files(
     names is a column of numbers. Memory is that of the engine, and some 100 bytes for each
     cluster. `index`: a folder for what is kept, that later calls and runs can be deduplicated
     `against`. Returns how many records ended how: `kept`, a level, or why a record is no document.
-    Raises UserError.
+    Raises Problem.
     """
     asked = options(recipe, over or {})
     deduplicate.relevant(Recipe(name="dedup", deduplicate=asked))  # before hours of signing
@@ -83,12 +84,12 @@ def deduplicate_files(
         run = Folder(index or f"{scratch}/run")
         run.make()
         if index and run.exists("recipe.yaml"):
-            raise UserError(f"--index {index}: holds an index or a run: give a new folder")
+            raise Problem(f"--index {index}: holds an index or a run: give a new folder")
         run.create("recipe.yaml", to_yaml(whole).encode())
         splits = _splits(whole, id_column)
-        mill = Mill(Context(run, whole), engine or Engine(), splits, Progress(quiet))
-        tasks = mill.plan("judge", _MARK, lambda: splits)
-        read = mill.do("judge", sign_split, tasks)
+        mill = Mill(Context(run, whole), engine or Engine(), splits, listener)
+        tasks = mill.plan("filter", _MARK, lambda: splits)
+        read = mill.do("filter", sign_split, tasks)
         _check_found(mill.context, id_column)
         done = deduplicate.run(mill, "deduplicate", _MARK)
         _write(mill.context, done, rows)
@@ -110,7 +111,7 @@ def options(recipe: str | None, over: Mapping[str, Any]) -> Deduplicate:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in ("deduplicate", *first["loc"]))
-        raise UserError(f"{key}: {first['msg'].removeprefix('Value error, ')}") from None
+        raise Problem(f"{key}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
 def over_of(asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,8 +123,8 @@ def over_of(asked: Mapping[str, Any]) -> dict[str, Any]:
     }
     if over.get("keep", ".").isidentifier() and over["keep"] not in ORDERS:
         over["keep"] = _ROW + over["keep"]
-    if asked.get("pieces") is not None:
-        over["pieces"] = pieces_of(asked["pieces"])
+    if asked.get("spans") is not None:
+        over["spans"] = spans_of(asked["spans"])
     if asked.get("against"):
         over["against"] = [
             url if is_remote(url) else os.path.abspath(url) for url in asked["against"]
@@ -135,13 +136,13 @@ def over_of(asked: Mapping[str, Any]) -> dict[str, Any]:
         name: value for name in ("verify", "verify_by") if (value := asked.get(name)) is not None
     }
     if near is None and verify:
-        raise UserError("--near none: leaves nothing to verify: take --verify and --verify-by away")
+        raise Problem("--near none: leaves nothing to verify: take --verify and --verify-by away")
     return {**over, "near": near if near is None else near | verify}
 
 
 def near_of(text: str) -> dict[str, Any] | None:
     """`deduplicate.near` of a name, or of bands, rows and words (or characters) of a shingle:
-    `14,8,5`, `20,13,24c`; `none` for none. Raises UserError."""
+    `14,8,5`, `20,13,24c`; `none` for none. Raises Problem."""
     if text == "none":
         return None
     if text in NEAR:
@@ -152,28 +153,28 @@ def near_of(text: str) -> dict[str, Any] | None:
     try:
         return {"bands": int(bands), "rows": int(rows), unit: int(size.removesuffix("c"))}
     except ValueError:
-        raise UserError(
+        raise Problem(
             f"--near {text}: give {', '.join(NEAR)}, none, or bands, rows and words of a shingle, "
             "such as 14,8,5 (20,13,24c: of characters)"
         ) from None
 
 
-def pieces_of(text: str) -> dict[str, Any]:
-    """`deduplicate.pieces` of levels with the number that they are about, if it is another than
-    the published one: `lines,sentences=2,substring`. Raises UserError."""
+def spans_of(text: str) -> dict[str, Any]:
+    """`deduplicate.spans` of levels with the number that they are about, if it is another than
+    the published one: `lines,sentences=2,substring`. Raises Problem."""
     found: dict[str, Any] = {}
     for word in text.split(","):
         level, given, number = word.partition("=")
-        if level not in _PIECES or (given and level in ("lines", "paragraphs")):
-            raise UserError(
-                f"--pieces {text}: give one or more of lines, paragraphs, sentences=3, bloom=13 "
+        if level not in _SPANS or (given and level in ("lines", "paragraphs")):
+            raise Problem(
+                f"--spans {text}: give one or more of lines, paragraphs, sentences=3, bloom=13 "
                 "(words of an n-gram), substring=50 (tokens), with commas between them"
             )
-        found[level] = _PIECES[level](number)
+        found[level] = _SPANS[level](number)
     return found
 
 
-_PIECES: dict[str, Callable[[str], Any]] = {
+_SPANS: dict[str, Callable[[str], Any]] = {
     "lines": lambda _: True,
     "paragraphs": lambda _: True,
     "sentences": lambda size: size or 3,
@@ -199,7 +200,7 @@ def _inputs(
         if not equals or "/" in source or os.path.exists(path):
             source, place = f"in{len(found)}", path
         if source in found:
-            raise UserError(f"{path}: another input is `{source}`: give this one another name")
+            raise Problem(f"{path}: another input is `{source}`: give this one another name")
         if place == "-":
             place = spooled(scratch / "standard-input.jsonl")
         asked = {"source": source, **input_at(place), **reading, "columns": columns}
@@ -207,13 +208,13 @@ def _inputs(
             found[source] = Input.model_validate(asked)
         except ValidationError as error:
             first = error.errors()[0]
-            raise UserError(f"{path}: {first['loc'][0]}: {first['msg']}") from None
+            raise Problem(f"{path}: {first['loc'][0]}: {first['msg']}") from None
     return tuple(found.values())
 
 
 def _check_found(context: Context, id_column: str) -> None:
-    """Raise UserError for a column that decides and that no row has."""
-    receipts = context.receipts("judge")
+    """Raise Problem for a column that decides and that no row has."""
+    receipts = context.receipts("filter")
     if not any(receipt.kept for receipt in receipts):
         return
     asked = context.recipe.deduplicate
@@ -226,7 +227,7 @@ def _check_found(context: Context, id_column: str) -> None:
         ("signal", keep not in ORDERS, f"--keep {keep}: no row has a number of that name"),
     ):
         if decides and not any(receipt.counts[field] for receipt in receipts):
-            raise UserError(message)
+            raise Problem(message)
 
 
 def _splits(recipe: Recipe, id_column: str) -> list[Task]:
@@ -241,7 +242,7 @@ def sign_split(context: Context, step: str, task: Task) -> Receipt:
     """Sign the documents of a split."""
     options = context.recipe.deduplicate
     by_shingles = options.near is not None and options.near.verify_by == "shingles"
-    keeps_texts = by_shingles or options.pieces.levels()
+    keeps_texts = by_shingles or options.spans.levels()
     lost: Counter[str] = Counter()
     records = 0
     found: Counter[str] = Counter()
@@ -304,7 +305,7 @@ class _Ids:
 
     def __init__(self, item: Input, task: Task) -> None:
         self._root, self._column = Folder(item.root), task.spec["id"]
-        self._formats = {piece["file"]: piece.get("format") for piece in task.spec["ranges"]}
+        self._formats = {each["file"]: each.get("format") for each in task.spec["ranges"]}
         self._file = ""
         self._values: pa.ChunkedArray | None = None
 
@@ -326,7 +327,7 @@ class _Ids:
         try:
             return column.cast(pa.string())
         except pa.ArrowException:
-            raise UserError(
+            raise Problem(
                 f"{self._root.url}/{file}: `{self._column}` is a column of {column.type}, which "
                 "cannot name rows: give another one by --id"
             ) from None
@@ -342,16 +343,16 @@ def _text(record: Record) -> str | None:
 
 def _write(context: Context, done: Manifest, rows: Rows) -> None:
     """The rows of all documents, part by part."""
-    home = context.home("judge")
+    home = context.home("filter")
     parts = [
-        (judged.file("names").path, dropped.file("drops").path, CutList(context, dropped.task))
+        (judged.file("names").path, dropped.file("rejections").path, Cuts(context, dropped.task))
         for judged, dropped in zip(
-            context.receipts("judge"), context.receipts(done.step), strict=True
+            context.receipts("filter"), context.receipts(done.step), strict=True
         )
     ]
     kept_ids = pa.array([], pa.binary(16))
     for _, drops, _ in parts:
-        own = read_table(home, drops, ["kept_id"])["kept_id"]
+        own = read_table(home, drops, ["representative"])["representative"]
         kept_ids = pc.unique(pa.concat_arrays([kept_ids, *own.chunks]))
     found = [_NAMES.empty_table()]
     for names, *_ in parts:
@@ -366,13 +367,13 @@ def _write(context: Context, done: Manifest, rows: Rows) -> None:
 
 
 def _rows(
-    names: pa.Table, dropped: pa.Table, cuts: CutList, known: pa.Table, known_ids: pa.Array
+    names: pa.Table, dropped: pa.Table, cuts: Cuts, known: pa.Table, known_ids: pa.Array
 ) -> list[dict[str, Any]]:
     own = dropped.take(np.arange(0))
     if dropped.num_rows:
         own = dropped.filter(pc.is_in(dropped["id"], pa.concat_arrays(names["id"].chunks)))
-    representatives = known["name"].take(pc.index_in(own["kept_id"], known_ids)).to_pylist()
-    levels = own["level"].to_pylist()
+    representatives = known["name"].take(pc.index_in(own["representative"], known_ids)).to_pylist()
+    levels = own["reason"].to_pylist()
     # what stands in an index may have the id of a document here
     representatives = [
         None if level == "against" else name
@@ -381,7 +382,7 @@ def _rows(
     why = dict(
         zip(
             own["id"].to_pylist(),
-            zip(own["kept_id"].to_pylist(), representatives, levels, strict=True),
+            zip(own["representative"].to_pylist(), representatives, levels, strict=True),
             strict=True,
         )
     )
@@ -401,7 +402,7 @@ def _rows(
     return result
 
 
-def _cut(cuts: CutList, document: bytes) -> list[dict[str, Any]]:
+def _cut(cuts: Cuts, document: bytes) -> list[dict[str, Any]]:
     return [
         {"level": by, "start": start, "end": end}
         for by, start, end in zip(*(column.tolist() for column in cuts.of(document)), strict=True)
@@ -410,7 +411,7 @@ def _cut(cuts: CutList, document: bytes) -> list[dict[str, Any]]:
 
 def _prune(run: Folder) -> None:
     """Leave of the run what `against` needs."""
-    for name in ("judge", *(f"deduplicate/{step}" for step in _INNER)):
+    for name in ("filter", *(f"deduplicate/{step}" for step in _INNER)):
         (run / name).remove()
 
 
@@ -419,5 +420,5 @@ _INNER = (
     "candidates",
     "near",
     "labels",
-    *("documents", "pieces", "repeated", "bloom", "substring", "drops", "cuts"),
+    *("documents", "spans", "repeated", "bloom", "substring"),
 )

@@ -15,17 +15,17 @@ from curation.extraction import Page, Rejected
 from curation.extraction.sandbox import Sandbox
 from curation.readers import Damage, Record
 from pipelines.alone.rows import Rows, writing
-from pipelines.inputs import input_at, left_out
-from pipelines.receipts import Task
-from pipelines.recipes.freezing import check_models, with_models
 from pipelines.recipes.loading import load
-from pipelines.splits import input_of, plan_splits, read_split
+from pipelines.recipes.saving import check_models, with_models
+from pipelines.runs.inputs import input_at, left_out
+from pipelines.runs.receipts import Task
+from pipelines.runs.splits import input_of, plan_splits, read_split
+from pipelines.runs.steps import Context
+from pipelines.runs.store import Folder
 from pipelines.stages.extract import extractor
-from pipelines.steps import Context
-from pipelines.store import Folder
-from schemas.errors import UserError
 from schemas.extract import Extract, Rights
 from schemas.inputs import Input, Splits
+from schemas.problems import Problem
 from schemas.recipe import Recipe
 from schemas.tables import EXTRACTED, NOT_EXTRACTED
 
@@ -52,9 +52,9 @@ def extract_files(
     records ended how: `written`, or a reason.
     """
     if workers < 1:
-        raise UserError(f"--workers {workers}: must be 1 or more")
+        raise Problem(f"--workers {workers}: must be 1 or more")
     if rejected and rejected == output:
-        raise UserError(f"--rejected {rejected}: is --output too: name another file")
+        raise Problem(f"--rejected {rejected}: is --output too: name another file")
     found = list(map(input_at, paths))
     if not quiet:
         for path, each in zip(paths, found, strict=True):
@@ -106,7 +106,7 @@ def _options(recipe: str | None, over: Mapping[str, Any]) -> Extract:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise UserError(
+        raise Problem(
             f"extract.{key}: {first['msg'].removeprefix('Value error, ')}".replace(".:", ":")
         ) from None
 

@@ -23,8 +23,8 @@ from pipelines.alone.accuracy import Accuracy
 from pipelines.alone.rows import writing
 from pipelines.alone.texts import batches, texts
 from schemas.base import ModelFile
-from schemas.errors import UserError
 from schemas.extract import Extract
+from schemas.problems import Problem
 
 _BATCH = 256
 _OPINION = [pa.field("language", pa.string(), False), pa.field("score", pa.float64(), False)]
@@ -59,7 +59,7 @@ def _file(name: str) -> Path:
 def thresholds_of(asked: Sequence[str]) -> dict[str, float]:
     """Of `en=.65` and `.5` the scores to exceed by language, "" for all others.
 
-    Codes are brought to one form: `eng_Latn` is `en`. Raises UserError.
+    Codes are brought to one form: `eng_Latn` is `en`. Raises Problem.
     """
     found = {}
     for text in asked:
@@ -67,7 +67,7 @@ def thresholds_of(asked: Sequence[str]) -> dict[str, float]:
         try:
             found[canonical(language) if language else ""] = float(score)
         except ValueError:
-            raise UserError(f"--threshold {text}: write .65 or LANGUAGE=.65") from None
+            raise Problem(f"--threshold {text}: write .65 or LANGUAGE=.65") from None
     return found
 
 
@@ -88,10 +88,10 @@ def name_languages(
 
     `count` languages of each, the runners-up among them. `accuracy` counts how often they are what
     the column `expected` says. Returns how many texts are in which
-    language, and how many records are no text, why. Raises UserError.
+    language, and how many records are no text, why. Raises Problem.
     """
     if count < 1:
-        raise UserError(f"--top {count}: 1 or more")
+        raise Problem(f"--top {count}: 1 or more")
     languages = model_of(model)
     ends: Counter[str] = Counter()
     with writing(output, NAMED) as rows:

@@ -13,9 +13,9 @@ from typing import IO, Any, Protocol
 
 import pyarrow as pa
 
-from pipelines.parts import PartWriter
-from pipelines.store import Folder
-from schemas.errors import UserError
+from pipelines.runs.parts import PartWriter
+from pipelines.runs.store import Folder
+from schemas.problems import Problem
 
 _JSONL = (".jsonl", ".jsonl.gz", ".jsonl.zst")
 
@@ -51,7 +51,7 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, default=_plain)
 def writing(path: str, schema: pa.Schema) -> Iterator[Rows]:
     """A writer of rows of `schema` to a local path or fsspec URL, `-` for standard output.
 
-    The file appears whole at the end, over an older one, or not at all. Raises UserError if its
+    The file appears whole at the end, over an older one, or not at all. Raises Problem if its
     suffix is neither `.jsonl`, `.jsonl.gz`, `.jsonl.zst` nor `.parquet`.
     """
     if path == "-":
@@ -59,13 +59,13 @@ def writing(path: str, schema: pa.Schema) -> Iterator[Rows]:
         sys.stdout.flush()
         return
     if not path.endswith((".parquet", *_JSONL)):
-        raise UserError(f"{path}: its name must end in .parquet, {', '.join(_JSONL)}, or be `-`")
+        raise Problem(f"{path}: its name must end in .parquet, {', '.join(_JSONL)}, or be `-`")
     parent, _, name = path.rpartition("/")
     folder = Folder(parent or ("/" if path.startswith("/") else "."))
     try:
         scratch = folder.scratch()
     except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error}") from None
+        raise Problem(f"{path}: cannot be written: {error}") from None
     part = scratch / name
     try:
         if name.endswith(".parquet"):

@@ -11,17 +11,17 @@ from typing import Any
 
 import numpy as np
 
+from curation.chain import Chain, closest
 from curation.classifiers import signals as classifiers
 from curation.edits import EDITS
-from curation.judgement import Chain, closest
 from curation.measures import MEASURES
 from curation.rules import alone, asked, chain_names, load_chain, load_table, said, table_names
-from pipelines.alone.judge import Judged, judge_texts
+from pipelines.alone.filter import Filtered, filter_texts
 from pipelines.report.formats import exact, share, value
 from pipelines.report.shape import Threshold
 from pipelines.report.signals import Values, holds, panel
-from schemas.errors import UserError
-from schemas.judge import EditStep, Judge, RulesStep
+from schemas.filter import EditStep, Filter, RulesStep
+from schemas.problems import Problem
 from schemas.rules import AnyRule, Condition, Row, Rule, RuleTable, conditions
 
 _WIDTH = 100
@@ -33,7 +33,7 @@ _QUANTILES = (0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1)
 
 def listing() -> str:
     """The bundled chains, tables, edits and families of signals, each with what it is."""
-    lines = ["Chains, for `judge:` in a recipe and `--rules`:"]
+    lines = ["Chains, for `filter:` in a recipe and `--rules`:"]
     for name in chain_names():
         chain = load_chain(name, Path())
         lines += _entry(name, _count(chain.chain), chain.description)
@@ -122,7 +122,7 @@ def _row(row: Row) -> Iterator[tuple[str, str]]:
 def explain(signal: str, rules: str = "") -> str:
     """What a signal is, by whom, and the rules that judge by it: the bundled ones, and those of
     `rules`, whose classifiers have signals of their own. Of a family, what each of its signals is.
-    Raises UserError."""
+    Raises Problem."""
     owner = MEASURES.get(signal) or EDITS.get(signal)
     if owner is not None:
         lines = [signal, *_wrapped("  Source: ", owner.source), ""]
@@ -140,8 +140,8 @@ def explain(signal: str, rules: str = "") -> str:
     others = [other for other in _signals() if other != signal and _same_name(other, name)]
     if others:
         lines += _wrapped("  Of the same name: ", ", ".join(others))
-    rows = list(_judging(signal, rules))
-    lines += ["", "Judged by" if rows else "No bundled table judges by it."]
+    rows = list(_users(signal, rules))
+    lines += ["", "Used by" if rows else "No bundled rule uses it."]
     wide = [max((len(row[at]) for row in rows), default=0) for at in range(3)]
     for row in rows:
         cells = (f"{cell:<{size}}" for cell, size in zip(row, wide, strict=False))
@@ -161,9 +161,9 @@ def _same_name(signal: str, name: str) -> bool:
 
 
 def _defined(signal: str, rules: str) -> tuple[str, str, str]:
-    """A signal's formula, its source, and the edit that tells it. Raises UserError with the closest
+    """A signal's formula, its source, and the edit that tells it. Raises Problem with the closest
     there are."""
-    own = load_chain(rules, Path()) if rules else Judge()
+    own = load_chain(rules, Path()) if rules else Filter()
     for called, item in own.classifiers.items():
         for name, formula in classifiers.formulas(called, item).items():
             if signal == f"{classifiers.FAMILY}.{name}":
@@ -174,8 +174,8 @@ def _defined(signal: str, rules: str) -> tuple[str, str, str]:
         same = [other for other in every if _same_name(other, name)]
         mend = f"; of this name there are {', '.join(same)}" if same else closest(signal, own)
         if signal.startswith(f"{classifiers.FAMILY}.") and not rules:
-            mend = ": its model stands in `judge.classifiers`; name that file by --rules"
-        raise UserError(f"no signal is called `{signal}`{mend}")
+            mend = ": its model stands in `filter.classifiers`; name that file by --rules"
+        raise Problem(f"no signal is called `{signal}`{mend}")
     owner = MEASURES.get(family) or EDITS[family]
     return owner.formulas[name], owner.source, family if family in EDITS else ""
 
@@ -214,7 +214,7 @@ def _rules(rules: str) -> list[tuple[str, str, Condition]]:
     ]
 
 
-def _judging(signal: str, rules: str) -> Iterator[tuple[str, str, str, str]]:
+def _users(signal: str, rules: str) -> Iterator[tuple[str, str, str, str]]:
     """Table, condition, reason and chains of each rule on the signal."""
     for name, reason, condition in _rules(rules):
         if condition.signal == signal:
@@ -231,7 +231,7 @@ def spread(
 ) -> str:
     """Quantiles and a histogram of a signal over texts, and the share failing bundled thresholds.
 
-    Measured where `chain` measures it, else on the texts as they are. Raises UserError.
+    Measured where `chain` measures it, else on the texts as they are. Raises Problem.
     """
     if chain is None:
         _defined(signal, "")
@@ -239,12 +239,12 @@ def spread(
         chain = Chain(alone(RuleTable(name="any", rules=(rule,))))
         where = "on the texts as they are (--rules CHAIN: where a chain measures it)"
     elif signal not in chain.signals:
-        raise UserError(f"`{signal}` is no signal of these rules: {', '.join(chain.signals)}")
+        raise Problem(f"`{signal}` is no signal of these rules: {', '.join(chain.signals)}")
     else:
         where = "where the rules measure it"
-    judged = Judged()
-    every = judge_texts(chain, paths, judged, source=source, reading=reading)
-    found = [judgement.signals[signal] for _, judgement in every]
+    judged = Filtered()
+    every = filter_texts(chain, paths, judged, source=source, reading=reading)
+    found = [outcome.signals[signal] for _, outcome in every]
     values = np.array([item for item in found if item is not None], np.float64)
     lines = ["", f"Over {len(values):,} texts, measured {where}"]
     if missing := len(found) - len(values):

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 from curation.readers import Damage
-from pipelines.inputs import columns_of, input_at
-from pipelines.splits import plan_splits, read_split
-from schemas.errors import UserError
+from pipelines.runs.inputs import columns_of, input_at
+from pipelines.runs.splits import plan_splits, read_split
 from schemas.inputs import Columns, Format, Input, Splits
+from schemas.problems import Problem
 from schemas.recipe import Recipe
 
 _ID = "id"
@@ -57,13 +57,13 @@ def texts(
 
     `-` is standard input, JSON lines. `reading` is `format` and `columns` of the inputs; `group`
     another column; `more`: the columns `language` and `language_score` too. `lost` counts, by
-    reason, the records that hold no text. Raises UserError.
+    reason, the records that hold no text. Raises Problem.
     """
     reading = dict(reading or {})
     layout = columns_of(reading.pop("columns", "text"))
     asked_format = reading.get("format")
     if asked_format is not None and asked_format not in get_args(Format):
-        raise UserError(f"--format {asked_format}: not known; one of {', '.join(get_args(Format))}")
+        raise Problem(f"--format {asked_format}: not known; one of {', '.join(get_args(Format))}")
     # of all that a reader brings, these fields of a row travel as its title, licence and address
     fields = {"text": layout.text, "title": id_column, "licence": group}
     if more:

@@ -6,15 +6,15 @@ from collections.abc import Collection
 
 from pipelines.recipes.files import bundled_models
 from pipelines.recipes.mistakes import Mistake, did_you_mean
-from schemas.judge import Judge, RulesStep
+from schemas.filter import Filter, RulesStep
 from schemas.recipe import Recipe
 
 
-def check_keep(keep: str, judge: Judge) -> list[Mistake]:
+def check_keep(keep: str, spec: Filter) -> list[Mistake]:
     """What `deduplicate.keep` names must be measured by the chain, which has no mistake."""
-    from curation.judgement import Chain
+    from curation.chain import Chain
 
-    signals = Chain(judge).signals if "." in keep else (keep,)
+    signals = Chain(spec).signals if "." in keep else (keep,)
     if keep in signals:
         return []
     there = did_you_mean(keep, signals) if signals else ", which measures none"
@@ -24,16 +24,16 @@ def check_keep(keep: str, judge: Judge) -> list[Mistake]:
 def check_names(recipe: Recipe) -> list[Mistake]:
     """Names that others know: kinds of personal data, sources of the inputs, languages."""
     from curation.language import bundled, languages_of
-    from curation.pii import KINDS
+    from curation.pii import TYPES
 
     mistakes = [
-        (f"curate.pii[{index}]", f"`{kind}` is not known{did_you_mean(kind, KINDS)}")
+        (f"curate.pii[{index}]", f"`{kind}` is not known{did_you_mean(kind, TYPES)}")
         for index, kind in enumerate(recipe.curate.pii)
-        if kind not in KINDS
+        if kind not in TYPES
     ]
     limited = [
-        (f"judge.chain[{index}]", step)
-        for index, step in enumerate(recipe.judge.chain)
+        (f"filter.chain[{index}]", step)
+        for index, step in enumerate(recipe.filter.chain)
         if isinstance(step, RulesStep)
     ]
     sources = [item.source for item in recipe.inputs]
@@ -55,16 +55,16 @@ def _languages(recipe: Recipe) -> list[tuple[str, str]]:
     """The languages in the recipe, each with its path."""
     return [
         *((f"extract.languages[{at}]", code) for at, code in enumerate(recipe.extract.languages)),
-        *((f"judge.languages.{code}", code) for code in recipe.judge.languages),
+        *((f"filter.languages.{code}", code) for code in recipe.filter.languages),
         *(
-            (f"judge.chain[{index}].languages[{at}]", code)
-            for index, step in enumerate(recipe.judge.chain)
+            (f"filter.chain[{index}].languages[{at}]", code)
+            for index, step in enumerate(recipe.filter.chain)
             if isinstance(step, RulesStep)
             for at, code in enumerate(step.languages)
         ),
         *(
-            (f"judge.classifiers.{name}.cutoffs.{code}", code)
-            for name, item in recipe.judge.classifiers.items()
+            (f"filter.classifiers.{name}.cutoffs.{code}", code)
+            for name, item in recipe.filter.classifiers.items()
             for code in item.cutoffs
         ),
     ]

@@ -11,10 +11,10 @@ from typing import Any
 import yaml
 
 from curation.rules import asked, load_chain, read_yaml, said, table_names
-from pipelines.recipes.freezing import thaw
 from pipelines.recipes.loading import load, names
-from pipelines.store import Folder, is_remote
-from schemas.judge import EditStep, Judge, RulesStep
+from pipelines.recipes.saving import read_saved
+from pipelines.runs.store import Folder, is_remote
+from schemas.filter import EditStep, Filter, RulesStep
 from schemas.recipe import Recipe
 from schemas.rules import Row, Rule, RuleTable
 
@@ -66,7 +66,7 @@ class Pair:
 @dataclass(frozen=True)
 class Comparison:
     """Two recipes or sets of rules: their names, the steps of their chains, their rules, and the
-    other keys that differ as (path, left, right), those of `judge` if one is but rules."""
+    other keys that differ as (path, left, right), those of `filter` if one is but rules."""
 
     names: tuple[str, str]
     steps: tuple[list[str], list[str]]
@@ -74,13 +74,13 @@ class Comparison:
     keys: list[tuple[str, Any, Any]]
 
 
-def recipe_at(name: str) -> Recipe | Judge:
+def recipe_at(name: str) -> Recipe | Filter:
     """A bundled recipe, a file, or the frozen recipe of a run's folder; or the rules of a bundled
-    table, or of a file of a table or chain. Raises UserError."""
+    table, or of a file of a table or chain. Raises Problem."""
     if name in names():
         return load(name)
     if is_remote(name) or Path(name).is_dir():
-        return thaw(Folder(name))
+        return read_saved(Folder(name))
     return load_chain(name, Path()) if _is_rules(name) else load(name)
 
 
@@ -91,12 +91,12 @@ def _is_rules(name: str) -> bool:
     return isinstance(content, dict) and not content.keys().isdisjoint(("chain", "rules"))
 
 
-def compare(left: Recipe | Judge, right: Recipe | Judge, called: tuple[str, str]) -> Comparison:
+def compare(left: Recipe | Filter, right: Recipe | Filter, called: tuple[str, str]) -> Comparison:
     """What two recipes have in common and what not; `called`: what to call them. Of a recipe and a
     set of rules it is what they judge by."""
-    one, other = (side.judge if isinstance(side, Recipe) else side for side in (left, right))
+    one, other = (side.filter if isinstance(side, Recipe) else side for side in (left, right))
     whole = isinstance(left, Recipe) and isinstance(right, Recipe)
-    rests = [_rest(side) if whole else {"judge": _rest(side)["judge"]} for side in (left, right)]
+    rests = [_rest(side) if whole else {"filter": _rest(side)["filter"]} for side in (left, right)]
     return Comparison(
         called,
         (_steps(one), _steps(other)),
@@ -105,14 +105,14 @@ def compare(left: Recipe | Judge, right: Recipe | Judge, called: tuple[str, str]
     )
 
 
-def _rest(side: Recipe | Judge) -> dict[str, Any]:
+def _rest(side: Recipe | Filter) -> dict[str, Any]:
     """All that is no rule."""
-    if isinstance(side, Judge):
-        return {"judge": side.model_dump(mode="json", exclude={"chain", "description"})}
+    if isinstance(side, Filter):
+        return {"filter": side.model_dump(mode="json", exclude={"chain", "description"})}
     rest = side.model_dump(
         mode="json", exclude={**dict.fromkeys(_SAID, True), "inputs": {"__all__": {"root"}}}
     )
-    del rest["judge"]["chain"]
+    del rest["filter"]["chain"]
     return rest
 
 
@@ -126,10 +126,10 @@ def _keys(left: Any, right: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
         yield path, left, right
 
 
-def _steps(judge: Judge) -> list[str]:
+def _steps(spec: Filter) -> list[str]:
     return [
         f"edit {step.edit}" if isinstance(step, EditStep) else _table(step).name + _scope(step)
-        for step in judge.chain
+        for step in spec.chain
     ]
 
 
@@ -144,8 +144,8 @@ def _scope(step: RulesStep) -> str:
     return f" (of {'; '.join(scope)})" if scope else ""
 
 
-def _rules(judge: Judge) -> Iterator[Standing]:
-    for step in judge.chain:
+def _rules(spec: Filter) -> Iterator[Standing]:
+    for step in spec.chain:
         if isinstance(step, RulesStep):
             for row in _table(step).rules:
                 yield _standing(row, step)
@@ -205,7 +205,7 @@ def as_text(found: Comparison) -> str:
     kinds = [pair.kind for pair in found.rules]
     lines = [_line("", left, right)]
     if found.steps[0] != found.steps[1]:
-        lines += ["", *_row("judge.chain", *("\n".join(steps) or "-" for steps in found.steps))]
+        lines += ["", *_row("filter.chain", *("\n".join(steps) or "-" for steps in found.steps))]
     if found.rules:
         equal = kinds.count("equal")
         lines += ["", f"Rules: {equal} of {len(kinds)} equal" + (", not shown" if equal else "")]

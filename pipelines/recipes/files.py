@@ -9,10 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pipelines.store import is_remote
+from pipelines.runs.store import is_remote
 from schemas.base import ModelFile
 from schemas.extract import LISTS, Extract
-from schemas.judge import Judge
+from schemas.filter import Filter
 
 
 @cache
@@ -35,8 +35,8 @@ def absolute(model: ModelFile, base: Path) -> ModelFile:
 
 
 def with_files(
-    extract: Extract, judge: Judge, change: Callable[[str, ModelFile], ModelFile]
-) -> tuple[Extract, Judge]:
+    extract: Extract, spec: Filter, change: Callable[[str, ModelFile], ModelFile]
+) -> tuple[Extract, Filter]:
     """The sections with each of their files changed; `change` is given its YAML path too."""
     lists = {
         kind: tuple(
@@ -53,11 +53,11 @@ def with_files(
     }
     classifiers = {
         name: item.model_copy(
-            update={"model": change(f"judge.classifiers.{name}.model", item.model)}
+            update={"model": change(f"filter.classifiers.{name}.model", item.model)}
         )
-        for name, item in judge.classifiers.items()
+        for name, item in spec.classifiers.items()
     }
     return (
         extract.model_copy(update=models),
-        judge.model_copy(update={"classifiers": classifiers}),
+        spec.model_copy(update={"classifiers": classifiers}),
     )

@@ -13,8 +13,8 @@ import yaml
 from pipelines.recipes.checks import check_keep, check_names
 from pipelines.recipes.files import absolute, absolute_path, with_files
 from pipelines.recipes.mistakes import Mistake, RecipeError, validate
-from schemas.errors import UserError
-from schemas.judge import EditStep, Judge, RulesStep
+from schemas.filter import EditStep, Filter, RulesStep
+from schemas.problems import Problem
 from schemas.recipe import Recipe
 
 BUNDLED = importlib.resources.files("pipelines") / "recipes"
@@ -38,23 +38,30 @@ def load(name: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
     The result needs no other file than its models: rule tables are inlined and paths absolute.
     `overrides` replaces top-level keys. Raises RecipeError with every mistake.
     """
-    value, base, mistakes = _merged(name)
-    value.update(overrides or {})
-    return resolve(name, value, base, mistakes)
+    value, base = _read(name)
+    merged, mistakes = _merged(name, value, base)
+    return _resolved(name, {**merged, **(overrides or {})}, base, mistakes)
 
 
-def resolve(
-    name: str, value: Mapping[str, Any], base: Path, known: Sequence[Mistake] = ()
-) -> Recipe:
+def resolve(name: str, value: Mapping[str, Any], base: str | Path) -> Recipe:
+    """The recipe of a mapping, as it would stand in the file `name` in the folder `base`.
+
+    Raises RecipeError with every mistake.
+    """
+    merged, mistakes = _merged(name, {"name": name, **value}, Path(base).resolve())
+    return _resolved(name, merged, Path(base).resolve(), mistakes)
+
+
+def _resolved(name: str, value: Mapping[str, Any], base: Path, known: Sequence[Mistake]) -> Recipe:
     """Check the merged mapping; relative paths are taken from `base`, `known` is told too."""
     recipe, mistakes = validate(value)
     mistakes = [*known, *mistakes]
     if recipe is None:
         raise RecipeError(name, mistakes)
-    judge, wrong = _with_tables(recipe.judge, base)
-    mistakes += wrong or check_keep(recipe.deduplicate.keep, judge)
+    spec, wrong = _with_tables(recipe.filter, base)
+    mistakes += wrong or check_keep(recipe.deduplicate.keep, spec)
     mistakes += check_names(recipe)
-    extract, judge = with_files(recipe.extract, judge, lambda _, file: absolute(file, base))
+    extract, spec = with_files(recipe.extract, spec, lambda _, file: absolute(file, base))
     tokenizer = recipe.tokenizer
     if tokenizer.load is not None:
         tokenizer = tokenizer.model_copy(update={"load": absolute(tokenizer.load, base)})
@@ -68,7 +75,7 @@ def resolve(
         raise RecipeError(name, mistakes)
     return recipe.model_copy(
         update={
-            "judge": judge,
+            "filter": spec,
             "extract": extract,
             "deduplicate": deduplicate,
             "tokenizer": tokenizer,
@@ -84,30 +91,30 @@ def to_yaml(recipe: Recipe) -> str:
     )
 
 
-def _with_tables(judge: Judge, base: Path) -> tuple[Judge, list[Mistake]]:
+def _with_tables(spec: Filter, base: Path) -> tuple[Filter, list[Mistake]]:
     """The chain with its rule tables in full, and what is wrong with it."""
-    from curation.judgement import check_chain
+    from curation.chain import check_chain
     from curation.rules import load_table
 
     chain: list[RulesStep | EditStep] = []
     places: list[int] = []
     mistakes: list[Mistake] = []
-    for index, step in enumerate(judge.chain):
+    for index, step in enumerate(spec.chain):
         if isinstance(step, RulesStep) and isinstance(step.rules, str):
             try:
                 step = step.model_copy(update={"rules": load_table(step.rules, base)})
-            except UserError as error:
-                mistakes.append((f"judge.chain[{index}].rules", str(error)))
+            except Problem as error:
+                mistakes.append((f"filter.chain[{index}].rules", str(error)))
                 continue
         chain.append(step)
         places.append(index)
-    whole = judge.model_copy(update={"chain": tuple(chain)})
+    whole = spec.model_copy(update={"chain": tuple(chain)})
 
     def place(match: re.Match[str]) -> str:
-        return f"judge.chain[{places[int(match[1])]}]"
+        return f"filter.chain[{places[int(match[1])]}]"
 
     for path, text in check_chain(whole):  # which numbers the steps that there are
-        mistakes.append((re.sub(r"judge\.chain\[(\d+)\]", place, path), text))
+        mistakes.append((re.sub(r"filter\.chain\[(\d+)\]", place, path), text))
     return whole, mistakes
 
 
@@ -119,7 +126,7 @@ def _read(name: str) -> tuple[dict[str, Any], Path]:
         path = Path(name)
         if not path.is_file():
             known = ", ".join(names())
-            raise UserError(
+            raise Problem(
                 f"{name}: no such recipe: neither a file nor one of the bundled ones ({known})"
             )
         base = path.resolve().parent
@@ -127,41 +134,43 @@ def _read(name: str) -> tuple[dict[str, Any], Path]:
 
     value = read_yaml(path, name, "recipe")
     if not isinstance(value, dict):
-        raise UserError(f"{name}: a recipe is a mapping of keys to values, see `recipe show`")
+        raise Problem(f"{name}: a recipe is a mapping of keys to values, see `recipe show`")
     return value, base
 
 
-def _merged(name: str, seen: tuple[str, ...] = ()) -> tuple[dict[str, Any], Path, list[Mistake]]:
+def _merged(
+    name: str, value: Mapping[str, Any], base: Path, seen: tuple[str, ...] = ()
+) -> tuple[dict[str, Any], list[Mistake]]:
     """A recipe laid over the one that it `extends`: mappings are merged, all else replaced.
 
-    A chain that `judge` names is put in its place, and replaces what is below. Returns the folder
-    from which paths go, too, and what is wrong with a chain.
+    A chain that `filter` names is put in its place, and replaces what is below. Returns what is
+    wrong with a chain, too.
     """
-    value, base = _read(name)
+    value = dict(value)
     mistakes: list[Mistake] = []
-    names_chain = isinstance(value.get("judge"), str)
+    names_chain = isinstance(value.get("filter"), str)
     if names_chain:
         try:
-            value["judge"] = _chain(value["judge"], base)
-        except UserError as error:
-            mistakes.append(("judge", str(error)))
-            del value["judge"]
+            value["filter"] = _chain(value["filter"], base)
+        except Problem as error:
+            mistakes.append(("filter", str(error)))
+            del value["filter"]
     parent = value.pop("extends", None)
     if parent is None:
-        return value, base, mistakes
+        return value, mistakes
     if not isinstance(parent, str):
-        raise UserError(f"{name}: extends: the name or file of one recipe; this is {parent}")
+        raise Problem(f"{name}: extends: the name or file of one recipe; this is {parent}")
     other = parent if parent in names() else str(base / parent)
     if other in seen:
-        raise UserError(f"{name}: extends: {parent} extends this recipe in turn")
-    below, _, wrong = _merged(other, (*seen, other))
+        raise Problem(f"{name}: extends: {parent} extends this recipe in turn")
+    below, wrong = _merged(other, *_read(other), (*seen, other))
     if names_chain:
-        below.pop("judge", None)
-    return _overlay(below, value), base, [*wrong, *mistakes]
+        below.pop("filter", None)
+    return _overlay(below, value), [*wrong, *mistakes]
 
 
 def _chain(name: str, base: Path) -> dict[str, Any]:
-    """A chain with its tables in full, as it would stand under `judge`."""
+    """A chain with its tables in full, as it would stand under `filter`."""
     from curation.rules import load_chain
 
     return load_chain(name, base).model_dump(mode="json", exclude={"description"})

@@ -10,7 +10,7 @@ from typing import Any, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from schemas.errors import UserError
+from schemas.problems import Problem
 from schemas.recipe import Recipe
 
 Mistake = tuple[str, str]  # YAML path, what is wrong and what would be right
@@ -20,7 +20,11 @@ Path = tuple[str | int, ...]
 _PLACEHOLDERS = {"name": "x", "inputs": [{"source": "x", "root": "x", "files": ["x"]}]}
 
 
-class RecipeError(UserError):
+# Keys that had other names before.
+_RENAMED = {"judge": "filter", "pieces": "spans"}
+
+
+class RecipeError(Problem):
     """All that is wrong with a recipe, each with its YAML path."""
 
     def __init__(self, name: str, mistakes: list[Mistake]) -> None:
@@ -95,6 +99,8 @@ def _take_out(rest: dict[str, Any], path: Path) -> Path:
 def _sentence(error: dict[str, Any], path: Path, model: type[BaseModel] | None) -> str:
     """A pydantic error in a sentence that says what would be right."""
     kind = error["type"]
+    if kind == "extra_forbidden" and path[-1] in _RENAMED:
+        return f"is called `{_RENAMED[str(path[-1])]}` now: write that"
     if kind == "extra_forbidden":
         known = list(model.model_fields) if model is not None else []
         return f"not a key that a recipe has here{did_you_mean(str(path[-1]), known)}"

@@ -7,28 +7,27 @@ memory and time are bounded. The same run gives the same report.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Any, get_args
+from typing import get_args
 
 import pyarrow.compute as pc
 
 from curation.mixture import shares
-from pipelines import ledger
 from pipelines.report import samples, shape
 from pipelines.report.display import visible
 from pipelines.report.duplicates import duplicates
-from pipelines.report.pieces import pieces
 from pipelines.report.reading import RowSample
-from pipelines.report.signals import conditions_of, judgement, rules_of
-from pipelines.run import STAGES, context_of, manifests
-from pipelines.steps import Context, Manifest
-from pipelines.store import Folder
-from schemas.errors import UserError
+from pipelines.report.signals import conditions_of, filtering, rules_of
+from pipelines.report.spans import spans
+from pipelines.run import STAGES, Run
+from pipelines.runs import ledger
+from pipelines.runs.steps import Context, Manifest
+from pipelines.runs.store import Folder
 from schemas.extract import OptOut
 from schemas.mix import Mix
+from schemas.problems import Problem
 from schemas.shard import ShardManifest
 from schemas.shard import Split as ShardSplit
 
@@ -36,24 +35,23 @@ TOP_LANGUAGES = 20
 TOP_LICENCES = 20
 
 
-def collect(run: Folder) -> shape.Report:
+def collect(run: Run) -> shape.Report:
     """Everything that the report says, ready for JSON.
 
-    Raises UserError if the folder holds no run, nothing is finished in it, or a parent whose
-    stages it uses is gone; LedgerError if the run's ledger does not balance.
+    Raises Problem if nothing of it is finished, or a parent whose stages it uses is gone;
+    LedgerError if the run's ledger does not balance.
     """
-    context = context_of(run)
-    done = manifests(run)
+    context, done = run.context, run.stages
     if "extract" not in done:
-        raise UserError(f"{run.url}: no stage is finished yet: there is nothing to report")
+        raise Problem("no stage is finished yet: there is nothing to report", run.folder.url)
     for name, home in context.homes.items():
         if not Folder(home).exists(f"{name}/manifest.json"):
-            raise UserError(
-                f"{home}: holds the stage `{name}` of {run.url}, and is gone: put it back there"
+            raise Problem(
+                f"holds the stage `{name}` of {run.folder.url}, and is gone", home, "put it back"
             )
     ledger.check(done)
     curated = RowSample(context, "curate", "text") if "curate" in done else None
-    verdicts = RowSample(context, "judge", "signals") if "judge" in done else None
+    verdicts = RowSample(context, "filter", "signals") if "filter" in done else None
     judged_by = dict.fromkeys(
         item["signal"] for rule in rules_of(context.recipe) for item in conditions_of(rule)
     )
@@ -80,12 +78,12 @@ def collect(run: Folder) -> shape.Report:
             if "curate" in done
             else None
         ),
-        shards=_shards(run) if "mix" in done else None,
+        shards=_shards(run.shards) if "mix" in done else None,
         languages=_languages(RowSample(context, "extract", "documents"), curated),
         declared=_declared(context, done["extract"]),
-        judgement=judgement(context, judged, verdicts.coverage) if verdicts else None,
+        filtering=filtering(context, judged, verdicts.coverage) if verdicts else None,
         duplicates=duplicates(context) if "deduplicate" in done else None,
-        pieces=pieces(context) if "curate" in done and recipe.deduplicate.pieces.levels() else None,
+        spans=spans(context) if "curate" in done and recipe.deduplicate.spans.levels() else None,
         personal_data=_personal_data(context) if "curate" in done else None,
         kept_samples=samples.kept(context, curated) if curated else [],
         rejected_samples=[
@@ -201,9 +199,7 @@ def _ratio(part: int, whole: int) -> float:
     return float(Fraction(part, whole)) if whole else 0.0
 
 
-def _shards(run: Folder) -> shape.Shards:
-    value: Any = json.loads(run.read("shards/manifest.json"))
-    manifest = ShardManifest.model_validate(value)
+def _shards(manifest: ShardManifest) -> shape.Shards:
     return shape.Shards(
         sequence_length=manifest.sequence_length,
         token_type=manifest.token_type,

@@ -13,16 +13,17 @@ from markupsafe import Markup, escape
 from pipelines.report import formats, plots
 from pipelines.report.collect import collect
 from pipelines.report.shape import Report
-from pipelines.store import Folder
+from pipelines.run import Run
+from pipelines.runs.store import Folder
 
 
 def write_report(run: str, output: str) -> None:
     """Write the report of the run in the folder `run` into the folder `output`.
 
     Either may be a path or an fsspec URL. A run that is not finished is reported as far as it
-    is. Raises UserError if there is no run, nothing is finished, or `output` cannot be written.
+    is. Raises Problem if there is no run, nothing is finished, or `output` cannot be written.
     """
-    report = collect(Folder(run))
+    report = collect(Run.open(run))
     folder = Folder(output)
     folder.make()
     folder.replace("report.json", to_json(report))
@@ -47,7 +48,7 @@ def to_html(report: Report) -> str:
             for name in ("count", "plural", "share", "size", "value", "must", "decide")
         }
     )
-    panels = report["judgement"]["panels"] if report["judgement"] else []
+    panels = report["filtering"]["panels"] if report["filtering"] else []
     # of one table they stand together
     tables = [(name, list(own)) for name, own in groupby(panels, itemgetter("table"))]
     return environment.from_string(page).render(report=report, plots=plots, tables=tables)

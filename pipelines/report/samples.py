@@ -10,9 +10,10 @@ import pyarrow.compute as pc
 
 from pipelines.report import formats, shape
 from pipelines.report.display import excerpt, line
-from pipelines.report.reading import RowSample, choose, find_pages, find_rows
+from pipelines.report.reading import RowSample, choose, find_pages
 from pipelines.report.signals import conditions_of, is_for, rules_of
-from pipelines.steps import Context
+from pipelines.runs.documents import find_rows
+from pipelines.runs.steps import Context
 from schemas.recipe import Recipe
 
 KEPT = 9
@@ -61,17 +62,19 @@ def judged(context: Context, verdicts: pa.Table) -> list[shape.RejectedSamples]:
         ]
         for reason, rows in chosen.items()
     }
-    return _by_reason(context, "judge", samples)
+    return _by_reason(context, "filter", samples)
 
 
 def duplicated(context: Context) -> list[shape.RejectedSamples]:
     """Documents that were dropped for another."""
-    table = RowSample(context, "deduplicate", "drops").table(["id", "level", "kept_id"])
-    chosen = choose(context.recipe.seed, table, table["level"].to_pylist(), REJECTED)
+    sample = RowSample(context, "deduplicate", "rejections")
+    table = sample.table(["id", "reason", "representative"])
+    chosen = choose(context.recipe.seed, table, table["reason"].to_pylist(), REJECTED)
     pages = _pages(context, chosen)
     samples = {
         level: [
-            _sample(pages[row["id"]], f"{row['kept_id'].hex()} is kept instead") for row in rows
+            _sample(pages[row["id"]], f"{row['representative'].hex()} is kept instead")
+            for row in rows
         ]
         for level, rows in chosen.items()
     }
@@ -79,16 +82,16 @@ def duplicated(context: Context) -> list[shape.RejectedSamples]:
 
 
 def cut_short(context: Context) -> list[shape.RejectedSamples]:
-    """Documents of which too few words were left when repeated pieces were cut."""
+    """Documents of which too few words were left when repeated spans were cut."""
     if not context.manifest("curate").rejected:
         return []
-    table = RowSample(context, "curate", "cut_short").table(["id", "words"])
-    chosen = choose(context.recipe.seed, table, ["cut_short"] * table.num_rows, REJECTED)
+    table = RowSample(context, "curate", "rejections").table(["id", "reason", "value"])
+    chosen = choose(context.recipe.seed, table, table["reason"].to_pylist(), REJECTED)
     pages = _pages(context, chosen)
     least = context.recipe.curate.least_words
     samples = {
         reason: [
-            _sample(pages[row["id"]], f"{row['words']} words are left, must be >= {least}")
+            _sample(pages[row["id"]], f"{row['value']} words are left, must be >= {least}")
             for row in rows
         ]
         for reason, rows in chosen.items()
@@ -120,7 +123,7 @@ def _by_reason(
 
 def _why(recipe: Recipe, row: Row, page: Row) -> str:
     """The value that decided, and what it had to be."""
-    reason, languages = row["reasons"][0], recipe.judge.languages
+    reason, languages = row["reasons"][0], recipe.filter.languages
     for rule in rules_of(recipe):
         if rule["reason"] == reason and is_for(rule, row["language"], row["source"]):
             test = rule["test"]

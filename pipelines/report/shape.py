@@ -103,7 +103,7 @@ class Threshold(Condition):
 
 
 class Reason(TypedDict):
-    """A reason to reject of the stage `judge`.
+    """A reason to reject of the stage `filter`.
 
     `first`: documents it is the ledger's reason of; `failing`: all documents that fail it;
     `alone`: documents looked at that fail nothing else. `rules` has one, or one for each of
@@ -138,7 +138,7 @@ class Panel(TypedDict):
     missing: int
 
 
-class Judgement(TypedDict):
+class Filtering(TypedDict):
     """What the rules did, and histograms of the signals they judge, in the order of the chain.
 
     `edited`: kept documents whose text an edit changed. `languages`: those that are kept, each
@@ -353,7 +353,7 @@ class CutSample(TypedDict):
     text: str
 
 
-class Pieces(TypedDict):
+class Spans(TypedDict):
     """What was cut of the documents that no level dropped, most first.
 
     `documents` with so many `characters` before the cuts; `short` of them had too few words left
@@ -396,7 +396,7 @@ class RejectedSamples(TypedDict):
 
 
 class Report(TypedDict):
-    """All of it. What belongs to a stage that is not finished is None or empty; `pieces` also if
+    """All of it. What belongs to a stage that is not finished is None or empty; `spans` also if
     the recipe asks for none.
 
     `extracted_bytes`, `curated_bytes`: UTF-8 bytes of text after the stage.
@@ -413,9 +413,9 @@ class Report(TypedDict):
     shards: Shards | None
     languages: Languages
     declared: Declared
-    judgement: Judgement | None
+    filtering: Filtering | None
     duplicates: Duplicates | None
-    pieces: Pieces | None
+    spans: Spans | None
     personal_data: PersonalData | None
     kept_samples: list[Sample]
     rejected_samples: list[RejectedSamples]

@@ -1,4 +1,4 @@
-"""What the rules did: their reasons, and the distributions of the signals that they judge."""
+"""What the rules did: their reasons, and the distributions of the signals that they test."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipelines.report import shape
-from pipelines.steps import Context
-from schemas.judge import RulesStep
+from pipelines.runs.steps import Context
+from schemas.filter import RulesStep
 from schemas.recipe import Recipe
 from schemas.rules import AllOf, AllRule, AnyOf, AnyRule, Condition, Group, Row, RuleTable
 
@@ -50,7 +50,7 @@ def rules_of(recipe: Recipe) -> list[shape.Rule]:
             languages=list(step.languages),
             sources=list(step.sources),
         )
-        for step in recipe.judge.chain
+        for step in recipe.filter.chain
         if isinstance(step, RulesStep) and isinstance(step.rules, RuleTable)
         for rule in step.rules.rules
     ]
@@ -93,12 +93,12 @@ def holds(condition: shape.Condition, values: Values) -> Mask:
     return _COMPARE[condition["operator"]](values, float(condition["threshold"]))
 
 
-def judgement(context: Context, verdicts: pa.Table, coverage: shape.Coverage) -> shape.Judgement:
-    """Reasons of the stage `judge`, from its receipts, and from the verdicts looked at."""
-    first: Counter[str] = Counter(context.manifest("judge").rejected)
+def filtering(context: Context, verdicts: pa.Table, coverage: shape.Coverage) -> shape.Filtering:
+    """Reasons of the stage `filter`, from its receipts, and from the verdicts looked at."""
+    first: Counter[str] = Counter(context.manifest("filter").rejected)
     failing: Counter[str] = Counter()
     edited = 0
-    for receipt in context.receipts("judge"):
+    for receipt in context.receipts("filter"):
         failing.update(receipt.counts["failing"])
         edited += int(receipt.counts["edited"])
     lists = verdicts["reasons"].to_pylist()
@@ -116,9 +116,9 @@ def judgement(context: Context, verdicts: pa.Table, coverage: shape.Coverage) ->
         )
         for name in sorted({*failing, *rules})
     ]
-    return shape.Judgement(
-        exhaustive=context.recipe.judge.exhaustive,
-        languages=dict(context.recipe.judge.languages),
+    return shape.Filtering(
+        exhaustive=context.recipe.filter.exhaustive,
+        languages=dict(context.recipe.filter.languages),
         coverage=coverage,
         edited=edited,
         reasons=sorted(reasons, key=lambda item: (-item["failing"], item["reason"])),

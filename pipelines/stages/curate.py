@@ -1,4 +1,4 @@
-"""curate: survivors -> pieces cut, personal data replaced -> the curated text, fit to publish."""
+"""curate: survivors -> spans cut, personal data replaced -> the curated text, fit to publish."""
 
 from __future__ import annotations
 
@@ -10,25 +10,24 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation.dedup.keyed_spans import hashed
 from curation.dedup.nodes import Array
-from curation.dedup.pieces import hashed
 from curation.dedup.spans import cut
 from curation.histogram import HISTOGRAMS, Histogram, to_table
 from curation.mixture import holdout_key, sample_keys
 from curation.pii import replace
 from curation.urls import registered_domain
-from pipelines.dedup.edges import CutList, drop_list
-from pipelines.mill import Mill
-from pipelines.parts import read_part, read_table
-from pipelines.receipts import Attempt, Receipt, Task
-from pipelines.steps import Context, Manifest
+from pipelines.runs import rejections
+from pipelines.runs.documents import Cuts, dropped, kept, of_part
+from pipelines.runs.mill import Mill
+from pipelines.runs.receipts import Attempt, Receipt, Task
+from pipelines.runs.steps import Context, Manifest
 from schemas.recipe import Recipe
-from schemas.tables import CURATED, CUT_SHORT
+from schemas.tables import CURATED
 
-VERSION = 2
-LIBRARIES = ("presidio-analyzer", "tldextract")
+VERSION = 3
+LIBRARIES = ("phonenumbers", "presidio-analyzer", "tldextract")
 
-MICRO_BATCH = 256
 _KEYS = ["id", "source", "bytes", "holdout"]
 _COLUMNS = ("id", "source", "url", "text", "language", "file", "offset", "length")
 
@@ -40,7 +39,7 @@ def relevant(recipe: Recipe) -> Any:
 
 def plan(context: Context) -> list[Task]:
     """A task for each part that was judged."""
-    return [Task(r.task, {}, r.kept) for r in context.receipts("judge")]
+    return [Task(r.task, {}, r.kept) for r in context.receipts("filter")]
 
 
 def run(mill: Mill, step: str, mark: str) -> Manifest:
@@ -50,26 +49,13 @@ def run(mill: Mill, step: str, mark: str) -> Manifest:
 
 
 def survivors(context: Context, task: str) -> Iterator[list[dict[str, Any]]]:
-    """The documents of a judged part that were kept and not dropped, edited, in batches; with
+    """The documents of a part that are left after deduplication, as filtered, in batches; with
     `cuts`, the levels, starts and ends of the spans of each that repeat."""
-    judged = context.receipt("judge", task)
-    home = context.home("judge")
-    verdicts = read_table(home, judged.file("signals").path, ["id", "kept"])
-    kept = dict(zip(verdicts["id"].to_pylist(), verdicts["kept"].to_pylist(), strict=True))
-    edits = read_table(home, judged.file("edits").path)
-    edited = dict(zip(edits["id"].to_pylist(), edits["text"].to_pylist(), strict=True))
-    dropped, cuts = drop_list(context, task), CutList(context, task)
-    (parts,) = [t.spec["parts"] for t in context.tasks("judge") if t.key == task]
-    for key in parts:
-        part = context.receipt("extract", key).file("documents")
-        for batch in read_part(context.home("extract"), part.path, _COLUMNS, MICRO_BATCH):
-            rows = [
-                {**row, "text": edited.get(row["id"], row["text"]), "cuts": cuts.of(row["id"])}
-                for row in batch.to_pylist()
-                if kept[row["id"]] and row["id"] not in dropped
-            ]
-            if rows:
-                yield rows
+    wanted = kept(context, task)
+    wanted = wanted.filter(pc.invert(pc.is_in(wanted, dropped(context, task))))
+    cuts = Cuts(context, task)
+    for batch in of_part(context, task, _COLUMNS, wanted):
+        yield [{**row, "cuts": cuts.of(row["id"])} for row in batch.to_pylist()]
 
 
 def curate_part(context: Context, step: str, task: Task) -> Receipt:
@@ -110,8 +96,7 @@ def curate_part(context: Context, step: str, task: Task) -> Receipt:
             records += len(rows)
         for kind, by_source in _histograms(recipe.seed, keys).items():
             attempt.writer(kind, HISTOGRAMS, dictionary=("source",)).write(to_table(by_source))
-        if recipe.deduplicate.pieces.levels():
-            attempt.writer("cut_short", CUT_SHORT).write(cutting.short)
+        rejections.writer(attempt).write(cutting.short)
         totals = {
             "bytes": dict(sorted(sizes.items())),
             "pii": dict(sorted(found.items())),
@@ -150,7 +135,16 @@ class _Cutting:
         words = len(hashed([left])[0])
         if words >= self.least_words:
             return left
-        self.short.append({"id": id_, "words": words})
+        self.short.append(
+            {
+                "id": id_,
+                "stage": "curate",
+                "reason": "cut_short",
+                "value": str(words),
+                "detail": f"words left >= {self.least_words}",
+                "source": source,
+            }
+        )
         return None
 
 

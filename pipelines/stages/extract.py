@@ -16,20 +16,21 @@ from curation.extraction.sandbox import Sandbox
 from curation.keys import document_id
 from curation.readers import Damage, Record
 from curation.urls import Blocked, Kind, read_list
-from pipelines.mill import Mill
-from pipelines.receipts import Attempt, Receipt, Task
-from pipelines.splits import input_of, read_split
-from pipelines.steps import Context, Manifest, by_digest, model_path
-from pipelines.store import Folder
+from pipelines.runs import rejections
+from pipelines.runs.mill import Mill
+from pipelines.runs.receipts import Attempt, Receipt, Task
+from pipelines.runs.splits import input_of, read_split
+from pipelines.runs.steps import Context, Manifest, by_digest, model_path
+from pipelines.runs.store import Folder
 from schemas.extract import Extract
 from schemas.inputs import Input
 from schemas.recipe import Recipe
-from schemas.tables import DOCUMENT, REJECTION
+from schemas.tables import DOCUMENT
 
 if TYPE_CHECKING:
     from curation.language import Languages
 
-VERSION = 5
+VERSION = 6
 LIBRARIES = (
     *("fastwarc", "fasttext", "lxml", "onnxruntime", "resiliparse", "selectolax"),
     "trafilatura",
@@ -125,9 +126,7 @@ def extract_split(context: Context, step: str, task: Task) -> Receipt:
 
     with Attempt(context.run, step, task.key) as attempt, _sandbox(context) as sandbox:
         documents = attempt.writer("documents", DOCUMENT, dictionary=_REPEATED)
-        rejections = attempt.writer(
-            "rejections", REJECTION, dictionary=("source", "reason", "value", "file")
-        )
+        lost = rejections.writer(attempt, "value")
 
         def flush() -> None:
             found = languages.identify([row["text"] for row in waiting])
@@ -140,7 +139,7 @@ def extract_split(context: Context, step: str, task: Task) -> Receipt:
             records += 1
             if isinstance(result, Rejected):
                 rejected[result.reason] += 1
-                rejections.write([_rejection(item, name, record, result)])
+                lost.write([_rejection(item, name, record, result)])
                 continue
             text_bytes += len(result.text.encode())
             _note(noted, result)
@@ -171,7 +170,12 @@ def _origin(item: Input, name: str, record: Record | Damage) -> dict[str, Any]:
 
 
 def _rejection(item: Input, name: str, record: Record | Damage, result: Rejected) -> dict[str, Any]:
-    return {**_origin(item, name, record), "reason": result.reason, "value": result.value}
+    return {
+        **_origin(item, name, record),
+        "stage": "extract",
+        "reason": result.reason,
+        "value": result.value,
+    }
 
 
 def _document(item: Input, name: str, record: Record | Damage, page: Page) -> dict[str, Any]:

@@ -16,10 +16,10 @@ import pyarrow as pa
 from curation.histogram import Histogram, from_table
 from curation.mixture import reserve_threshold, sample_keys, sample_threshold, shares
 from curation.tokenization import Tokens, load_tokenizer, train_tokenizer
-from pipelines.mill import Mill
-from pipelines.parts import read_part, read_table
-from pipelines.receipts import Attempt, Receipt, Task
-from pipelines.steps import Context, Manifest
+from pipelines.runs.mill import Mill
+from pipelines.runs.parts import read_part, read_table
+from pipelines.runs.receipts import Attempt, Receipt, Task
+from pipelines.runs.steps import Context, Manifest
 from schemas.recipe import Recipe
 
 VERSION = 1

@@ -105,7 +105,7 @@ def main() -> None:
             out.writelines(lines)
         pq.write_table(pa.Table.from_pylist(rows), folder / "in.parquet", compression="zstd")
         del made, rows, lines
-        mill = [sys.executable, "-m", "pipelines.cli", "dedup", "--quiet"]
+        mill = [sys.executable, "-m", "pipelines.commands.main", "dedup", "--quiet"]
         runs = {
             f"gristmill, {name} to {output}": (
                 count,

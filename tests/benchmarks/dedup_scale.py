@@ -24,16 +24,17 @@ import pyarrow as pa
 from curation.dedup.minhash import band_keys, sketch
 from curation.dedup.words import mix
 from pipelines.alone.dedup import near_of
-from pipelines.dedup.signatures import schema
-from pipelines.mill import Mill, Progress
-from pipelines.parts import read_table
-from pipelines.receipts import Attempt, Receipt, Task
+from pipelines.engines.runners import Engine
+from pipelines.engines.workers import parent
 from pipelines.recipes.loading import to_yaml
-from pipelines.runners import Engine
-from pipelines.stages import deduplicate
-from pipelines.steps import Context
-from pipelines.store import Folder
-from pipelines.workers import parent
+from pipelines.runs.events import Event, StepBegun, StepFinished
+from pipelines.runs.mill import Mill
+from pipelines.runs.parts import read_table
+from pipelines.runs.receipts import Attempt, Receipt, Task
+from pipelines.runs.steps import Context
+from pipelines.runs.store import Folder
+from pipelines.stages.dedup import stage as deduplicate
+from pipelines.stages.dedup.signatures import schema
 from schemas.recipe import Recipe
 
 PART = 50_000
@@ -117,24 +118,23 @@ def peak_memory() -> Iterator[list[int]]:
         thread.join()
 
 
-class Timed(Progress):
+class Timed:
     """Keeps the seconds of each step."""
 
     def __init__(self) -> None:
-        super().__init__(quiet=True)
         self.seconds: dict[str, float] = {}
         self.processor: dict[str, float] = {}
 
-    def start(self, step: str, total: int, done: int) -> None:
-        self.step, self.begun, self.used = step, time.monotonic(), time.process_time()
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, StepBegun):
+            self.begun, self.used = time.monotonic(), time.process_time()
+        elif isinstance(event, StepFinished):
+            self._end(event.step)
 
-    def update(self, done: int) -> None:
-        pass
-
-    def end(self) -> None:
-        self.seconds[self.step] = time.monotonic() - self.begun
-        self.processor[self.step] = time.process_time() - self.used
-        print(f"{self.step:<28} {self.seconds[self.step]:8.1f} s", flush=True)
+    def _end(self, step: str) -> None:
+        self.seconds[step] = time.monotonic() - self.begun
+        self.processor[step] = time.process_time() - self.used
+        print(f"{step:<28} {self.seconds[step]:8.1f} s", flush=True)
 
 
 def disk(run: Folder, step: str) -> int:
@@ -157,10 +157,10 @@ def plan(mill: Mill, timed: Timed, total: int) -> None:
     rows = [
         (step, seconds / total, timed.processor[step] / total, disk(mill.run, step) / total)
         for step, seconds in timed.seconds.items()
-        if step != "judge"
+        if step != "filter"
     ]
     rows.append(("all", *(sum(row[at] for row in rows) for at in (1, 2, 3))))
-    rows.append(("signatures", 0.0, 0.0, disk(mill.run, "judge") / total))
+    rows.append(("signatures", 0.0, 0.0, disk(mill.run, "filter") / total))
     for step, seconds, processor, size in rows:
         print(
             f"{step:<28} {seconds * 1e6:10.1f} {processor * 1e6:15.1f} {size:10.0f} "
@@ -172,8 +172,8 @@ def recall(context: Context, total: int) -> tuple[float, int]:
     """Share of documents with copies that are with their page, and clusters of two pages."""
     dropped = []
     for receipt in context.receipts("deduplicate"):
-        table = read_table(context.run, receipt.file("drops").path)
-        both = [b"".join(table[name].to_pylist()) for name in ("id", "kept_id")]
+        table = read_table(context.run, receipt.file("rejections").path)
+        both = [b"".join(table[name].to_pylist()) for name in ("id", "representative")]
         dropped.append(np.stack([np.frombuffer(data, "<u8")[1::2] for data in both], axis=1))
     pairs = np.concatenate(dropped)
     page = pages(0, total, total)
@@ -206,8 +206,8 @@ def main() -> None:
             )
             for first in range(0, total, PART)
         ]
-        tasks = mill.plan("judge", "made", lambda: tasks)
-        mill.do("judge", make, tasks)
+        tasks = mill.plan("filter", "made", lambda: tasks)
+        mill.do("filter", make, tasks)
         end_workers(workers)  # so that what they took till now is known
         begun, before = time.monotonic(), os.times()
         with peak_memory() as peak:

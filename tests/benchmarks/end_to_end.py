@@ -19,10 +19,10 @@ from pathlib import Path
 
 import psutil
 
+from curation.chain import Chain
 from curation.dedup.exact import digest
 from curation.dedup.minhash import Signer
 from curation.extraction import Extractor, Page
-from curation.judgement import Chain
 from curation.language import bundled, languages_of
 from curation.pii import replace
 from curation.readers import Record
@@ -47,9 +47,18 @@ def recipe_for(data: Path, folder: Path) -> Path:
 
 def whole(recipe: Path, output: Path, workers: int) -> tuple[float, dict[str, float]]:
     """Seconds of a run, and the largest resident set of each of its processes, in MB."""
-    command = [sys.executable, "-m", "pipelines.cli", "run", str(recipe), "--output", str(output)]
+    command = [
+        sys.executable,
+        "-m",
+        "pipelines.commands.main",
+        "run",
+        str(recipe),
+        "--output",
+        str(output),
+    ]
     begun = time.monotonic()
-    process = subprocess.Popen([*command, "--workers", str(workers)], cwd=REPOSITORY)
+    command += ["--output", str(output), "--workers", str(workers)]
+    process = subprocess.Popen(command, cwd=REPOSITORY)
     peak: dict[int, float] = {}
 
     def watch() -> None:
@@ -99,10 +108,10 @@ def steps(data: Path, run: Path) -> None:
     languages = languages_of(recipe.extract, lambda model: bundled(model.file))
     seconds, named = timed(lambda: languages.identify(texts))
     rows.append(("language", seconds, len(texts)))
-    chain = Chain(recipe.judge)
-    chain.judge(texts[0], "en", 1.0)
+    chain = Chain(recipe.filter)
+    chain.apply(texts[0], "en", 1.0)
     seconds, judged = timed(
-        lambda: (chain.judge(t, *n) for t, n in zip(texts, named, strict=True))  # type: ignore[misc]
+        lambda: (chain.apply(t, *n) for t, n in zip(texts, named, strict=True))  # type: ignore[misc]
     )
     rows.append(("judge (fineweb chain)", seconds, len(texts)))
     kept = [j.text for j in judged if j.kept]  # type: ignore[attr-defined]

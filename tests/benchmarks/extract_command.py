@@ -36,7 +36,15 @@ def command(source: Path, *words: str) -> float:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     with tempfile.TemporaryDirectory() as folder:
         output = f"{folder}/pages.jsonl"
-        run = [sys.executable, "-m", "pipelines.cli", "extract", str(source), "--output", output]
+        run = [
+            sys.executable,
+            "-m",
+            "pipelines.commands.main",
+            "extract",
+            str(source),
+            "--output",
+            output,
+        ]
         subprocess.run([*run, "--quiet", *words], check=True, cwd=REPOSITORY)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

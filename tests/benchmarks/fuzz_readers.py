@@ -35,8 +35,8 @@ from curation.readers.compressed import codec_of
 from curation.readers.formats import check, is_splittable, read
 from curation.readers.source import Window
 from curation.readers.warc import read_warc
-from schemas.errors import UserError
 from schemas.inputs import Columns, Format
+from schemas.problems import Problem
 
 SAMPLE = Path(__file__).parents[1] / "data" / "sample"
 LIMIT = 1 << 17
@@ -189,13 +189,13 @@ def examine(format_: Format, data: bytes, rng: random.Random) -> Counter[str]:
     """Read damaged bytes and check what comes; counts of what was yielded."""
     try:
         check(format_, "a", Counted(data), COLUMNS, LIMIT)
-    except UserError:
+    except Problem:
         refused = True
     else:
         refused = False
     try:
         items = records_of(format_, data, 0, max(1, len(data)))
-    except UserError:
+    except Problem:
         return Counter(["refused"])
     keys = [(item.offset, item.offset_kind) for item in items]
     assert len(set(keys)) == len(keys), "two of one place"

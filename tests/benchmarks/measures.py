@@ -137,7 +137,7 @@ def main() -> None:
     import numpy as np
     import spacy
 
-    from curation.judgement import Chain
+    from curation.chain import Chain
     from curation.measures import tokens
     from curation.rules import load_chain
 
@@ -165,17 +165,17 @@ def main() -> None:
         texts = corpora["golden" if name == "dclm" else "gold"]
         chain = Chain(load_chain(name, Path()).model_copy(update={"languages": {}}))
 
-        def judge(text: str, chain: Chain = chain) -> object:
-            return chain.judge(text, "en", 1.0)
+        def apply(text: str, chain: Chain = chain) -> object:
+            return chain.apply(text, "en", 1.0)
 
         tokens.forget()
-        judge("Load the rules.")
+        apply("Load the rules.")
         for turn in ("first", "again"):
             ours = yardstick = theirs = 0.0
             some = 0
             for start in range(0, len(texts), BLOCK):
                 block = texts[start : start + BLOCK]
-                ours += seconds(judge, block)
+                ours += seconds(apply, block)
                 yardstick += seconds(by_spacy, block[:YARDSTICK])
                 theirs += other.seconds(block[:YARDSTICK]) if other else 0.0
                 some += len(block[:YARDSTICK])

@@ -23,11 +23,12 @@ from typing import Any
 
 import pytest
 
+from curation.chain import Chain
 from curation.edits import EDITS
-from curation.judgement import Chain
+from curation.lines import normalised
 from curation.measures import MEASURES, View
 from curation.rules import failing, load_table
-from schemas.judge import EditStep, Judge, RulesStep
+from schemas.filter import EditStep, Filter, RulesStep
 from tests.curation.golden import DOCUMENTS, Differences, near, read, sha256
 
 pytestmark = pytest.mark.corpus
@@ -141,13 +142,17 @@ def test_mc4_and_bad_words(corpus: Path, documents: list[tuple[Any, Any, View]])
 
 @pytest.mark.parametrize("exhaustive", [True, False])
 def test_the_chain_of_fineweb(documents: list[tuple[Any, Any, View]], exhaustive: bool) -> None:
-    """From the language to FineWeb's rules; personal data is replaced later."""
+    """From the language to FineWeb's rules; personal data is replaced later.
+
+    datatrove takes lines of white space alone for lines that are repeated (its issue 273); a chain
+    sees them empty, so of the documents that have such lines some differ, and no others.
+    """
     names = ("gopher_repetition", "gopher_quality", "", "c4", "fineweb_quality")
     tables = {name: load_table(name, Path()) for name in names if name}
     step_of = {rule.reason: name for name, item in tables.items() for rule in item.rules}
     step_of |= {"language": "language", "language_score": "language"}
     chain = Chain(
-        Judge(
+        Filter(
             languages={"en": 0.65},
             chain=tuple(
                 RulesStep(rules=tables[name]) if name else EditStep(edit="c4_lines")
@@ -156,18 +161,22 @@ def test_the_chain_of_fineweb(documents: list[tuple[Any, Any, View]], exhaustive
             exhaustive=exhaustive,
         )
     )
-    found = Differences()
+    plain, uneven = Differences(), Differences()
     for text, answer, _ in documents:
         theirs = answer["fineweb_chain"]
         lid = answer["lid"]
-        judgement = chain.judge(text["text"], lid["label"], lid["score"])
-        found.compare("decision", text["id"], judgement.kept, theirs["keep"])
+        outcome = chain.apply(text["text"], lid["label"], lid["score"])
+        found = plain if normalised(text["text"]) == text["text"] else uneven
+        found.compare("decision", text["id"], outcome.kept, theirs["keep"])
         if theirs["keep"]:
-            found.compare("text", text["id"], sha256(judgement.text), theirs["sha256_before_pii"])
+            found.compare("text", text["id"], sha256(outcome.text), theirs["sha256_before_pii"])
             continue
-        step = step_of[judgement.reasons[0]].replace("c4", "c4_keep_no_punct")
+        if outcome.kept:
+            continue
+        step = step_of[outcome.reasons[0]].replace("c4", "c4_keep_no_punct")
         found.compare("step", text["id"], step, theirs["step"])
-        if step != "language":
-            first = RENAMED.get(judgement.reasons[0], judgement.reasons[0])
+        if step != "language" and (found is plain or step == theirs["step"]):
+            first = RENAMED.get(outcome.reasons[0], outcome.reasons[0])
             found.compare("first reason", text["id"], first, theirs["reason"])
-    found.none(at_least=2 * DOCUMENTS)
+    plain.none(at_least=2 * DOCUMENTS)
+    uneven.none(at_least=250, known={"decision": 3, "step": 5, "first reason": 3})

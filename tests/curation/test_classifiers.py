@@ -13,14 +13,14 @@ from curation.classifiers.features import features
 from curation.classifiers.figures import evaluate, threshold_for
 from curation.classifiers.fitting import Example, Settings, fit, is_held_out
 from curation.classifiers.importance import Importance, fit_importance
+from curation.classifiers.passages import sentences
 from curation.classifiers.regard import NO_GROUP, regard
 from curation.classifiers.scorers import BadWords, Classifier, Perplexity, scorer
 from curation.classifiers.signals import local_file, measures
-from curation.classifiers.spans import sentences
 from curation.language import words_only
 from curation.measures.view import View
-from schemas.errors import UserError
-from schemas.judge import Classifier as Spec
+from schemas.filter import Classifier as Spec
+from schemas.problems import Problem
 from tests.curation.arpa import arpa
 from tests.runs import gristmill
 
@@ -132,7 +132,7 @@ def test_figures():
     assert figures["area_under_roc"] == round(7.5 / 9, 4)
     assert figures["average_precision"] == round((1 + 1 + 3 / 5) / 3, 4)
     assert evaluate([True, False], [0.5, 0.5])["area_under_roc"] == 0.5
-    with pytest.raises(UserError, match="two labels"):
+    with pytest.raises(Problem, match="two labels"):
         evaluate([True], [0.5])
 
 
@@ -223,7 +223,7 @@ def test_signals(fitted, tmp_path):
     told = signals_of(good, model={"file": str(copy)}, label="high", features=("en",))
     assert told == signals_of(good, model=model)
     assert signals_of(good, model={"file": str(copy)}, label="high") != told
-    with pytest.raises(UserError, match="has the checksum"):
+    with pytest.raises(Problem, match="has the checksum"):
         signals_of(good, model={**model, "sha256": "0" * 64})
 
 
@@ -243,7 +243,7 @@ def test_buckets_of_perplexity(tmp_path):
         found = signals_of(text, language, **options)
         assert found["classifier.x"] == scorer(str(path)).score([text])[0]
         assert found["classifier.x.bucket"] == bucket, (text, found)
-    with pytest.raises(UserError, match="only a fastText model has a label"):
+    with pytest.raises(Problem, match="only a fastText model has a label"):
         signals_of("the mill", label="good", **options)
 
 
@@ -278,9 +278,9 @@ def test_a_model_of_anyone(fitted, tmp_path):
     path, _ = fitted
     bare = tmp_path / "other.bin"
     bare.write_bytes(path.read_bytes())
-    with pytest.raises(UserError, match=r"other\.bin: has no card .* name one of high, low"):
+    with pytest.raises(Problem, match=r"other\.bin: has no card .* name one of high, low"):
         Classifier(bare)
-    with pytest.raises(UserError, match="has no label `hq`: name one of high, low"):
+    with pytest.raises(Problem, match="has no label `hq`: name one of high, low"):
         Classifier(bare, "hq")
     (score,) = Classifier(bare, "high").score(["the energy it holds\nand so"])
     assert score == Classifier(bare, "high").score(["the energy it holds and so"])[0]
@@ -300,7 +300,7 @@ def test_a_card_that_does_not_fit(fitted, tmp_path, change, message):
     copy = tmp_path / path.name
     copy.write_bytes(path.read_bytes())
     card_path(copy).write_text(json.dumps({**card, **change}))
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(Problem, match=message):
         Classifier(copy)
 
 
@@ -310,18 +310,18 @@ def test_what_cannot_be_fitted(tmp_path):
         ({"survival": 0}, "survival 0: a share above 0"),
         ({"path": tmp_path / "none" / "m.ftz"}, "there is no folder"),
     ):
-        with pytest.raises(UserError, match=message):
+        with pytest.raises(Problem, match=message):
             fit(**{"examples": examples(), "path": tmp_path / "m.ftz", **wrong})
     assert not list(tmp_path.iterdir())
     with pytest.raises(ValueError, match="kept -1: 0 or more"):
         Settings(kept=-1)
-    with pytest.raises(UserError, match="0 texts for fitting"):
+    with pytest.raises(Problem, match="0 texts for fitting"):
         fit([], tmp_path / "m.ftz")
     one_group = [Example(label, f"text {at}", "g") for at in range(9) for label in ("a", "b")]
-    with pytest.raises(UserError, match="of one label only: give more texts or groups"):
+    with pytest.raises(Problem, match="of one label only: give more texts or groups"):
         fit(one_group, tmp_path / "m.ftz")
     (tmp_path / "no.bin").write_bytes(b"junk" * 100)
-    with pytest.raises(UserError, match="not a fastText model"):
+    with pytest.raises(Problem, match="not a fastText model"):
         Classifier(tmp_path / "no.bin", "a")
 
 
@@ -331,7 +331,7 @@ def test_bad_words():
     assert model.score([text, "Korn"]) == [2.0, 0.0]
     assert [text[start:end] for start, end, _ in model.spans(text, 1)] == ["Arschloch", "ARSCHLOCH"]
     assert model.spans(text, 3) == []
-    with pytest.raises(UserError, match="bad_words:xx: there is no list"):
+    with pytest.raises(Problem, match="bad_words:xx: there is no list"):
         BadWords("xx")
 
 
@@ -374,7 +374,7 @@ def test_perplexity(tmp_path, capfd):
     assert score == pytest.approx(10 ** (other / 2), rel=1e-3)
     assert math.isfinite(model.score(["x " * 10_000])[0])
     path.write_text("not a model")
-    with pytest.raises(UserError, match=r"small\.arpa: not a KenLM model"):
+    with pytest.raises(Problem, match=r"small\.arpa: not a KenLM model"):
         Perplexity(path)
 
 
@@ -466,7 +466,7 @@ def test_importance_weights(weights, tmp_path):
     assert (start, end) == (0, len(good))
     assert model.score(["", " \n", "\x00", "a\ud800b", "word " * 100_000])[:2] == [0, 0]
     assert signals_of(good, model={"file": str(path)}) == {"classifier.x": model.score([good])[0]}
-    with pytest.raises(UserError, match="only a fastText model has a label"):
+    with pytest.raises(Problem, match="only a fastText model has a label"):
         scorer(str(path), "high")
 
 
@@ -508,9 +508,9 @@ def test_what_are_no_importance_weights(weights, tmp_path, content):
             np.save(out, np.zeros(3))
     else:
         path.write_bytes(weights[0].read_bytes()[:-99] if content == "cut" else content)
-    with pytest.raises(UserError, match=r"x\.npz: no importance weights"):
+    with pytest.raises(Problem, match=r"x\.npz: no importance weights"):
         Importance(path)
-    with pytest.raises(UserError, match=r"none\.npz: cannot be read"):
+    with pytest.raises(Problem, match=r"none\.npz: cannot be read"):
         Importance(tmp_path / "none.npz")
 
 
@@ -518,5 +518,5 @@ def test_weights_beside_the_card_of_others(weights, tmp_path):
     path = tmp_path / "good.npz"
     path.write_bytes(weights[0].read_bytes())
     card_path(path).write_text(json.dumps({**weights[1], "sha256": "0" * 64}))
-    with pytest.raises(UserError, match=r"not the file that good\.json describes"):
+    with pytest.raises(Problem, match=r"not the file that good\.json describes"):
         Importance(path)

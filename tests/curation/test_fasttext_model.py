@@ -6,7 +6,7 @@ import pytest
 from curation.classifiers.fitting import Settings, fit_lines
 from curation.fasttext_model import labels, load, predict
 from curation.language import FIRST, SECOND, bundled
-from schemas.errors import UserError
+from schemas.problems import Problem
 
 LINES = [("a", f"one {at} two") for at in range(40)] + [("b", f"six {at} ten") for at in range(40)]
 # where the head has the sizes that C++ code counts on: dim, wordNgrams, loss, model, bucket, minn,
@@ -36,10 +36,10 @@ def test_a_model_cut_short(model, tmp_path):
     rng = random.Random(1)
     for size in [0, 3, 4, 8, 91, *(rng.randrange(len(model)) for _ in range(40)), len(model) - 1]:
         path.write_bytes(model[:size])
-        with pytest.raises(UserError, match=r"model\.bin: not a fastText model"):
+        with pytest.raises(Problem, match=r"model\.bin: not a fastText model"):
             load(path)
     path.write_bytes(model + b"\0")
-    with pytest.raises(UserError, match="1 bytes more than it should have"):
+    with pytest.raises(Problem, match="1 bytes more than it should have"):
         load(path)
 
 
@@ -54,7 +54,7 @@ def test_sizes_that_are_not_so(model, tmp_path):
             path.write_bytes(forged)
             try:
                 load(path).multilinePredict(["one two six\n"], 2, 0.0, "strict")
-            except UserError:
+            except Problem:
                 refused += 1
     assert refused >= 3 * len(SIZES)
 
@@ -73,14 +73,14 @@ def test_another_kind_of_file(model, tmp_path, change, message):
     for at, value in change.items():
         forged[at : at + len(value)] = value
     path.write_bytes(forged)
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(Problem, match=message):
         load(path)
 
 
 def test_labels_that_are_no_text(model, tmp_path):
     path = tmp_path / "model.bin"
     path.write_bytes(model.replace(b"__label__a\0", b"__label__\xff\0"))
-    with pytest.raises(UserError, match="not a fastText model"):
+    with pytest.raises(Problem, match="not a fastText model"):
         load(path)
 
 

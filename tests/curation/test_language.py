@@ -8,7 +8,7 @@ import pytest
 
 import curation
 from curation.language import FIRST, SECOND, Languages, bundled, canonical, closest
-from schemas.errors import UserError
+from schemas.problems import Problem
 
 MODEL = Path(curation.__file__).parent / "models" / "lid.176.ftz"
 
@@ -74,12 +74,12 @@ def test_nothing_on_standard_error(capfd):
 def test_a_file_that_is_no_model(tmp_path, content):
     path = tmp_path / "model.bin"
     path.write_bytes(content)
-    with pytest.raises(UserError, match=r"model\.bin: not a fastText model"):
+    with pytest.raises(Problem, match=r"model\.bin: not a fastText model"):
         Languages(path)
 
 
 def test_a_missing_file(tmp_path):
-    with pytest.raises(UserError, match=r"none\.bin"):
+    with pytest.raises(Problem, match=r"none\.bin"):
         Languages(tmp_path / "none.bin")
 
 
@@ -172,7 +172,7 @@ def test_odd_text_for_two(both):
 
 
 def test_a_second_opinion_goes_with_lid_176():
-    with pytest.raises(UserError, match=r"goes with lid\.176 only"):
+    with pytest.raises(Problem, match=r"goes with lid\.176 only"):
         Languages(bundled(SECOND), bundled(SECOND))
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from curation.judgement import Chain
+from curation.chain import Chain
 from curation.measures import MEASURES, View
 from curation.rules import load_chain
 
@@ -68,5 +68,5 @@ def test_a_chain_rejects_mixed_pages(tmp_path: Path) -> None:
     chain = Chain(load_chain("chain.yaml", tmp_path))
     assert chain.needs == {"language"}
     mixed = "\n".join([ENGLISH, GERMAN, ENGLISH])
-    assert chain.judge(mixed, "en", 1.0).reasons == ["mixed"]
-    assert chain.judge(mixed.replace(GERMAN, ENGLISH), "eng_Latn", 1.0).kept
+    assert chain.apply(mixed, "en", 1.0).reasons == ["mixed"]
+    assert chain.apply(mixed.replace(GERMAN, ENGLISH), "eng_Latn", 1.0).kept

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from curation.judgement import Chain
+from curation.chain import Chain
 from curation.measures import MEASURES, View
 from curation.rules import load_chain, load_table
-from schemas.judge import EditStep, Judge, RulesStep
+from schemas.filter import EditStep, Filter, RulesStep
 
 SIZE = 100_000
 RANDOM = random.Random(1)
@@ -82,7 +82,7 @@ def chain() -> Chain:
         RulesStep(rules=load_table(name, Path())) if name else EditStep(edit="c4_lines")
         for name in names
     )
-    return Chain(Judge(chain=tuple(steps)))
+    return Chain(Filter(chain=tuple(steps)))
 
 
 OTHERS = ("c4_code", "dclm", "dolma", "fineweb2", "nemo")
@@ -91,18 +91,16 @@ OTHERS = ("c4_code", "dclm", "dolma", "fineweb2", "nemo")
 @pytest.fixture(scope="module")
 def others() -> dict[str, Chain]:
     chains = {name: load_chain(name, Path()) for name in OTHERS}
-    return {
-        name: Chain(judge.model_copy(update={"languages": {}})) for name, judge in chains.items()
-    }
+    return {name: Chain(spec.model_copy(update={"languages": {}})) for name, spec in chains.items()}
 
 
 @pytest.mark.parametrize("name", sorted(TEXTS))
 def test_a_degenerate_text_is_judged_by_every_chain(others: dict[str, Chain], name: str) -> None:
     text = TEXTS[name][: 2 * SIZE]
     for chain in others.values():
-        judgement = chain.judge(text, "zh", 1.0)
-        assert None not in judgement.signals.values()
-        assert all(value == value and abs(value) < 1e9 for value in judgement.signals.values())
+        outcome = chain.apply(text, "zh", 1.0)
+        assert None not in outcome.signals.values()
+        assert all(value == value and abs(value) < 1e9 for value in outcome.signals.values())
     view = View(text, "de")
     for family in ("redpajama", "segments", "line_languages"):
         assert all(value >= 0 for value in MEASURES[family](view).values())
@@ -111,10 +109,10 @@ def test_a_degenerate_text_is_judged_by_every_chain(others: dict[str, Chain], na
 
 @pytest.mark.parametrize("name", sorted(TEXTS))
 def test_a_degenerate_text_is_judged(chain: Chain, name: str) -> None:
-    judgement = chain.judge(TEXTS[name], "en", 1.0)
-    assert not judgement.kept
-    assert None not in judgement.signals.values()
-    assert all(0 <= value < float("inf") for value in judgement.signals.values() if value)
+    outcome = chain.apply(TEXTS[name], "en", 1.0)
+    assert not outcome.kept
+    assert None not in outcome.signals.values()
+    assert all(0 <= value < float("inf") for value in outcome.signals.values() if value)
 
 
 @pytest.mark.parametrize("family", ["gopher", "gopher_repetition", "fineweb"])

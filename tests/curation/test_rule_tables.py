@@ -12,8 +12,8 @@ from curation.rules import (
     load_table,
     table_names,
 )
-from schemas.errors import UserError
-from schemas.judge import EditStep, RulesStep
+from schemas.filter import EditStep, RulesStep
+from schemas.problems import Problem
 from schemas.rules import Rule, RuleTable
 
 ROW = "  - {signal: gopher.words, operator: '>=', threshold: 50, reason: short}\n"
@@ -28,7 +28,7 @@ def group(text: str) -> str:
 
 def refused(folder: Path, text: str) -> str:
     (folder / "mine.yaml").write_text(text, "utf-8")
-    with pytest.raises(UserError) as error:
+    with pytest.raises(Problem) as error:
         load_table("mine.yaml", folder)
     message = str(error.value)
     assert message.startswith(str(folder / "mine.yaml"))
@@ -81,18 +81,18 @@ def test_a_table_of_the_user(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_is_answered_with_the_closest() -> None:
-    with pytest.raises(UserError, match="did you mean `gopher_quality`") as error:
+    with pytest.raises(Problem, match="did you mean `gopher_quality`") as error:
         load_table("gopher_qualty", Path())
     assert "fineweb_quality" in str(error.value)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"none\.yaml: cannot read"):
+    with pytest.raises(Problem, match=r"none\.yaml: cannot read"):
         load_table("none.yaml", tmp_path)
     (tmp_path / "latin.yaml").write_bytes(b"name: caf\xe9\n")
-    with pytest.raises(UserError, match=r"latin\.yaml: cannot read"):
+    with pytest.raises(Problem, match=r"latin\.yaml: cannot read"):
         load_table("latin.yaml", tmp_path)
-    with pytest.raises(UserError, match="cannot read"):
+    with pytest.raises(Problem, match="cannot read"):
         load_table("./", tmp_path)
 
 
@@ -157,11 +157,11 @@ def test_a_chain_of_the_user(tmp_path: Path) -> None:
     assert chain.chain[1] == RulesStep(rules=load_table("sub/mine.yaml", tmp_path))
     assert load_chain("sub/mine.yaml", tmp_path).chain == chain.chain[1:]
     (tmp_path / "wrong.yaml").write_text("chian: []", "utf-8")
-    with pytest.raises(UserError, match=r"wrong\.yaml: chian: unknown key; did you mean `chain`"):
+    with pytest.raises(Problem, match=r"wrong\.yaml: chian: unknown key; did you mean `chain`"):
         load_chain("wrong.yaml", tmp_path)
-    with pytest.raises(UserError, match="did you mean `refinedweb`"):
+    with pytest.raises(Problem, match="did you mean `refinedweb`"):
         load_chain("refinedwb", tmp_path)
-    with pytest.raises(UserError, match=r"none\.yaml: cannot read the chain"):
+    with pytest.raises(Problem, match=r"none\.yaml: cannot read the chain"):
         load_chain("none.yaml", tmp_path)
 
 

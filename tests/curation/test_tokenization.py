@@ -16,7 +16,7 @@ from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 
 from curation import tokenization
 from curation.tokenization import Tokens, load_tokenizer, train_tokenizer
-from schemas.errors import UserError
+from schemas.problems import Problem
 from schemas.tokenizer import TrainTokenizer
 
 SENTENCES = [
@@ -126,7 +126,7 @@ def test_special_names(trained: bytes) -> None:
     tokens = load_tokenizer(data, "t", "</s>", "<s>")
     assert tokens.begin_of_text == tokens.end_of_text + 1
     for end, begin in (("<s>", "<s>"), ("<|padding|>", None), ("<|reserved_3|>", None)):
-        with pytest.raises(UserError, match="end_of_text"):
+        with pytest.raises(Problem, match="end_of_text"):
             train_tokenizer(SENTENCES, TrainTokenizer(vocabulary=512), end, begin)
 
 
@@ -340,12 +340,12 @@ def test_large_vocabularies_need_wide_ids() -> None:
 
 def test_unknown_special_tokens_are_named() -> None:
     data = foreign(special=("<|endoftext|>", "<a>")).to_str().encode()
-    with pytest.raises(UserError, match=r"theirs\.json.*end_of_text.*</s>.*<\|endoftext\|>, <a>"):
+    with pytest.raises(Problem, match=r"theirs\.json.*end_of_text.*</s>.*<\|endoftext\|>, <a>"):
         load_tokenizer(data, "theirs.json", "</s>", None)
-    with pytest.raises(UserError, match="begin_of_text is <s>"):
+    with pytest.raises(Problem, match="begin_of_text is <s>"):
         load_tokenizer(data, "theirs.json", "<a>", "<s>")
     # a learned token is none
-    with pytest.raises(UserError, match="none of its special tokens"):
+    with pytest.raises(Problem, match="none of its special tokens"):
         load_tokenizer(data, "theirs.json", "a", None)
 
 
@@ -354,7 +354,7 @@ def test_unknown_special_tokens_are_named() -> None:
     [b"", b"{}", b"[]", b"null", b"\xff\xfe", b"\x1f\x8b\x08", b'{"version": "1.0"}', b"<html>"],
 )
 def test_what_is_no_tokenizer_is_refused(data: bytes) -> None:
-    with pytest.raises(UserError, match=r"^data/broken\.json: not a tokenizer\.json"):
+    with pytest.raises(Problem, match=r"^data/broken\.json: not a tokenizer\.json"):
         load_tokenizer(data, "data/broken.json", "<|endoftext|>", None)
 
 
@@ -401,7 +401,7 @@ END = {**STRIPPING, "id": 0, "content": "<|endoftext|>", "lstrip": False, "speci
     ],
 )
 def test_what_is_not_bytelevel_is_refused(changes: dict[str, Any], fault: str) -> None:
-    with pytest.raises(UserError, match=fault) as caught:
+    with pytest.raises(Problem, match=fault) as caught:
         load_tokenizer(edited(**changes), "theirs.json", "<|endoftext|>", None)
     assert str(caught.value).startswith("theirs.json: ")
 
@@ -409,7 +409,7 @@ def test_what_is_not_bytelevel_is_refused(changes: dict[str, Any], fault: str) -
 def test_other_models_are_refused() -> None:
     for model in (models.WordPiece(), models.Unigram(), models.WordLevel()):
         data = tokenizers.Tokenizer(model).to_str().encode()
-        with pytest.raises(UserError, match="its model is"):
+        with pytest.raises(Problem, match="its model is"):
             load_tokenizer(data, "theirs.json", "<|endoftext|>", None)
 
 
@@ -427,7 +427,7 @@ def test_words_may_be_cut_otherwise(bytes_first: bool) -> None:
 def test_lost_bytes_are_an_error() -> None:
     tokens = load(foreign())
     tokens.byte_lengths[:] = 1
-    with pytest.raises(UserError, match=r"theirs\.json: .* hold 2 bytes, the text has 1"):
+    with pytest.raises(Problem, match=r"theirs\.json: .* hold 2 bytes, the text has 1"):
         tokens.encode(["a", SENTENCES[0]])
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import curation
 from curation.urls import Blocked, normalise, public_suffixes, read_list, registered_domain
-from schemas.errors import UserError
+from schemas.problems import Problem
 
 LISTS = Path(curation.__file__).parent / "lists"
 
@@ -211,10 +211,10 @@ def test_read_list(tmp_path):
 def test_read_list_names_file_and_line(tmp_path, kind, data, message):
     path = tmp_path / "list.txt"
     path.write_bytes(data)
-    with pytest.raises(UserError, match=message) as error:
+    with pytest.raises(Problem, match=message) as error:
         read_list(path, kind)
     assert str(path) in str(error.value)
-    with pytest.raises(UserError, match="missing"):
+    with pytest.raises(Problem, match="missing"):
         read_list(tmp_path / "missing", kind)
 
 

@@ -13,9 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.recipes.loading import load
-from pipelines.run import run
-from pipelines.runners import Engine
-from pipelines.stages import mix
+from pipelines.run import Run
+from pipelines.stages.mix import stage as mix
 from tests.conftest import SAMPLE
 from tests.runs import (
     DEMO,
@@ -30,7 +29,7 @@ from tests.runs import (
     wait_for,
 )
 
-STAGES = ["extract", "judge", "deduplicate", "curate", "tokenize", "mix"]
+STAGES = ["extract", "filter", "deduplicate", "curate", "tokenize", "mix"]
 
 
 def members(path: Path) -> int:
@@ -66,7 +65,7 @@ def test_every_record_of_the_sample_is_accounted_for(finished: Path) -> None:
     files = sorted(SAMPLE.glob("*.warc.gz"))
     assert ledger["extract"]["records"] == sum(members(path) for path in files)
     assert ledger["extract"]["rejected"]["damaged_corrupt_gzip"] == 1
-    for stage in ("extract", "judge", "deduplicate"):
+    for stage in ("extract", "filter", "deduplicate"):
         assert ledger[stage]["rejected"], f"{stage} rejects nothing of the sample"
     assert {"exact", "near"} == set(ledger["deduplicate"]["rejected"])
 
@@ -81,11 +80,11 @@ def test_rows_of_the_files_are_what_the_ledger_says(finished: Path) -> None:
                 found = pq.ParquetFile(finished / file["path"]).metadata.num_rows
                 assert found == file["rows"]
                 rows[key] = rows.get(key, 0) + found
-    extract, judge = ledger["extract"], ledger["judge"]
+    extract, spec = ledger["extract"], ledger["filter"]
     assert rows["extract", "documents"] == extract["kept"]
     assert rows["extract", "rejections"] == sum(extract["rejected"].values())
-    assert rows["judge", "signals"] == judge["records"]
-    assert rows["judge", "signatures"] == judge["kept"]
+    assert rows["filter", "signals"] == spec["records"]
+    assert rows["filter", "signatures"] == spec["kept"]
     assert rows["curate", "text"] == ledger["curate"]["kept"]
     assert rows["tokenize", "tokens"] == ledger["tokenize"]["kept"]
 
@@ -137,7 +136,7 @@ def test_merging_token_parts_never_changes_the_answer(
     shutil.copytree(finished, tmp_path / "run")
     for stage in ("mix", "shards", "report"):
         shutil.rmtree(tmp_path / "run" / stage)
-    run(load(str(DEMO)), str(tmp_path / "run"), Engine(), quiet=True)
+    Run.create(load(str(DEMO)), str(tmp_path / "run")).go()
     assert (tmp_path / "run/mix/merge-1/manifest.json").exists()
     assert shards(tmp_path / "run") == shards(finished)
 
@@ -167,15 +166,15 @@ def test_a_changed_recipe_is_refused_with_what_differs(finished: Path, tmp_path:
 
 def test_a_parent_lends_its_equal_stages(finished: Path, tmp_path: Path) -> None:
     recipe = write_recipe(
-        tmp_path, f"parent: {finished}\njudge: {{chain: [{{rules: gopher_quality}}]}}"
+        tmp_path, f"parent: {finished}\nfilter: {{chain: [{{rules: gopher_quality}}]}}"
     )
     result = mill(tmp_path / "run", recipe=recipe)
     assert "extract: taken from" in result.stderr
     assert not (tmp_path / "run/extract/receipts").exists()
-    assert (tmp_path / "run/judge/receipts").exists()
+    assert (tmp_path / "run/filter/receipts").exists()
     ledger, old = balanced(tmp_path / "run"), balanced(finished)
     assert ledger["extract"] == old["extract"]
-    assert ledger["judge"]["kept"] > old["judge"]["kept"]
+    assert ledger["filter"]["kept"] > old["filter"]["kept"]
     again = mill(tmp_path / "run", recipe=recipe)
     assert "nothing to do" in again.stderr
 
@@ -185,7 +184,7 @@ def test_a_parent_lends_all_but_the_shards_to_another_mixture(
 ) -> None:
     recipe = write_recipe(tmp_path, "mix: {tokens: 30000, sequence_length: 128}")
     result = mill(tmp_path / "run", "--parent", str(finished), recipe=recipe)
-    for stage in ("extract", "judge", "deduplicate", "curate", "tokenizer", "tokenize"):
+    for stage in ("extract", "filter", "deduplicate", "curate", "tokenizer", "tokenize"):
         assert f"{stage}: taken from" in result.stderr
     manifest = json.loads((tmp_path / "run/shards/manifest.json").read_text())
     entry = receipts(tmp_path / "run")["mix/receipts/manifest.json"]["counts"]["sources"]["web"]
@@ -248,7 +247,7 @@ def test_a_killed_worker_ends_the_run_clearly_and_the_rerun_goes_on(
     def workers() -> list[psutil.Process]:
         """Those that are forked from their parent."""
         children = psutil.Process(process.pid).children(recursive=True)
-        own = [c for c in children if "pipelines.workers" in " ".join(c.cmdline())]
+        own = [c for c in children if "pipelines.engines.workers" in " ".join(c.cmdline())]
         return [c for c in own if c.ppid() != process.pid]
 
     wait_for(lambda: count_receipts(output) >= 1 and workers(), 60, "a first receipt")

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +14,20 @@ import pyarrow.parquet as pq
 import pytest
 from tokenizers import Tokenizer, decoders, models
 
-from schemas.errors import UserError
+from schemas.problems import Problem
 from schemas.shard import read_manifest
 from tests.train.conftest import Run
 from tests.train.shards import LENGTH, PADDING, VOCABULARY
-from train.data import IGNORED, ShardReader, open_shards, prefetched, targets, token_bytes
+from train.data import (
+    IGNORED,
+    Prefetched,
+    Rows,
+    ShardReader,
+    check_digests,
+    open_shards,
+    targets,
+    token_bytes,
+)
 
 
 def as_written(run: Run, split: str) -> list[dict[str, Any]]:
@@ -88,6 +100,14 @@ def test_reads_cross_row_groups_and_files(run: Run, start: int, stop: int) -> No
         assert np.array_equal(field, expected[start:stop])
 
 
+def test_rows_are_taken_by_number_in_any_order(run: Run) -> None:
+    reader = ShardReader(run.shards, run.manifest, "train")
+    numbers = np.array([7, 8, 9, 3, 250, 251, 0])
+    taken = reader.take(numbers)
+    for field, expected in zip(taken, reader.read(0, 300), strict=True):
+        assert np.array_equal(field, expected[numbers])
+
+
 def test_bytes_leave_out_the_first_token_of_a_segment(run: Run) -> None:
     tokenizer_path = run.shards / run.manifest.tokenizer.path
     tokenizer = Tokenizer.from_file(str(tokenizer_path))
@@ -112,7 +132,7 @@ def test_token_bytes_of_a_byte_level_tokenizer(run: Run, tmp_path: Path) -> None
     for text in ("def f(x):\n\treturn x", "naïve — 你好 🙂"):
         assert sizes[tokenizer.encode(text).ids].sum() == len(text.encode())
     assert sizes[tokenizer.token_to_id(PADDING)] == 0
-    with pytest.raises(UserError, match="has 896 tokens, the shards 128"):
+    with pytest.raises(Problem, match="has 896 tokens, the shards 128"):
         token_bytes(path, 128)
     pieces = Tokenizer(models.WordPiece({"[UNK]": 0, "a": 1}, unk_token="[UNK]"))
     pieces.decoder = decoders.WordPiece()
@@ -130,10 +150,10 @@ def test_a_missing_or_changed_file_is_refused_at_once(copy: Path) -> None:
     manifest, shards = open_shards(copy)
     path = shards / manifest.splits["train"].files[1].path
     path.write_bytes(path.read_bytes() + b"\0")
-    with pytest.raises(UserError, match=r"00001\.parquet: has another size"):
+    with pytest.raises(Problem, match=r"00001\.parquet: has another size"):
         ShardReader(shards, manifest, "train")
     path.unlink()
-    with pytest.raises(UserError, match=r"00001\.parquet: missing"):
+    with pytest.raises(Problem, match=r"00001\.parquet: missing"):
         ShardReader(shards, manifest, "train")
 
 
@@ -146,8 +166,38 @@ def test_a_damaged_row_group_is_named(copy: Path) -> None:
     path.write_bytes(content)
     reader = ShardReader(shards, manifest, "train")
     reader.read(0, 200)
-    with pytest.raises(UserError, match=r"00000\.parquet, row group 2: cannot be read"):
+    with pytest.raises(Problem, match=r"00000\.parquet, row group 2: cannot be read"):
         reader.read(200, 201)
+
+
+def test_no_flipped_bit_gives_other_rows(copy: Path) -> None:
+    manifest, shards = open_shards(copy)
+    path = shards / manifest.splits["train"].files[0].path
+    whole = path.read_bytes()
+    chance = random.Random(0)
+
+    def read() -> Rows:
+        reader = ShardReader(shards, manifest, "train")
+        return reader.read(0, manifest.splits["train"].files[0].rows)
+
+    expected, refused = read(), []
+    for _ in range(60):
+        damaged = bytearray(whole)
+        damaged[chance.randrange(len(whole))] ^= 1 << chance.randrange(8)
+        path.write_bytes(damaged)
+        try:
+            found = read()
+        except Problem as error:
+            refused.append(str(error))
+        else:
+            assert all(map(np.array_equal, found, expected))
+    assert len(refused) > 50
+    assert all(str(path) in message for message in refused)
+    assert check_digests(shards, manifest, slice(None)) == [
+        f"{path}: its SHA-256 is not the manifest's"
+    ]
+    path.write_bytes(whole)
+    assert check_digests(shards, manifest, slice(None)) == []
 
 
 @pytest.mark.parametrize(
@@ -188,7 +238,7 @@ def test_rows_that_break_the_contract_are_refused(
     raw = json.loads((shards / "manifest.json").read_text())
     raw["splits"]["train"]["files"][0]["size"] = path.stat().st_size
     (shards / "manifest.json").write_text(json.dumps(raw))
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(Problem, match=message):
         ShardReader(shards, read_manifest(copy), "train").read(0, 5)
 
 
@@ -196,21 +246,36 @@ def test_padding_must_be_told_from_end_of_text(copy: Path) -> None:
     raw = json.loads((copy / "shards" / "manifest.json").read_text())
     raw["tokenizer"]["padding"] = raw["tokenizer"]["end_of_text"]
     (copy / "shards" / "manifest.json").write_text(json.dumps(raw))
-    with pytest.raises(UserError, match="padding and end of text are the same token"):
+    with pytest.raises(Problem, match="padding and end of text are the same token"):
         open_shards(copy)
 
 
 def test_prefetched_keeps_order_and_raises_where_the_item_is_due() -> None:
     def load(item: int) -> int:
         if item == 3:
-            raise UserError("damaged")
+            raise Problem("damaged")
         return item * item
 
-    stream = prefetched(load, [1, 2, 3, 4])
-    assert [next(stream), next(stream)] == [1, 4]
-    with pytest.raises(UserError, match="damaged"):
-        next(stream)
-    stream = prefetched(load, [1, 2, 3, 4])
-    assert [next(stream), next(stream)] == [1, 4]
-    stream.close()
-    assert list(prefetched(load, [])) == []
+    def stream() -> Iterator[int]:
+        return iter(Prefetched(load, [1, 2, 3, 4]))
+
+    items = stream()
+    assert [next(items), next(items)] == [1, 4]
+    with pytest.raises(Problem, match="damaged"):
+        next(items)
+    prefetched = Prefetched(load, [1, 2, 3, 4])
+    items = iter(prefetched)
+    assert [next(items), next(items)] == [1, 4]
+    prefetched.close()
+    assert list(Prefetched(load, [])) == []
+
+
+def test_time_spent_waiting_is_told() -> None:
+    def load(item: int) -> int:
+        time.sleep(0.05)
+        return item
+
+    prefetched = Prefetched(load, [1, 2, 3])
+    assert list(prefetched) == [1, 2, 3]
+    assert prefetched.take_waited() >= 0.1
+    assert prefetched.take_waited() == 0

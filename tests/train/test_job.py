@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.errors import UserError
+from schemas.problems import Problem
 from tests.train.conftest import Run
 from train.config import Config, load
 from train.job import prepare
@@ -31,5 +31,5 @@ def test_the_run_may_be_given_by_its_folder_of_shards(
     run: Run, tmp_path: Path, small: Config
 ) -> None:
     assert prepare(run.shards, tmp_path, small, 2).shards == run.shards
-    with pytest.raises(UserError, match=r"no shards/manifest\.json here"):
+    with pytest.raises(Problem, match=r"no shards/manifest\.json here"):
         prepare(tmp_path, tmp_path, small, 2)

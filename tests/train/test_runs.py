@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -19,12 +20,14 @@ import torch
 import yaml
 
 from tests.train.conftest import Run
+from tests.train.ranks import train_through_kills
 from train import metrics
 from train.cli import main
-from train.job import latest
+from train.job import Record, read_record
 
 # Losses of different world sizes: sums in another order, grown over 60 updates.
 TOLERANCE = 1e-5
+MEASURED = ("time", "tokens_per_second", "mfu", "data_wait", "memory", "joules")
 PATIENCE = 240  # seconds, on a machine that does much else
 
 
@@ -56,10 +59,16 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, errors
 
 
+def latest(output: Path) -> Record | None:
+    """What the newest checkpoint says of itself."""
+    pointer = output / "checkpoints" / "latest"
+    return read_record(pointer.parent / pointer.read_text().strip()) if pointer.exists() else None
+
+
 def saved_after(output: Path, step: int) -> None:
     """Wait until a checkpoint after `step` is there."""
     until = time.monotonic() + PATIENCE
-    while (latest(output).step if (output / "checkpoints" / "latest").exists() else 0) <= step:  # type: ignore[union-attr]
+    while (record.step if (record := latest(output)) else 0) <= step:
         assert time.monotonic() < until, "no checkpoint was written"
         time.sleep(0.01)
 
@@ -67,9 +76,7 @@ def saved_after(output: Path, step: int) -> None:
 def steps(output: Path) -> list[dict[str, Any]]:
     """What was computed at each step; not how fast."""
     lines = [line for line in metrics.read(output / "steps.jsonl") if line["kind"] == "step"]
-    return [
-        {key: value for key, value in line.items() if key != "tokens_per_second"} for line in lines
-    ]
+    return [{key: value for key, value in line.items() if key not in MEASURED} for line in lines]
 
 
 def assert_same_curve(one: Path, other: Path) -> None:
@@ -120,7 +127,10 @@ def test_it_learns_and_leaves_what_was_promised(one: Path, run: Run) -> None:
     assert validations[1]["loss"] < validations[0]["loss"] < 6.5
     assert 0 < validations[1]["bits_per_byte"] < validations[0]["bits_per_byte"] < 8
     assert set(validations[0]["sources"]) == {"code", "docs", "paragraphs"}
-    assert lines[-2]["mfu"] is None  # of a CPU nothing is known
+    last = [line for line in lines if line["kind"] == "step"][-1]
+    assert (last["mfu"], last["joules"]) == (None, None)  # of a CPU nothing is known
+    assert 0 <= last["data_wait"] < 0.5
+    assert last["memory"] > 1e8
     assert (one / "loss.png").stat().st_size > 10_000
     assert yaml.safe_load((one / "config.yaml").read_text())["lanes"] == 4
     kept = sorted(path.name for path in (one / "checkpoints").iterdir())
@@ -166,6 +176,21 @@ def test_a_killed_rank_ends_the_run_and_the_same_command_goes_on(
     # On fewer: the same batches, and losses to the tolerance.
     assert main(command(run, small_yaml, folder / "killed-then-one")) == 0
     assert_same_curve(folder / "killed-then-one", one)
+
+
+def test_ten_kills_at_random_points_lose_and_double_no_step(
+    run: Run, small_yaml: Path, folder: Path, one: Path
+) -> None:
+    output = folder / "ten-kills"
+    often = ("--set", "checkpoint.every=2", "--set", "log_every=1")
+    killed = train_through_kills(
+        command(run, small_yaml, output, *often), output, 10, random.Random(18)
+    )
+    assert len(killed) == 10
+    assert [line["step"] for line in steps(output)] == list(range(1, 61))
+    assert_same_curve(output, one)
+    left = {path.name for path in (output / "checkpoints").iterdir()}
+    assert left == {"latest", "step-00000058", "step-00000060"}
 
 
 def test_sigterm_saves_and_any_number_of_processes_goes_on(
@@ -262,16 +287,19 @@ def test_text_may_be_taken_down_between_two_parts_of_a_run(
 def test_damaged_checkpoint_and_shard_are_named(
     run: Run, small_yaml: Path, one: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.copytree(one, tmp_path / "model")
     output = tmp_path / "model"
-    (output / "checkpoints" / "latest").write_text("step-00000050\n")
-    (tensors,) = (output / "checkpoints" / "step-00000050" / "state").glob("*.distcp")
+    shutil.copytree(one, output)
+    (tensors,) = (output / "checkpoints" / "step-00000060" / "state").glob("*.distcp")
     tensors.write_bytes(tensors.read_bytes()[:1000])
-    assert "state: cannot be loaded (EOFError" in refusal(command(run, small_yaml, output), capsys)
-    (output / "checkpoints" / "step-00000050" / "checkpoint.json").write_text("{}")
-    assert "checkpoint.json: not a checkpoint's" in refusal(
-        command(run, small_yaml, output), capsys
-    )
+    assert main(command(run, small_yaml, output)) == 0
+    errors = capsys.readouterr().err
+    assert f"step-00000060: damaged: {tensors.name}: the one before it is taken" in errors
+    assert "resumed after step 50" in errors
+    assert steps(output) == steps(one)
+    for checkpoint in (output / "checkpoints").glob("step-*"):
+        (checkpoint / "checkpoint.json").write_text("{}")
+    assert main(command(run, small_yaml, output)) == 2
+    assert "no checkpoint is whole" in capsys.readouterr().err.splitlines()[-1]
 
     copy = Run(tmp_path / "run", run.held_out, run.manifest)
     shutil.copytree(run.path, copy.path)

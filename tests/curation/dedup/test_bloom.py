@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from curation.dedup.bloom import Bloom, bits_for, capacity, grams, hashes_for, seen
-from curation.dedup.pieces import Lines
+from curation.dedup.keyed_spans import Lines
 from curation.dedup.windows import windows
 from curation.dedup.words import hashes
 

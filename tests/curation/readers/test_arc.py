@@ -13,7 +13,7 @@ from curation.readers import Damage, Record
 from curation.readers.arc import check_arc, is_splittable, read_arc
 from curation.readers.formats import HEAD_BYTES, detect, read
 from curation.readers.warc import read_warc
-from schemas.errors import UserError
+from schemas.problems import Problem
 
 LIMIT = 9 << 20
 VERSION = "1 0 Example\nURL IP-address Archive-date Content-type Archive-length\n"
@@ -94,7 +94,7 @@ def test_the_format_is_told(records, name):
 
 
 def test_what_is_none_is_named():
-    with pytest.raises(UserError, match=r"a\.arc: not an ARC file, it looks like a WARC file"):
+    with pytest.raises(Problem, match=r"a\.arc: not an ARC file, it looks like a WARC file"):
         check_arc(io.BytesIO(b"WARC/1.0\r\n"), "a.arc")
 
 

@@ -11,7 +11,7 @@ import zstandard
 
 from curation.readers import Damage
 from curation.readers.archives import check_zip, read_tar, read_zip
-from schemas.errors import UserError
+from schemas.problems import Problem
 
 LIMIT = 1 << 20
 MIT = b"Permission is hereby granted, free of charge, to any person obtaining a copy"
@@ -175,9 +175,9 @@ def test_damaged_zip():
     assert found[:4] == whole[:4]
     assert found[5:] == whole[5:]
     assert (found[4].kind, found[4].offset) == ("corrupt_zip", whole[4].offset)
-    with pytest.raises(UserError, match=r"in/a.zip: its directory cannot be read"):
+    with pytest.raises(Problem, match=r"in/a.zip: its directory cannot be read"):
         check_zip(io.BytesIO(data[:-30]), "in/a.zip")
-    with pytest.raises(UserError, match="its directory cannot be read"):
+    with pytest.raises(Problem, match="its directory cannot be read"):
         read(data[:-30], read_zip)
     # sizes that lie
     lying = bytearray(data)

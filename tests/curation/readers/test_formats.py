@@ -10,8 +10,8 @@ import pytest
 import zstandard
 
 from curation.readers.formats import HEAD_BYTES, check, detect, is_splittable, read
-from schemas.errors import UserError
 from schemas.inputs import Columns
+from schemas.problems import Problem
 
 LIMIT = 1 << 20
 WARC = (
@@ -95,5 +95,5 @@ def test_detect(name, head, format):  # noqa: A002
 
 @pytest.mark.parametrize(("name", "head"), [("a", b""), ("a.pdf", b"%PDF-1.7"), ("a.gz", b"\x1f")])
 def test_what_cannot_be_told_is_asked_for(name, head):
-    with pytest.raises(UserError, match=f"{name}: neither its name nor its first bytes"):
+    with pytest.raises(Problem, match=f"{name}: neither its name nor its first bytes"):
         detect(name, head)

@@ -13,7 +13,7 @@ import pytest
 from curation.readers import Damage, Record
 from curation.readers.arc import check_arc, read_arc
 from curation.readers.warc import check_warc, read_warc
-from schemas.errors import UserError
+from schemas.problems import Problem
 
 LIMIT = 9 << 20
 with Path(__file__).with_name("hostile.csv").open(newline="", encoding="utf-8") as lines:
@@ -46,7 +46,7 @@ def test_hostile_file(corpus, row):
     reader, check = (read_arc, check_arc) if is_arc else (read_warc, check_warc)
     found = read(data, reader=reader)
     if row["refused_as"]:
-        with pytest.raises(UserError) as refused:
+        with pytest.raises(Problem) as refused:
             check_warc(io.BytesIO(data), row["file"])
         assert str(refused.value) == (
             f"{row['file']}: not a WARC file, it looks like {row['refused_as']}: "

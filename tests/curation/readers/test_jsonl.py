@@ -14,8 +14,8 @@ from curation.extraction.charset import decode
 from curation.readers import Damage
 from curation.readers.jsonl import check_jsonl, read_jsonl
 from curation.readers.warc import read_warc
-from schemas.errors import UserError
 from schemas.inputs import LAYOUTS, Columns
+from schemas.problems import Problem
 
 SAMPLE = Path(__file__).parents[2] / "data" / "sample"
 LIMIT = 1 << 20
@@ -183,10 +183,10 @@ def test_layouts():
 
 def test_check(plain):
     check_jsonl(io.BytesIO(b"broken\n" + plain), "x", Columns(), LIMIT)
-    with pytest.raises(UserError, match=r"in/a.jsonl: no text in the column `body`; .*text, url"):
+    with pytest.raises(Problem, match=r"in/a.jsonl: no text in the column `body`; .*text, url"):
         check_jsonl(io.BytesIO(plain), "in/a.jsonl", Columns(text="body"), LIMIT)
     for data in (b"", b"words\nwords\n", bz2.compress(plain)):
-        with pytest.raises(UserError, match=r"in/a.jsonl: no JSON object"):
+        with pytest.raises(Problem, match=r"in/a.jsonl: no JSON object"):
             check_jsonl(io.BytesIO(data), "in/a.jsonl", Columns(), LIMIT)
 
 

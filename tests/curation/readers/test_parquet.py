@@ -8,8 +8,8 @@ import pytest
 
 from curation.readers import Damage
 from curation.readers.parquet import check_parquet, read_parquet
-from schemas.errors import UserError
 from schemas.inputs import LAYOUTS, Columns
+from schemas.problems import Problem
 
 LIMIT = 1 << 20
 
@@ -110,11 +110,11 @@ def test_a_bad_value_costs_its_row():
 
 def test_what_cannot_be_read_is_refused():
     data = write(pa.table({"text": ["a"], "n": [1]}))
-    with pytest.raises(UserError, match=r"in/a.parquet: not a whole Parquet file"):
+    with pytest.raises(Problem, match=r"in/a.parquet: not a whole Parquet file"):
         check_parquet(io.BytesIO(data[:-3]), "in/a.parquet", Columns())
-    with pytest.raises(UserError, match=r"not a whole Parquet file"):
+    with pytest.raises(Problem, match=r"not a whole Parquet file"):
         read(data[:-3])
-    with pytest.raises(UserError, match=r"in/a.parquet: no column `u` \(for `url`\); .* text, n"):
+    with pytest.raises(Problem, match=r"in/a.parquet: no column `u` \(for `url`\); .* text, n"):
         check_parquet(io.BytesIO(data), "in/a.parquet", Columns(url="u"))
-    with pytest.raises(UserError, match=r"`n` is a column of int64, not of strings"):
+    with pytest.raises(Problem, match=r"`n` is a column of int64, not of strings"):
         check_parquet(io.BytesIO(data), "in/a.parquet", Columns(text="n"))

@@ -6,8 +6,8 @@ import pytest
 
 from curation.readers import Damage
 from curation.readers.tables import check_table, read_table
-from schemas.errors import UserError
 from schemas.inputs import Columns
+from schemas.problems import Problem
 
 LIMIT = 1 << 20
 COLUMNS = Columns(text="body", url="link")
@@ -96,7 +96,7 @@ def test_broken_bytes():
 
 
 def test_check():
-    with pytest.raises(UserError, match=r"in/a.csv: no column `body` \(for `text`\); there are a"):
+    with pytest.raises(Problem, match=r"in/a.csv: no column `body` \(for `text`\); there are a"):
         check_table(io.BytesIO(b"a,b\n1,2\n"), "in/a.csv", "csv", COLUMNS)
-    with pytest.raises(UserError, match=r"in/a.csv: has no header"):
+    with pytest.raises(Problem, match=r"in/a.csv: has no header"):
         check_table(io.BytesIO(b""), "in/a.csv", "csv", COLUMNS)

@@ -16,7 +16,7 @@ from fastwarc.warc import ArchiveIterator
 
 from curation.readers import Damage, Record
 from curation.readers.warc import check_warc, is_splittable, read_warc
-from schemas.errors import UserError
+from schemas.problems import Problem
 
 SAMPLE = Path(__file__).parents[2] / "data" / "sample"
 LIMIT = 9 << 20
@@ -410,7 +410,7 @@ def test_dates():
     ],
 )
 def test_what_is_no_warc_is_named(data, looks):
-    with pytest.raises(UserError, match="in/x.warc.gz: not a WARC file, it looks like " + looks):
+    with pytest.raises(Problem, match="in/x.warc.gz: not a WARC file, it looks like " + looks):
         check_warc(io.BytesIO(data), "in/x.warc.gz")
 
 

@@ -5,16 +5,16 @@ from pathlib import Path
 import pytest
 
 from pipelines.recipes.comparison import Comparison, as_json, as_text, compare, recipe_at
-from pipelines.recipes.freezing import freeze
 from pipelines.recipes.loading import load, names
-from pipelines.store import Folder
-from schemas.errors import UserError
+from pipelines.recipes.saving import save
+from pipelines.runs.store import Folder
+from schemas.problems import Problem
 
 MINE = """
 extends: fineweb
 name: mine
 seed: 7
-judge:
+filter:
   chain:
     - rules:
         name: mine
@@ -54,7 +54,7 @@ def test_rules_are_aligned_by_signal(tmp_path: Path) -> None:
     group = "gopher.alpha_words >= 0.8 or (gopher.alpha_words >= 0.5 and gopher.hash_ratio == 0)"
     assert ("right", None, group) in pairs
     assert ("seed", 1, 7) in found.keys
-    assert ("judge.languages.en", None, 0.65) in found.keys
+    assert ("filter.languages.en", None, 0.65) in found.keys
 
 
 @pytest.mark.parametrize("left", names())
@@ -67,7 +67,7 @@ def test_any_two_can_be_read_in_100_columns(left: str, right: str) -> None:
     # every rule of either is somewhere
     for at, side in enumerate(("left", "right")):
         there = sum(getattr(pair, side) is not None for pair in found.rules)
-        chain = load((left, right)[at]).judge.chain
+        chain = load((left, right)[at]).filter.chain
         assert there == sum(len(step.rules.rules) for step in chain if hasattr(step, "rules"))
     assert as_json(found)["recipes"] == [left, right]
 
@@ -90,7 +90,7 @@ def test_sets_of_rules_are_compared(tmp_path: Path) -> None:
         "languages: {en: 0.5}\nchain: [{rules: gopher_quality}, {edit: c4_lines}]\n"
     )
     found = of(str(tmp_path / "chain.yaml"), "fineweb")
-    assert found.keys == [("judge.languages.en", 0.5, 0.65)]
+    assert found.keys == [("filter.languages.en", 0.5, 0.65)]
     assert {pair.kind for pair in found.rules} == {"equal", "right"}
     (tmp_path / "table.yaml").write_text(
         "name: own\nrules: [{signal: gopher.words, operator: '>=', threshold: 9, reason: few}]\n"
@@ -102,10 +102,10 @@ def test_sets_of_rules_are_compared(tmp_path: Path) -> None:
 def test_a_run_is_compared_by_its_frozen_recipe(tmp_path: Path) -> None:
     run = Folder(str(tmp_path / "run"))
     run.make()
-    freeze(load("c4_paper"), run)
+    save(load("c4_paper"), run)
     found = compare(recipe_at(str(tmp_path / "run")), load("c4_code"), ("run", "c4_code"))
     assert "c4_lines_paper >= 5" in as_text(found)
-    with pytest.raises(UserError, match="no run here"):
+    with pytest.raises(Problem, match="no run here"):
         recipe_at(str(tmp_path))
-    with pytest.raises(UserError, match="no such recipe"):
+    with pytest.raises(Problem, match="no such recipe"):
         recipe_at("nosuch")

@@ -6,20 +6,21 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from curation.chain import Chain, check_chain
 from curation.classifiers.fitting import Example, Settings, fit, fit_lines
-from curation.judgement import Chain, check_chain
 from curation.rules import load_chain
-from pipelines import steps
 from pipelines.alone.extract import extract_files
-from pipelines.receipts import Task
-from pipelines.recipes.freezing import freeze, thaw
 from pipelines.recipes.loading import load
 from pipelines.recipes.mistakes import RecipeError
-from pipelines.stages import extract, judge
-from pipelines.store import Folder
+from pipelines.recipes.saving import read_saved, save
+from pipelines.runs import steps
+from pipelines.runs.receipts import Task
+from pipelines.runs.store import Folder
+from pipelines.stages import extract
+from pipelines.stages import filter as filter_stage
 from schemas.base import ModelFile
-from schemas.errors import UserError
 from schemas.extract import Extract
+from schemas.problems import Problem
 from tests.runs import DEMO, mill
 
 TEXTS = {
@@ -36,7 +37,7 @@ extends: {demo}
 name: scored
 inputs: [{{source: web, root: {sample}, files: ["*0.warc.gz"]}}]
 extract: {{second_opinion: {{file: lid.75.ftz}}}}
-judge:
+filter:
   classifiers:
     quality: {{model: {{file: quality.ftz}}}}
     spam: {{model: {{file: quality.ftz}}, label: low, over: highest_sentence}}
@@ -77,8 +78,8 @@ def run(folder: Path) -> Path:
 
 
 def test_classifiers_in_a_run(folder: Path, run: Path) -> None:
-    frozen = thaw(Folder(str(run)))
-    classifiers = frozen.judge.classifiers
+    frozen = read_saved(Folder(str(run)))
+    classifiers = frozen.filter.classifiers
     assert {name: item.label for name, item in classifiers.items()} == {
         "quality": "high",
         "spam": "low",
@@ -88,51 +89,51 @@ def test_classifiers_in_a_run(folder: Path, run: Path) -> None:
     assert frozen.extract.second_opinion is not None
     copies = sorted(path.name.partition("-")[2] for path in (run / "models").iterdir())
     assert {"lid.176.ftz", "lid.75.ftz", "quality.ftz", "weight.npz"} <= set(copies)
-    assert "low_quality" in json.loads((run / "ledger.json").read_text())["judge"]["rejected"]
+    assert "low_quality" in json.loads((run / "ledger.json").read_text())["filter"]["rejected"]
     # what is stored is what the chain gives on its own, on the edited text
-    chain = Chain(load(str(folder / "recipe.yaml")).judge)
+    chain = Chain(load(str(folder / "recipe.yaml")).filter)
     found = 0
     pages = {
         row["id"]: row
         for path in sorted((run / "extract" / "documents").rglob("*.parquet"))
         for row in pq.read_table(path, columns=["id", "text", "language"]).to_pylist()
     }
-    for path in sorted((run / "judge" / "signals").rglob("*.parquet")):
+    for path in sorted((run / "filter" / "signals").rglob("*.parquet")):
         for row in pq.read_table(path).to_pylist():
             page = pages[row["id"]]
-            signals = chain.judge(page["text"], page["language"], 1.0, "web").signals
+            signals = chain.apply(page["text"], page["language"], 1.0, "web").signals
             for name in ("classifier.quality", "classifier.spam", "classifier.weight"):
                 assert row[name] == signals[name]
                 found += 1
     assert found
     report = json.loads((run / "report" / "report.json").read_text())
-    shown = [panel["signal"] for panel in report["judgement"]["panels"]]
+    shown = [panel["signal"] for panel in report["filtering"]["panels"]]
     assert "classifier.quality" in shown
 
 
 def test_a_damaged_copy_is_found_before_the_first_record(folder: Path) -> None:
     run = made(folder / "damaged")
-    frozen = freeze(load(str(folder / "recipe.yaml")), run)
+    frozen = save(load(str(folder / "recipe.yaml")), run)
     (copy,) = (folder / "damaged" / "models").glob("*quality.ftz")
     copy.write_bytes(copy.read_bytes()[:-1] + b"x")
     steps._model.cache_clear()  # a worker is another process
     context = steps.Context(run, frozen)
-    with pytest.raises(UserError, match="does not have the checksum of its name"):
-        judge.judge_parts(context, "judge", Task("000000", {"parts": []}, 0))
+    with pytest.raises(Problem, match="does not have the checksum of its name"):
+        filter_stage.filter_parts(context, "filter", Task("000000", {"parts": []}, 0))
 
 
 def test_what_decides_is_in_the_fingerprint(folder: Path, tmp_path: Path) -> None:
-    one = freeze(load(str(folder / "recipe.yaml")), made(tmp_path / "one"))
+    one = save(load(str(folder / "recipe.yaml")), made(tmp_path / "one"))
     for name in ("quality.ftz", "quality.json", "weight.npz", "own.yaml"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     (tmp_path / "recipe.yaml").write_text((folder / "recipe.yaml").read_text())
-    moved = freeze(load(str(tmp_path / "recipe.yaml")), made(tmp_path / "two"))
-    assert judge.relevant(one) == judge.relevant(moved)
+    moved = save(load(str(tmp_path / "recipe.yaml")), made(tmp_path / "two"))
+    assert filter_stage.relevant(one) == filter_stage.relevant(moved)
     assert extract.relevant(one) == extract.relevant(moved)
-    quality = one.judge.classifiers["quality"].model_copy(update={"label": "low"})
-    own = one.judge.classifiers | {"quality": quality}
-    other = one.model_copy(update={"judge": one.judge.model_copy(update={"classifiers": own})})
-    assert judge.relevant(one) != judge.relevant(other)
+    quality = one.filter.classifiers["quality"].model_copy(update={"label": "low"})
+    own = one.filter.classifiers | {"quality": quality}
+    other = one.model_copy(update={"filter": one.filter.model_copy(update={"classifiers": own})})
+    assert filter_stage.relevant(one) != filter_stage.relevant(other)
     alone = one.extract.model_copy(update={"second_opinion": None})
     assert extract.relevant(one) != extract.relevant(one.model_copy(update={"extract": alone}))
 
@@ -143,8 +144,8 @@ def test_a_chain_with_classifiers_in_a_file(folder: Path) -> None:
     )
     chain = Chain(load_chain("chain.yaml", folder))
     assert chain.signals == ("classifier.quality",)
-    assert chain.judge(TEXTS["high"].format(99), "en", 1.0).kept
-    assert chain.judge(TEXTS["low"].format(99), "en", 1.0).reasons == ["low_quality"]
+    assert chain.apply(TEXTS["high"].format(99), "en", 1.0).kept
+    assert chain.apply(TEXTS["low"].format(99), "en", 1.0).reasons == ["low_quality"]
 
 
 def test_a_classifier_that_is_not_there(folder: Path) -> None:
@@ -152,16 +153,16 @@ def test_a_classifier_that_is_not_there(folder: Path) -> None:
         "classifiers: {qualty: {model: {file: quality.ftz}}}\nchain: [{rules: own.yaml}]\n"
     )
     ((path, said),) = check_chain(load_chain("wrong.yaml", folder))
-    assert path == "judge.chain[0].rules.rules[0].signal"
-    assert "did you mean `qualty`? Its model stands in `judge.classifiers`" in said
+    assert path == "filter.chain[0].rules.rules[0].signal"
+    assert "did you mean `qualty`? Its model stands in `filter.classifiers`" in said
     (folder / "lost.yaml").write_text(
         f"extends: {folder / 'recipe.yaml'}\n"
-        "judge: {classifiers: {quality: {model: {file: quality.ftz}, label: good}}}\n"
+        "filter: {classifiers: {quality: {model: {file: quality.ftz}, label: good}}}\n"
     )
     with pytest.raises(RecipeError, match=r"classifiers\.quality: .* has no label `good`"):
-        freeze(load(str(folder / "lost.yaml")), made(folder / "lost"))
+        save(load(str(folder / "lost.yaml")), made(folder / "lost"))
     # what that left is no hindrance
-    freeze(load(str(folder / "recipe.yaml")), made(folder / "lost"))
+    save(load(str(folder / "recipe.yaml")), made(folder / "lost"))
 
 
 def test_a_second_opinion_by_default_with_lid_176_alone() -> None:
@@ -176,9 +177,9 @@ def test_a_second_opinion_by_default_with_lid_176_alone() -> None:
     ("section", "path", "meant"),
     [
         ("extract: {languages: [en, xx]}", r"extract\.languages\[1\]: lid\.176\.ftz", "xh"),
-        ("judge: {languages: {german: 0.5}}", r"judge\.languages\.german", "de"),
-        ('judge: {languages: {"no": 0.5}}', r"judge\.languages\.no", "nb"),
-        ("judge: {chain: [{rules: gopher_quality, languages: [spa]}]}", r"languages\[0\]", "es"),
+        ("filter: {languages: {german: 0.5}}", r"filter\.languages\.german", "de"),
+        ('filter: {languages: {"no": 0.5}}', r"filter\.languages\.no", "nb"),
+        ("filter: {chain: [{rules: gopher_quality, languages: [spa]}]}", r"languages\[0\]", "es"),
     ],
 )
 def test_a_language_that_is_never_named(
@@ -199,22 +200,22 @@ def test_languages_are_those_of_the_model_in_use(tmp_path: Path) -> None:
     for name, right in (("en", False), ("eng_Latn", True)):
         recipe.write_text(
             "name: x\nextract: {language_model: {file: own.bin}}\n"
-            f"judge: {{languages: {{{name}: 0.5}}}}\n"
+            f"filter: {{languages: {{{name}: 0.5}}}}\n"
         )
         run = made(tmp_path / name)
         if right:
-            assert freeze(load(str(recipe)), run).judge.languages == {name: 0.5}
+            assert save(load(str(recipe)), run).filter.languages == {name: 0.5}
             continue
         with pytest.raises(
             RecipeError, match=r"own\.bin names no language `en`; did you mean `eng_"
         ):
-            freeze(load(str(recipe)), run)
+            save(load(str(recipe)), run)
 
 
 def test_extract_alone_refuses_a_language_that_is_never_named(tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     page.write_text("<p>The mill turns slowly.</p>")
-    with pytest.raises(UserError, match=r"languages\[0\]: .* names no language `xx`; did you mean"):
+    with pytest.raises(Problem, match=r"languages\[0\]: .* names no language `xx`; did you mean"):
         extract_files([str(page)], str(tmp_path / "out.jsonl"), over={"languages": ("xx",)})
     assert not (tmp_path / "out.jsonl").exists()
 
@@ -222,7 +223,5 @@ def test_extract_alone_refuses_a_language_that_is_never_named(tmp_path: Path) ->
 def test_a_model_that_is_cut_short(tmp_path: Path) -> None:
     (tmp_path / "own.bin").write_bytes(b"\xba\x16\x4f\x2f\x0c\0\0\0" + b"\1" * 50)
     (tmp_path / "recipe.yaml").write_text("name: x\nextract: {language_model: {file: own.bin}}\n")
-    with pytest.raises(
-        UserError, match=r"own\.bin: not a fastText model, or a damaged one: it ends"
-    ):
-        freeze(load(str(tmp_path / "recipe.yaml")), made(tmp_path / "run"))
+    with pytest.raises(Problem, match=r"own\.bin: not a fastText model, or a damaged one: it ends"):
+        save(load(str(tmp_path / "recipe.yaml")), made(tmp_path / "run"))

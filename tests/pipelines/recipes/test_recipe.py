@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from curation.rules import load_chain
-from pipelines.recipes.freezing import differences, freeze, thaw, with_models
 from pipelines.recipes.loading import load, names
 from pipelines.recipes.mistakes import RecipeError
-from pipelines.stages.judge import relevant
-from pipelines.store import Folder
+from pipelines.recipes.saving import differences, read_saved, save, with_models
+from pipelines.runs.store import Folder
+from pipelines.stages.filter import relevant
 from schemas.base import ModelFile
-from schemas.errors import UserError
-from schemas.judge import RulesStep
+from schemas.filter import RulesStep
+from schemas.problems import Problem
 from schemas.rules import RuleTable
 from tests.runs import DEMO
 
@@ -34,7 +34,7 @@ def test_an_extending_recipe_is_laid_over_the_other(tmp_path: Path) -> None:
     (tmp_path / "base.yaml").write_text("extends: fineweb\nmix: {sequence_length: 64}\nseed: 3\n")
     (tmp_path / "top.yaml").write_text(
         "extends: base.yaml\nname: top\nmix: {validation: {by: domain}}\n"
-        "judge: {chain: [{rules: gopher_quality}]}\n"
+        "filter: {chain: [{rules: gopher_quality}]}\n"
         "tokenizer: {load: {file: own/tokenizer.json}}\n"
         "inputs: [{source: a, root: crawl, files: ['*']}]\n"
     )
@@ -43,15 +43,15 @@ def test_an_extending_recipe_is_laid_over_the_other(tmp_path: Path) -> None:
     assert recipe.mix.sequence_length == 64
     assert recipe.mix.validation.by == "domain"
     assert recipe.mix.validation.tokens == fineweb.mix.validation.tokens
-    assert len(recipe.judge.chain) == 1
-    assert recipe.judge.languages == fineweb.judge.languages
+    assert len(recipe.filter.chain) == 1
+    assert recipe.filter.languages == fineweb.filter.languages
     assert recipe.tokenizer.train is None
     assert recipe.tokenizer.load == ModelFile(file=str(tmp_path / "own/tokenizer.json"))
     assert recipe.inputs[0].root == str(tmp_path / "crawl")
 
 
 def test_a_resolved_recipe_holds_its_rules_in_full() -> None:
-    chain = load("fineweb").model_dump()["judge"]["chain"]
+    chain = load("fineweb").model_dump()["filter"]["chain"]
     reasons = [r["reason"] for step in chain if "rules" in step for r in step["rules"]["rules"]]
     assert "gopher_short_doc" in reasons
     assert len(reasons) > 20
@@ -60,7 +60,7 @@ def test_a_resolved_recipe_holds_its_rules_in_full() -> None:
 @pytest.mark.parametrize("name", names())
 def test_a_bundled_recipe_judges_by_the_chain_of_its_name(name: str) -> None:
     chain = load_chain(name, Path())
-    assert load(name).judge.model_dump() == chain.model_dump(exclude={"description"})
+    assert load(name).filter.model_dump() == chain.model_dump(exclude={"description"})
     path = importlib.resources.files("pipelines") / "recipes" / f"{name}.yaml"
     assert len(path.read_text("utf-8").splitlines()) <= 40
 
@@ -73,38 +73,38 @@ def test_judge_may_name_a_chain_which_replaces_what_is_below(tmp_path: Path) -> 
     (tmp_path / "rules" / "chain.yaml").write_text(
         "description: mine\nchain: [{rules: own.yaml, languages: [de]}]\n"
     )
-    (tmp_path / "base.yaml").write_text("extends: fineweb\nname: b\njudge: rules/chain.yaml\n")
+    (tmp_path / "base.yaml").write_text("extends: fineweb\nname: b\nfilter: rules/chain.yaml\n")
     base = load(str(tmp_path / "base.yaml"))
-    assert base.judge.languages == {}
-    ((step,),) = (base.judge.chain,)
+    assert base.filter.languages == {}
+    ((step,),) = (base.filter.chain,)
     assert isinstance(step, RulesStep)
     assert isinstance(step.rules, RuleTable)
     assert (step.rules.name, step.languages) == ("own", ("de",))
     # and a mapping is laid over it
     (tmp_path / "top.yaml").write_text(
-        "extends: base.yaml\nname: t\njudge: {exhaustive: false, languages: {de: 0.5}}\n"
+        "extends: base.yaml\nname: t\nfilter: {exhaustive: false, languages: {de: 0.5}}\n"
     )
     top = load(str(tmp_path / "top.yaml"))
-    assert top.judge.chain == base.judge.chain
-    assert (top.judge.exhaustive, top.judge.languages) == (False, {"de": 0.5})
+    assert top.filter.chain == base.filter.chain
+    assert (top.filter.exhaustive, top.filter.languages) == (False, {"de": 0.5})
 
 
 def test_all_that_is_wrong_with_a_chain_and_its_scope_is_told_with_the_rest(
     tmp_path: Path,
 ) -> None:
-    (tmp_path / "name.yaml").write_text("name: n\nseed: x\njudge: finweb\n")
+    (tmp_path / "name.yaml").write_text("name: n\nseed: x\nfilter: finweb\n")
     with pytest.raises(RecipeError) as error:
         load(str(tmp_path / "name.yaml"))
-    assert [path for path, _ in error.value.mistakes] == ["judge", "seed"]
+    assert [path for path, _ in error.value.mistakes] == ["filter", "seed"]
     assert "did you mean `fineweb`" in str(error.value)
     (tmp_path / "scope.yaml").write_text(
         "extends: gopher\nname: s\ninputs: [{source: news, root: ., files: ['*']}]\n"
-        "judge: {chain: [{rules: gopher_quality, sources: [nws, news]}]}\n"
+        "filter: {chain: [{rules: gopher_quality, sources: [nws, news]}]}\n"
     )
     with pytest.raises(RecipeError) as error:
         load(str(tmp_path / "scope.yaml"))
     ((path, message),) = error.value.mistakes
-    assert path == "judge.chain[0].sources[0]"
+    assert path == "filter.chain[0].sources[0]"
     assert "did you mean `news`" in message
 
 
@@ -118,27 +118,27 @@ def test_documents_are_chosen_by_a_signal_of_the_chain(tmp_path: Path) -> None:
         load(str(path))
     assert [path for path, _ in error.value.mistakes] == ["seed", "deduplicate.keep"]
     assert "`c4.sentences` is no signal of this recipe's chain" in str(error.value)
-    path.write_text("name: k\njudge: {chain: []}\ndeduplicate: {keep: gopher.words}\n")
+    path.write_text("name: k\nfilter: {chain: []}\ndeduplicate: {keep: gopher.words}\n")
     with pytest.raises(RecipeError, match="which measures none"):
         load(str(path))
 
 
 def test_what_tables_say_of_themselves_decides_nothing() -> None:
     recipe = load("gopher")
-    (first, *rest) = recipe.judge.chain
+    (first, *rest) = recipe.filter.chain
     assert isinstance(first, RulesStep)
     assert isinstance(first.rules, RuleTable)
     table = first.rules.model_copy(update={"description": "x", "source": "y"})
-    other = recipe.judge.model_copy(update={"chain": (RulesStep(rules=table), *rest)})
-    assert relevant(recipe) == relevant(recipe.model_copy(update={"judge": other}))
+    other = recipe.filter.model_copy(update={"chain": (RulesStep(rules=table), *rest)})
+    assert relevant(recipe) == relevant(recipe.model_copy(update={"filter": other}))
 
 
 def test_a_frozen_recipe_is_the_same_again(tmp_path: Path) -> None:
     run = Folder(str(tmp_path / "run"))
     run.make()
     recipe = load(str(DEMO))
-    frozen = freeze(recipe, run)
-    assert thaw(run) == frozen == freeze(recipe, run)
+    frozen = save(recipe, run)
+    assert read_saved(run) == frozen == save(recipe, run)
     digest = hashlib.sha256(MODEL.read_bytes()).hexdigest()
     assert frozen.extract.language_model.sha256 == digest
     (copy,) = (tmp_path / "run" / "models").glob("*.ftz")
@@ -192,5 +192,5 @@ def test_a_model_may_come_from_a_url(
         (copy,) = (tmp_path / "run" / "models").glob("*.ftz")
         assert copy.read_bytes() == MODEL.read_bytes()
     else:
-        with pytest.raises(UserError, match=rf"extract.language_model.*{path}.*{said}"):
+        with pytest.raises(Problem, match=rf"extract.language_model.*{path}.*{said}"):
             with_models(recipe, run)

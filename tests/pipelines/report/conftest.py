@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from pipelines.engines.runners import Engine
 from pipelines.recipes.loading import resolve
-from pipelines.run import run
-from pipelines.runners import Engine
-from pipelines.store import Folder
+from pipelines.run import Run
+from pipelines.runs.store import Folder
 
 Pages = list[tuple[str, str, str, str]]  # url, status line, content type, body
 
@@ -72,7 +72,7 @@ RECIPE: dict[str, Any] = {
     "name": "hostile",
     "description": 'Pages & <b>"harm"</b>.',
     "splits": {"bytes": 1 << 20, "part_bytes": 20_000},
-    "judge": {"chain": [{"rules": "gopher_quality"}]},
+    "filter": {"chain": [{"rules": "gopher_quality"}]},
     "curate": {"pii": []},
     "tokenizer": {"train": {"vocabulary": 512, "sample_bytes": 1 << 20}},
     "mix": {
@@ -85,11 +85,11 @@ RECIPE: dict[str, Any] = {
     },
 }
 
-Run = Callable[..., str]
+MakeRun = Callable[..., str]
 
 
 @pytest.fixture(scope="session")
-def make_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def make_run(tmp_path_factory: pytest.TempPathFactory) -> MakeRun:
     """Runs RECIPE, changed at the top, over inputs; gives the folder of the run."""
     folder = tmp_path_factory.mktemp("runs")
     numbers = itertools.count()
@@ -109,7 +109,7 @@ def make_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
             ],
         }
         output = f"{root}-run"
-        run(resolve("test", value, root), output, Engine("direct", 1, 1 << 28), quiet=True)
+        Run.create(resolve("test", value, root), output).go(Engine("direct", 1, 1 << 28))
         return output
 
     return make
@@ -136,7 +136,7 @@ def inputs(texts: list[str]) -> dict[str, Pages]:
 
 
 @pytest.fixture(scope="session")
-def finished(make_run: Run, inputs: dict[str, Pages]) -> str:
+def finished(make_run: MakeRun, inputs: dict[str, Pages]) -> str:
     """The folder of a finished run over `inputs`."""
     return make_run(inputs)
 

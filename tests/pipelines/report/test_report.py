@@ -14,10 +14,10 @@ import pytest
 from pipelines.report import duplicates, reading
 from pipelines.report.collect import collect
 from pipelines.report.report import write_report
-from pipelines.run import manifests
-from pipelines.store import Folder
-from schemas.errors import UserError
-from tests.pipelines.report.conftest import MAIL, Pages, Run, html_page
+from pipelines.run import Run
+from pipelines.runs.store import Folder
+from schemas.problems import Problem
+from tests.pipelines.report.conftest import MAIL, MakeRun, Pages, html_page
 
 
 class Page(HTMLParser):
@@ -72,7 +72,7 @@ def test_numbers_are_those_of_the_ledger(
     assert "19 records came in; every one is accounted for" in " ".join(page.split())
     assert {group["reason"]: group["count"] for group in value["rejected_samples"]} == {
         reason: count
-        for stage in ("extract", "judge", "deduplicate")
+        for stage in ("extract", "filter", "deduplicate")
         for reason, count in ledger[stage]["rejected"].items()
     }
     assert ledger["deduplicate"]["rejected"] == {"exact": 2, "near": 1}
@@ -88,7 +88,7 @@ def test_numbers_are_those_of_the_ledger(
     assert f"of {compared['compared']} comparisons between documents" in page
     for rates in (value["duplicates"]["sources"], value["duplicates"]["domains"]):
         assert sum(item["dropped"] for item in rates) == 3
-        assert sum(item["documents"] for item in rates) == ledger["judge"]["kept"]
+        assert sum(item["documents"] for item in rates) == ledger["filter"]["kept"]
 
 
 def test_sources_add_up(report: tuple[dict[str, Any], str], finished: str) -> None:
@@ -114,17 +114,17 @@ def test_sources_add_up(report: tuple[dict[str, Any], str], finished: str) -> No
 
 
 def test_reasons_agree_with_signals(report: tuple[dict[str, Any], str], finished: str) -> None:
-    judgement = report[0]["judgement"]
-    failing = {item["reason"]: item["failing"] for item in judgement["reasons"]}
-    for panel in judgement["panels"]:
+    outcome = report[0]["filtering"]
+    failing = {item["reason"]: item["failing"] for item in outcome["reasons"]}
+    for panel in outcome["panels"]:
         counted = sum(panel["passing"]) + sum(panel["failing"]) + panel["missing"]
-        assert counted == judgement["coverage"]["looked_at"]
+        assert counted == outcome["coverage"]["looked_at"]
         # no document fails both rules of a signal: one asks for more, the other for less
         assert sum(panel["failing"]) == sum(failing[item["reason"]] for item in panel["thresholds"])
     folder, lists = Folder(finished), []
-    for path, _ in folder.glob("judge/signals/*.parquet"):
+    for path, _ in folder.glob("filter/signals/*.parquet"):
         lists += pq.read_table(folder.open(path))["reasons"].to_pylist()
-    for item in judgement["reasons"]:
+    for item in outcome["reasons"]:
         assert item["failing"] == sum(item["reason"] in reasons for reasons in lists)
         assert item["alone"] == sum([item["reason"]] == reasons for reasons in lists)
 
@@ -208,7 +208,7 @@ def test_page_can_be_read_by_structure(report: tuple[dict[str, Any], str]) -> No
 def test_stages_of_a_parent(
     report: tuple[dict[str, Any], str],
     finished: str,
-    make_run: Run,
+    make_run: MakeRun,
     inputs: dict[str, Pages],
     tmp_path: Path,
 ) -> None:
@@ -217,10 +217,10 @@ def test_stages_of_a_parent(
     value, page = written(child, tmp_path)
     assert {stage["name"]: stage["from_parent"] for stage in value["stages"]} == {
         "extract": True,
-        "judge": True,
+        "filter": True,
         "deduplicate": True,
         "curate": True,
-        "tokenize": manifests(Folder(child))["tokenize"].home != "",
+        "tokenize": Run.open(child).stages["tokenize"].home != "",
         "mix": False,
     }
     assert "in the parent run" in page
@@ -231,7 +231,7 @@ def test_stages_of_a_parent(
     assert {source["mix"]["epochs"] for source in value["sources"]} == {1.0}
 
 
-def test_repeated_pieces(make_run: Run, texts: list[str], tmp_path: Path) -> None:
+def test_repeated_spans(make_run: MakeRun, texts: list[str], tmp_path: Path) -> None:
     shared = [
         f"<script>alert(1)</script> <img src=x> Write to {MAIL} about this page of the site.",
         "This line stands on all of the pages of a site, and says so at some length.",
@@ -245,29 +245,29 @@ def test_repeated_pieces(make_run: Run, texts: list[str], tmp_path: Path) -> Non
     web.append(html_page("https://copy.example/", "\n".join([*lines, "A word."])))
     run = make_run(
         {"web": web},
-        deduplicate={"near": None, "pieces": {"lines": True, "bloom": {}, "substring": {}}},
-        judge={"chain": []},
+        deduplicate={"near": None, "spans": {"lines": True, "bloom": {}, "substring": {}}},
+        filter={"chain": []},
         curate={"pii": [], "least_words": 40},
         mix={"sequence_length": 64, "validation": {"tokens": 0}},
     )
     value, page = written(run, tmp_path)
     ledger = json.loads(Folder(run).read("ledger.json"))["curate"]
     assert ledger == {"records": 7, "kept": 6, "rejected": {"cut_short": 1}}
-    pieces = value["pieces"]
-    assert (pieces["documents"], pieces["short"]) == (7, 1)
-    (cut, *others) = pieces["cut"]
+    spans = value["spans"]
+    assert (spans["documents"], spans["short"]) == (7, 1)
+    (cut, *others) = spans["cut"]
     assert (cut["source"], cut["level"]) == ("web", "lines")
     assert cut["documents"] >= 6
     found = [
         pq.read_table(Folder(run).open(path)).to_pylist()
         for path, _ in Folder(run).glob("deduplicate/cuts/*.parquet")
     ]
-    spans = [row for rows in found for row in rows]
-    for item in pieces["cut"]:
-        own = [row for row in spans if row["level"] == item["level"]]
+    rows_cut = [row for rows in found for row in rows]
+    for item in spans["cut"]:
+        own = [row for row in rows_cut if row["level"] == item["level"]]
         assert item["characters"] == sum(row["end"] - row["start"] for row in own)
         assert item["documents"] == len({row["id"] for row in own})
-    assert sum(item["characters"] for item in (cut, *others)) < pieces["characters"] / 2
+    assert sum(item["characters"] for item in (cut, *others)) < spans["characters"] / 2
     # what is left has each shared line once, and nothing that was not there
     tables = [
         pq.read_table(Folder(run).open(path))["text"].to_pylist()
@@ -276,14 +276,14 @@ def test_repeated_pieces(make_run: Run, texts: list[str], tmp_path: Path) -> Non
     curated = "\n".join(text for own in tables for text in own)
     assert curated.count(shared[1]) == 1
     # strangers' text is shown as text, without personal data
-    samples = [item["text"] for item in pieces["samples"]]
+    samples = [item["text"] for item in spans["samples"]]
     assert any("<script>" in text for text in samples)
     assert MAIL not in json.dumps(value)
     assert MAIL not in page
     tags = Page(page)
     assert not tags.tags["script"]
     assert not tags.tags["img"]
-    assert "Repeated pieces" in page
+    assert "Repeated spans" in page
     (short,) = [group for group in value["rejected_samples"] if group["stage"] == "curate"]
     assert (short["reason"], short["count"]) == ("cut_short", 1)
     assert short["samples"][0]["url"] == "https://copy.example/"
@@ -292,14 +292,14 @@ def test_repeated_pieces(make_run: Run, texts: list[str], tmp_path: Path) -> Non
 
 def test_a_parent_that_is_gone(finished: str, tmp_path: Path) -> None:
     shutil.copytree(finished, tmp_path / "run")
-    manifest = tmp_path / "run/judge/manifest.json"
+    manifest = tmp_path / "run/filter/manifest.json"
     moved = {**json.loads(manifest.read_bytes()), "home": str(tmp_path / "was-here")}
     manifest.write_text(json.dumps(moved), "utf-8")
-    with pytest.raises(UserError, match=r"was-here: holds the stage `judge` .* is gone"):
-        collect(Folder(str(tmp_path / "run")))
+    with pytest.raises(Problem, match=r"was-here: holds the stage `filter` .* is gone"):
+        collect(Run.open(str(tmp_path / "run")))
 
 
-def test_a_run_that_kept_nothing(make_run: Run, tmp_path: Path) -> None:
+def test_a_run_that_kept_nothing(make_run: MakeRun, tmp_path: Path) -> None:
     pages = [("https://a.example/", "404 Not Found", "text/html", "gone")] * 3
     run = make_run({"web": pages}, mix={})
     value, page = written(run, tmp_path)
@@ -309,12 +309,12 @@ def test_a_run_that_kept_nothing(make_run: Run, tmp_path: Path) -> None:
     assert Page(page).tags["h1"] == 1
 
 
-@pytest.mark.parametrize("last", ["extract", "judge", "curate"])
+@pytest.mark.parametrize("last", ["extract", "filter", "curate"])
 def test_a_run_that_is_not_finished(
     last: str, finished: str, report: tuple[dict[str, Any], str], tmp_path: Path
 ) -> None:
     shutil.copytree(finished, tmp_path / "run")
-    names = list(manifests(Folder(finished)))
+    names = list(Run.open(finished).stages)
     after = names[names.index(last) + 1 :]
     for name in after:
         shutil.rmtree(tmp_path / "run" / name)
@@ -328,32 +328,32 @@ def test_a_run_that_is_not_finished(
 
 
 def test_no_run(tmp_path: Path, finished: str) -> None:
-    with pytest.raises(UserError, match="no run here"):
+    with pytest.raises(Problem, match="no run here"):
         write_report(str(tmp_path), str(tmp_path / "report"))
     shutil.copytree(finished, tmp_path / "run", ignore=shutil.ignore_patterns("manifest.json"))
-    with pytest.raises(UserError, match="nothing to report"):
+    with pytest.raises(Problem, match="nothing to report"):
         write_report(str(tmp_path / "run"), str(tmp_path / "report"))
     assert not (tmp_path / "report").exists()
 
 
 def test_large_run_is_sampled(finished: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = collect(Folder(finished))
+    whole = collect(Run.open(finished))
     monkeypatch.setattr(reading, "MOST_ROWS", 5)
     monkeypatch.setattr(duplicates, "MOST_DROPS", 1)
-    value = collect(Folder(finished))
-    assert value == collect(Folder(finished))
-    assert value["judgement"] is not None
-    assert whole["judgement"] is not None
-    coverage = value["judgement"]["coverage"]
-    assert coverage["rows"] == whole["judgement"]["coverage"]["rows"]
+    value = collect(Run.open(finished))
+    assert value == collect(Run.open(finished))
+    assert value["filtering"] is not None
+    assert whole["filtering"] is not None
+    coverage = value["filtering"]["coverage"]
+    assert coverage["rows"] == whole["filtering"]["coverage"]["rows"]
     assert 5 <= coverage["looked_at"] < coverage["rows"]
     # what receipts count stays exact; what is looked at is of the sample
     assert value["balance"] == whole["balance"]
     assert value["stages"] == whole["stages"]
-    assert [item["failing"] for item in value["judgement"]["reasons"]] == [
-        item["failing"] for item in whole["judgement"]["reasons"]
+    assert [item["failing"] for item in value["filtering"]["reasons"]] == [
+        item["failing"] for item in whole["filtering"]["reasons"]
     ]
-    for panel in value["judgement"]["panels"]:
+    for panel in value["filtering"]["panels"]:
         counted = sum(panel["passing"]) + sum(panel["failing"]) + panel["missing"]
         assert counted == coverage["looked_at"]
     assert value["duplicates"] is not None

@@ -114,7 +114,7 @@ def recipe_of_groups() -> Recipe:
     return Recipe.model_validate(
         {
             "name": "x",
-            "judge": {
+            "filter": {
                 "chain": [
                     {"rules": {"name": "rest", "rules": [grouped]}, "languages": ["en", "fr"]},
                     {"rules": {"name": "german", "rules": [german]}, "languages": ["de"]},

@@ -1,0 +1,1 @@
+"""The command line: words in, `Run` or a function of the library, words out."""

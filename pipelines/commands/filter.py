@@ -1,0 +1,81 @@
+"""`gristmill filter`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from pipelines.commands.options import add_texts, reading_of
+from pipelines.commands.parsing import Add
+
+if TYPE_CHECKING:
+    from curation.chain import Chain
+
+
+def add_filter(add: Add) -> None:
+    """Add `filter` with its options."""
+    command = add(
+        "filter",
+        "Judge texts by rules: files in, JSON lines or Parquet out.",
+        "gristmill filter --rules fineweb pages.jsonl --output verdicts.parquet",
+        _filter,
+    )
+    add_rules_option(command, required=True)
+    add_texts(command, "a row for each text: id, language, kept, reasons, edited text, signals")
+    command.add_argument(
+        "--model",
+        default="lid.176",
+        help="names languages where rules need one and rows have none: lid.176 (default), both (as "
+        "in `gristmill language`), or a fastText model's file",
+    )
+    command.add_argument(
+        "--exhaustive",
+        action=argparse.BooleanOptionalAction,
+        help="by every rule, or no further than the first table that rejects (default: as the "
+        "rules say)",
+    )
+
+
+def add_rules_option(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    """What says by which rules, and of what documents."""
+    parser.add_argument(
+        "--rules",
+        required=required,
+        metavar="NAME|FILE",
+        help="a bundled chain or table (see `gristmill rules list`), or a YAML file of one",
+    )
+    parser.add_argument(
+        "--languages",
+        metavar="LIST",
+        help="such as en=.65,de: keep these, with a score that exceeds the number, instead of "
+        "those that the rules say; `any` keeps all",
+    )
+    parser.add_argument(
+        "--source", default="", metavar="LABEL", help="of all texts (default: each row's `source`)"
+    )
+
+
+def chain_asked(options: argparse.Namespace, exhaustive: bool | None = None) -> Chain:
+    """The chain that the options of `add_rules_option` name. Raises Problem."""
+    from pipelines.alone.filter import chain_of, languages_of
+
+    languages = None if options.languages is None else languages_of(options.languages)
+    return chain_of(options.rules, exhaustive=exhaustive, languages=languages)
+
+
+def _filter(options: argparse.Namespace) -> int:
+    from pipelines.alone.filter import filter_files
+
+    judged = filter_files(
+        chain_asked(options, options.exhaustive),
+        options.input,
+        options.output,
+        source=options.source,
+        model=options.model,
+        reading=reading_of(options),
+        id_column=options.id,
+    )
+    if not options.quiet:
+        print(judged.summary(), file=sys.stderr)
+    return 0

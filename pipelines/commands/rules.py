@@ -1,0 +1,72 @@
+"""`gristmill rules`."""
+
+from __future__ import annotations
+
+import argparse
+
+from pipelines.commands.filter import add_rules_option, chain_asked
+from pipelines.commands.options import add_reading, reading_of
+from pipelines.commands.parsing import Add, adder
+
+
+def add_rules(add: Add) -> None:
+    """Add `rules` with its actions."""
+    rules = add(
+        "rules",
+        "Look at rules and the signals that they test.",
+        "gristmill rules explain gopher.alpha_words --sample pages.jsonl",
+        lambda _: 0,
+    )
+    act = adder(rules, "ACTION")
+    act(
+        "list",
+        "List the bundled chains, tables, edits and families of signals.",
+        "gristmill rules list",
+        _list,
+    )
+    show = act("show", "Print a chain or table.", "gristmill rules show fineweb", _show)
+    show.add_argument("rules", metavar="NAME|FILE", help="a chain or table, bundled or a YAML file")
+    explain = act(
+        "explain",
+        "Say what a signal is, which rules use it, and how it is spread over texts.",
+        "gristmill rules explain gopher.alpha_words --sample pages.jsonl",
+        _explain,
+    )
+    explain.add_argument(
+        "signal", metavar="SIGNAL", help="such as gopher.alpha_words, or a family or edit: gopher"
+    )
+    explain.add_argument(
+        "--sample",
+        nargs="+",
+        default=[],
+        metavar="IN",
+        help="texts: JSONL, Parquet and so on, a file, a folder, or a pattern",
+    )
+    add_rules_option(explain, required=False)
+    add_reading(explain)
+
+
+def _list(_: argparse.Namespace) -> int:
+    from pipelines.alone.rules import listing
+
+    print(listing())
+    return 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    from pipelines.alone.rules import show
+
+    print(show(options.rules))
+    return 0
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from pipelines.alone.rules import explain, spread
+
+    print(explain(options.signal, options.rules or ""))
+    if options.sample:
+        chain = chain_asked(options) if options.rules else None
+        print(spread(options.signal, options.sample, chain, options.source, reading_of(options)))
+    elif not options.quiet and "." in options.signal:
+        print("\nHow it is spread over texts: --sample pages.jsonl")
+    return 0

@@ -1,0 +1,123 @@
+"""`gristmill run` and `gristmill report`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import TYPE_CHECKING
+
+from pipelines.commands.parsing import Add, bytes_of
+from schemas.problems import Problem
+
+if TYPE_CHECKING:
+    from pipelines.run import Run
+
+
+def add_run(add: Add) -> None:
+    """Add `run`."""
+    run = add(
+        "run",
+        "Run a recipe, or go on with a run.",
+        "gristmill run fineweb --input web=crawl --output runs/one --workers 8",
+        _run,
+    )
+    run.add_argument("recipe", help="a bundled recipe's name, or a YAML file")
+    run.add_argument("--output", required=True, metavar="RUN", help="folder or URL of the run")
+    run.add_argument(
+        "--input",
+        action="append",
+        default=[],
+        metavar="SOURCE=PATH",
+        help="instead of the recipe's inputs: a file, a pattern such as 'crawl/**/*.jsonl.gz', or "
+        "a folder, which is searched for WARC files, or else for all that can be read",
+    )
+    run.add_argument("--parent", metavar="RUN", help="take over this run's equal stages")
+    run.add_argument("--until", default="mix", metavar="STAGE", help="stop after this stage")
+    run.add_argument("--runner", default="direct", help="direct (default) or prism")
+    run.add_argument("--workers", type=int, default=1, help="worker processes (default 1)")
+    run.add_argument(
+        "--memory", type=bytes_of, default=2 << 30, help="for shuffles, such as 4G (default 2G)"
+    )
+    run.add_argument(
+        "--progress",
+        choices=("auto", "json"),
+        default="auto",
+        help="auto (default): a bar in a terminal, a line a minute in a log; json: an event a line",
+    )
+    run.add_argument("--quiet", action="store_true", help="no progress, only warnings")
+
+
+def add_report(add: Add) -> None:
+    """Add `report`."""
+    report = add(
+        "report",
+        "Write the report of a run: one HTML page and its JSON.",
+        "gristmill report runs/one",
+        _report,
+    )
+    report.add_argument("run", metavar="RUN", help="folder of the run")
+    report.add_argument("--output", metavar="FOLDER", help="default: RUN/report")
+
+
+def _inputs(options: argparse.Namespace) -> dict[str, object]:
+    """What `--input` and `--parent` put over the recipe."""
+    from pipelines.runs.inputs import input_at
+
+    over: dict[str, object] = {}
+    inputs = []
+    for text in options.input:
+        source, equals, path = text.partition("=")
+        if not equals or not path:
+            raise Problem(f"--input {text}: write SOURCE=PATH, such as web=crawl")
+        inputs.append({"source": source, **input_at(path)})
+    if inputs:
+        over["inputs"] = inputs
+    if options.parent:
+        over["parent"] = os.path.abspath(options.parent)
+    return over
+
+
+def _run(options: argparse.Namespace) -> int:
+    from pipelines.commands.progress import listener, say
+    from pipelines.engines.runners import Engine
+    from pipelines.recipes.loading import load
+    from pipelines.run import Run
+    from pipelines.runs.store import Folder, is_remote
+
+    output = options.output if is_remote(options.output) else os.path.abspath(options.output)
+    engine = Engine(options.runner, options.workers, options.memory)
+    run = Run.create(load(options.recipe, _inputs(options)), output)
+    was_finished = run.is_finished
+    run.go(engine, listener(options.progress, quiet=options.quiet), until=options.until)
+    if was_finished:
+        say(f"{output}: this run is finished; nothing to do")
+    if not options.quiet:
+        say(_summary(run))
+    report = Folder(output) / "report"
+    if not report.exists("index.html"):
+        from pipelines.report.report import write_report
+
+        write_report(output, report.url)
+    say(f"report: {report.url}/index.html")
+    return 0
+
+
+def _summary(run: Run) -> str:
+    """What went through each stage, and the tokens that came out."""
+    lines = [
+        f"{stage:<12}{counts['records']:>15,} in {counts['kept']:>15,} kept"
+        for stage, counts in run.ledger.items()
+    ]
+    if run.is_finished:
+        splits = run.shards.splits
+        lines += [f"{name:<12}{split.tokens:>15,} tokens" for name, split in splits.items()]
+    return "\n".join(lines)
+
+
+def _report(options: argparse.Namespace) -> int:
+    from pipelines.report.report import write_report
+
+    output = options.output or f"{options.run.rstrip('/')}/report"
+    write_report(options.run, output)
+    print(f"{output}/index.html")
+    return 0

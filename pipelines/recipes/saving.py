@@ -1,0 +1,192 @@
+"""A recipe into its run: with its models, by digest; and what differs from the one there is."""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipelines.recipes.checks import check_languages
+from pipelines.recipes.files import bundled_models, with_files
+from pipelines.recipes.loading import to_yaml
+from pipelines.recipes.mistakes import RecipeError, shown
+from pipelines.runs.steps import model_path
+from pipelines.runs.store import Folder
+from schemas.base import ModelFile
+from schemas.filter import Classifier
+from schemas.problems import Problem
+from schemas.recipe import Recipe
+
+SHOWN = 20  # differences that a message tells
+
+
+def save(recipe: Recipe, run: Folder) -> Recipe:
+    """Write the recipe into the run, or check that the run has this same recipe.
+
+    Raises Problem that names what differs.
+    """
+    if run.exists("recipe.yaml"):
+        frozen = read_saved(run)
+        resolved = with_models(recipe, run)
+        differing = differences(frozen, resolved)
+        if differing:
+            lines = "\n".join(
+                f"  {path}: {old} there, {new} now" for path, old, new in differing[:SHOWN]
+            )
+            if len(differing) > SHOWN:
+                lines += f"\n  and {len(differing) - SHOWN} more"
+            raise Problem(
+                f"{run.url}: this run was begun with another recipe. What differs:\n{lines}\n"
+                f"Use another --output (with `--parent {run.url}` equal stages are taken over)"
+            )
+        return frozen
+    there = (
+        run.names()
+        if run.local is None
+        else [item.name for item in run.local.iterdir() if not item.name.startswith(".")]
+    )
+    if set(there) - {"models"}:  # which a first try leaves that failed by its models
+        raise Problem(f"{run.url}: is not empty and holds no run. Give --output a new folder")
+    resolved = with_models(recipe, run)
+    check_models(resolved, run)
+    run.create("recipe.yaml", to_yaml(resolved).encode())
+    return resolved
+
+
+def read_saved(run: Folder) -> Recipe:
+    """The frozen recipe of a run."""
+    try:
+        data = run.read("recipe.yaml")
+    except (FileNotFoundError, NotADirectoryError):
+        raise Problem(f"{run.url}: no run here (it has no recipe.yaml)") from None
+    return Recipe.model_validate(yaml.safe_load(data))
+
+
+def with_models(recipe: Recipe, run: Folder) -> Recipe:
+    """Copy the recipe's model files into the run and name them by digest.
+
+    Raises Problem if one is missing or has another checksum than the recipe says.
+    """
+    extract, spec = with_files(
+        recipe.extract, recipe.filter, lambda path, file: _save(path, file, run)
+    )
+    described = {
+        name: _with_card(f"filter.classifiers.{name}", item)
+        for name, item in spec.classifiers.items()
+    }
+    spec = spec.model_copy(update={"classifiers": described})
+    tokenizer = recipe.tokenizer
+    if tokenizer.load is not None:
+        tokenizer = tokenizer.model_copy(
+            update={"load": _save("tokenizer.load", tokenizer.load, run)}
+        )
+    return recipe.model_copy(update={"extract": extract, "filter": spec, "tokenizer": tokenizer})
+
+
+def _with_card(path: str, item: Classifier) -> Classifier:
+    """A classifier with what the card beside its model says, if there is one."""
+    from curation.classifiers.cards import card_path, read_card
+
+    folder, _, file = item.model.file.rpartition("/")
+    try:
+        data = Folder(folder or "/").read(card_path(file).name)
+    except (OSError, ValueError):
+        return item
+    try:
+        card = read_card(data, str(item.model.sha256), item.model.file)
+    except Problem as error:
+        raise Problem(f"{path}.model: {error}") from None
+    if card is None:
+        return item
+    told = {"label": item.label or card["label"], "features": tuple(card["settings"]["lists"])}
+    return item.model_copy(update=told)
+
+
+def _save(path: str, model: ModelFile, run: Folder) -> ModelFile:
+    bundled = bundled_models()
+    try:
+        if model.file in bundled:
+            data = bundled[model.file].read_bytes()
+        else:
+            folder, _, file = model.file.rpartition("/")
+            data = Folder(folder or "/").read(file)
+    except (OSError, ValueError) as error:
+        raise Problem(f"{path}.file: {model.file}: cannot be read: {error}") from None
+    sha256 = hashlib.sha256(data).hexdigest()
+    if model.sha256 not in (None, sha256):
+        raise Problem(f"{path}.sha256: {model.file} has the checksum {sha256}, not {model.sha256}")
+    frozen = model.model_copy(update={"sha256": sha256})
+    if not run.exists(model_name(frozen)):
+        run.create(model_name(frozen), data)
+    return frozen
+
+
+def model_name(model: ModelFile) -> str:
+    """Where a run holds its copy of a frozen model file."""
+    return f"models/{str(model.sha256)[:16]}-{posixpath.basename(model.file)}"
+
+
+def check_models(recipe: Recipe, run: Folder) -> None:
+    """Load the run's models once, so that an invalid file fails before work starts, and check that
+    the language model knows the languages that the recipe names.
+
+    Raises Problem.
+    """
+    from curation.language import languages_of
+
+    def find(model: ModelFile) -> Path:
+        return model_path(run, str(model.sha256))
+
+    mistakes = check_languages(recipe, languages_of(recipe.extract, find).codes)
+    for name, item in recipe.filter.classifiers.items():
+        from curation.classifiers.scorers import scorer
+
+        try:
+            scorer(str(find(item.model)), item.label, item.features)
+        except Problem as error:
+            mistakes.append((f"filter.classifiers.{name}", str(error)))
+    if mistakes:
+        raise RecipeError(recipe.name, mistakes)
+    spec = recipe.tokenizer
+    if spec.load is not None:
+        from curation.tokenization import load_tokenizer
+
+        data = run.read(model_name(spec.load))
+        load_tokenizer(data, spec.load.file, spec.end_of_text, spec.begin_of_text)
+
+
+def differences(old: Recipe, new: Recipe) -> list[tuple[str, str, str]]:
+    """What differs, as (YAML path, old, new); `parent` decides nothing and is left out."""
+
+    def flat(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+        if isinstance(value, dict):
+            for key, item in value.items():
+                yield from flat(item, f"{path}.{key}" if path else str(key))
+        elif isinstance(value, list):
+            yield f"{path}.length", len(value)
+            for index, item in enumerate(value):
+                yield from flat(item, f"{path}[{index}]")
+        else:
+            yield path, value
+
+    left = dict(
+        flat(
+            old.model_dump(mode="json", exclude={"parent": True, "inputs": {"__all__": {"root"}}}),
+            "",
+        )
+    )
+    right = dict(
+        flat(
+            new.model_dump(mode="json", exclude={"parent": True, "inputs": {"__all__": {"root"}}}),
+            "",
+        )
+    )
+    return [
+        (path, shown(left.get(path, "nothing")), shown(right.get(path, "nothing")))
+        for path in dict.fromkeys([*left, *right])
+        if left.get(path) != right.get(path)
+    ]

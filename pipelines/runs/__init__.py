@@ -1,0 +1,1 @@
+"""Runs: folders with frozen recipes, tasks, receipts and what they committed."""

@@ -1,0 +1,73 @@
+"""Events: what a run tells whoever listens to it while it works."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class StepBegun:
+    """A step begins; `done` of its tasks have receipts already."""
+
+    step: str
+    tasks: int
+    done: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepProgress:
+    """Now `done` of the step's tasks have receipts."""
+
+    step: str
+    tasks: int
+    done: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepFinished:
+    """The step is over: all of its tasks have receipts, or its job failed."""
+
+    step: str
+
+
+@dataclass(frozen=True, slots=True)
+class StageFinished:
+    """A stage is finished; `home` is the run that it was taken from, empty if it was made here."""
+
+    stage: str
+    records: int
+    kept: int
+    home: str
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something that the user should know, and need not mend now: what, where and a mend."""
+
+    what: str
+    where: str
+    mend: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """A source gave fewer training tokens than the recipe asks of it."""
+
+    source: str
+    wanted: int
+    got: int
+
+
+Event = StepBegun | StepProgress | StepFinished | StageFinished | Warned | Shortfall
+Listener = Callable[[Event], None]
+
+
+def ignore(_: Event) -> None:
+    """Listens to nothing."""
+
+
+def to_dict(event: Event) -> dict[str, Any]:
+    """The event as JSON: its fields, and its name as `event`."""
+    return {"event": type(event).__name__, **asdict(event)}

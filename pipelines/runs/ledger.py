@@ -1,0 +1,64 @@
+"""The ledger: every record that came in ends in exactly one place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pipelines.runs.steps import Manifest
+from pipelines.runs.store import Folder
+
+# stages that take what another kept, by the stage they take it from
+TAKES_FROM = {
+    "filter": "extract",
+    "deduplicate": "filter",
+    "curate": "deduplicate",
+    "tokenize": "curate",
+    "mix": "tokenize",
+}
+
+
+class LedgerError(Exception):
+    """A defect of gristmill: records were lost or came from nowhere."""
+
+
+def check(manifests: Mapping[str, Manifest]) -> None:
+    """Check that each finished stage balances, and took in what the stage before it kept.
+
+    Raises LedgerError.
+    """
+    for stage, manifest in manifests.items():
+        if manifest.records != manifest.kept + sum(manifest.rejected.values()):
+            raise LedgerError(
+                f"{stage}: {manifest.records} records came in, {manifest.kept} were kept and "
+                f"{sum(manifest.rejected.values())} rejected"
+            )
+        before = manifests.get(TAKES_FROM.get(stage, ""))
+        if before is not None and manifest.records != before.kept:
+            raise LedgerError(
+                f"{stage}: took in {manifest.records} records, but {before.step} kept {before.kept}"
+            )
+
+
+def balance(manifests: Mapping[str, Manifest]) -> dict[str, Any]:
+    """Of each finished stage `records`, `kept` and `rejected`, the most frequent reason first."""
+    return {
+        stage: {
+            "records": manifest.records,
+            "kept": manifest.kept,
+            "rejected": dict(
+                sorted(manifest.rejected.items(), key=lambda item: (-item[1], item[0]))
+            ),
+        }
+        for stage, manifest in manifests.items()
+        if stage != "tokenizer"
+    }
+
+
+def write(run: Folder, manifests: Mapping[str, Manifest]) -> None:
+    """Write the balance of the stages that are finished to `ledger.json`."""
+    value = balance(manifests)
+    data = (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
+    if not run.exists("ledger.json") or run.read("ledger.json") != data:
+        run.replace("ledger.json", data)

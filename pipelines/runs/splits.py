@@ -1,0 +1,252 @@
+"""Splits: the byte ranges of the input files, planned once and frozen with the step's tasks."""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from pipelines.runs.receipts import Task
+from pipelines.runs.store import Folder, etag
+from schemas.inputs import LAYOUTS, Columns, Input
+from schemas.problems import Problem
+from schemas.recipe import Recipe
+
+if TYPE_CHECKING:
+    from curation.readers import Damage, Record
+
+# Formats whose files are one document each.
+WHOLE = frozenset({"html", "text", "code"})
+
+
+def plan_splits(recipe: Recipe) -> list[Task]:
+    """The tasks over every input file.
+
+    A file is cut where its format can be entered in the middle; files that are one document each
+    are put together. Ranges depend on names and sizes alone. Raises Problem for a root or glob
+    that brings nothing, and for a file of another format that `files` names. Where a pattern
+    found it beside others that can be read, it is a loss: see `unreadable`.
+    """
+    if not recipe.inputs:
+        raise Problem(f"the recipe `{recipe.name}` names no input", "inputs", "add some to it")
+    tasks = []
+    for index, item in enumerate(recipe.inputs):
+        documents: list[dict[str, Any]] = []
+        held = 0
+        for piece in _ranges(index, item, recipe):
+            if "unreadable" not in piece and piece["format"] not in WHOLE:
+                tasks.append(_task(item, [piece]))
+                continue
+            if documents and held + _size(piece) > recipe.splits.bytes:
+                tasks.append(_task(item, documents))
+                documents, held = [], 0
+            documents.append(piece)
+            held += _size(piece)
+        if documents:
+            tasks.append(_task(item, documents))
+    return tasks
+
+
+def unreadable(recipe: Recipe, tasks: Sequence[Task]) -> list[tuple[str, str]]:
+    """The files that cannot be read, and are a loss each: their paths, and why."""
+    return [
+        (f"{input_of(recipe, task).root}/{piece['file']}", str(piece["unreadable"]))
+        for task in tasks
+        for piece in task.spec["ranges"]
+        if "unreadable" in piece
+    ]
+
+
+def _task(item: Input, ranges: Sequence[dict[str, Any]]) -> Task:
+    key = split_id(item.source, [(each["file"], each["start"], each["end"]) for each in ranges])
+    return Task(key, {"source": item.source, "ranges": ranges}, sum(map(_size, ranges)))
+
+
+def _size(piece: Mapping[str, Any]) -> int:
+    return int(piece["end"]) - int(piece["start"])
+
+
+def _ranges(index: int, item: Input, recipe: Recipe) -> Iterator[dict[str, Any]]:
+    """What tasks read: ranges of the input's files, in the order of their names."""
+    from curation.readers import storable
+
+    root = Folder(item.root)
+    licences = FolderLicences(root)
+    lost: list[Problem] = []
+    readable = 0
+    for name, info, is_named in _files(index, item, root):
+        size = int(info["size"])
+        try:
+            shared, splittable = _examined(item, root, name, info, recipe)
+        except Problem as error:
+            if is_named:
+                raise
+            lost.append(error)
+            why = str(error).removeprefix(f"{item.root}/{name}: ")
+            yield {"file": storable(name), "start": 0, "end": max(1, size), "unreadable": why}
+            continue
+        readable += 1
+        pieces = -(-size // recipe.splits.bytes) if splittable else 1
+        if shared["format"] == "code" and (licence := licences.of(name)):
+            shared["licence"] = licence
+        for piece in range(pieces):
+            # an empty file has a record too, or is a loss: it starts below 1
+            start, end = size * piece // pieces, max(1, size * (piece + 1) // pieces)
+            yield {**shared, "start": start, "end": end}
+    if lost and not readable:
+        others = f"; nor can {len(lost) - 1:,} other file(s) be read" if lost[1:] else ""
+        raise Problem(f"{lost[0]}{others}")
+
+
+def _examined(
+    item: Input, root: Folder, name: str, info: dict[str, Any], recipe: Recipe
+) -> tuple[dict[str, Any], bool]:
+    """What the ranges of a file share, and whether it is to be cut; Problem if it cannot be
+    read."""
+    from curation.readers import formats, storable
+
+    size, place = int(info["size"]), f"{item.root}/{name}"
+    if storable(place) != place:
+        raise Problem(f"{place}: its name is not UTF-8: give it another")
+    try:
+        with root.open(name) as stream:
+            format_ = item.format or formats.detect(place, stream.read(formats.HEAD_BYTES))
+            stream.seek(0)
+            if size:
+                formats.check(format_, place, stream, columns(item), record_limit(recipe))
+                stream.seek(0)
+            splittable = size > recipe.splits.bytes and formats.is_splittable(format_, stream)
+        shared = {"file": name, "etag": etag(root, name, info), "format": format_}
+    except OSError as error:
+        raise Problem(f"{place}: cannot be read: {error.strerror or error}") from None
+    return shared, splittable
+
+
+def columns(item: Input) -> Columns:
+    """The columns of an input's rows."""
+    return LAYOUTS[item.columns] if isinstance(item.columns, str) else item.columns
+
+
+def record_limit(recipe: Recipe) -> int:
+    """Bytes of a record that are read at all: a page and its headers, before decoding."""
+    return 2 * recipe.extract.max_page_bytes + (1 << 20)
+
+
+class FolderLicences:
+    """The licences of folders of code: of the nearest LICENSE file above a file."""
+
+    def __init__(self, root: Folder) -> None:
+        """Files above `root` are not looked at."""
+        self._root = root
+        self._known: dict[str, str | None] = {}
+
+    def of(self, name: str) -> str | None:
+        """The SPDX identifier for the file `name`, or None if there is none that is known."""
+        folder = posixpath.dirname(name)
+        if folder not in self._known:
+            above = self.of(folder) if folder else None
+            self._known[folder] = self._in(folder) or above
+        return self._known[folder]
+
+    def _in(self, folder: str) -> str | None:
+        from curation.readers.code import LICENCE_BYTES, is_licence, licence_of
+
+        for name in (self._root / folder).names():
+            if is_licence(name):
+                with self._root.open(posixpath.join(folder, name)) as stream:
+                    if found := licence_of(stream.read(LICENCE_BYTES)):
+                        return found
+        return None
+
+
+def split_id(source: str, ranges: Sequence[tuple[str, int, int]]) -> str:
+    """Key of the task that reads these (file, start, end), named relative to the input's root."""
+    data = "\0".join([source, *(f"{name}\0{start}\0{end}" for name, start, end in ranges)])
+    return hashlib.blake2b(data.encode(), digest_size=8).hexdigest()
+
+
+def _files(index: int, item: Input, root: Folder) -> list[tuple[str, dict[str, Any], bool]]:
+    """The input's files, sorted, and whether each is named itself; each pattern must bring some."""
+    where = f"inputs[{index}]"
+    try:
+        there = root.exists()
+    except OSError as error:
+        raise Problem(f"{where}.root: {item.root}: cannot be read: {error}") from None
+    if not there:
+        raise Problem(f"{where}.root: {item.root}: no such folder")
+    found: dict[str, dict[str, Any]] = {}
+    for number, pattern in enumerate(item.files):
+        matches = root.glob(pattern)
+        if not matches:
+            raise Problem(f"{where}.files[{number}]: no file matches `{pattern}` below {item.root}")
+        found.update(matches)
+    return [(name, info, name in item.files) for name, info in sorted(found.items())]
+
+
+def changed_inputs(recipe: Recipe, tasks: Sequence[Task]) -> list[str]:
+    """The input files that are new or have changed since tasks were planned over them, by path.
+
+    Those that are gone are none: what was read of them is in the run.
+    """
+    planned = {
+        (task.spec["source"], piece["file"]): piece.get("etag")
+        for task in tasks
+        for piece in task.spec["ranges"]
+    }
+    found = []
+    for item in recipe.inputs:
+        root = Folder(item.root)
+        with suppress(OSError):
+            for name, info in sorted(dict(chain(*map(root.glob, item.files))).items()):
+                old = planned.get((item.source, name), "")
+                if old is not None and old != etag(root, name, info):
+                    found.append(f"{item.root}/{name}")
+    return found
+
+
+def input_of(recipe: Recipe, task: Task) -> Input:
+    """The input that a split belongs to."""
+    (item,) = [item for item in recipe.inputs if item.source == task.spec["source"]]
+    return item
+
+
+def read_split(recipe: Recipe, task: Task) -> Iterator[tuple[str, Record | Damage]]:
+    """The records and damage of a split, with the names of their files.
+
+    Raises Problem if a file changed since it was planned.
+    """
+    from curation.readers import Damage, formats
+
+    item = input_of(recipe, task)
+    root = Folder(item.root)
+    for piece in task.spec["ranges"]:
+        name = piece["file"]
+        if "unreadable" in piece:
+            yield name, Damage(0, piece["end"], 0, "unreadable", piece["unreadable"])
+            continue
+        _check_unchanged(item, root, piece)
+        with root.open(name) as stream:
+            for record in formats.read(
+                piece["format"],
+                name,
+                stream,
+                piece["start"],
+                piece["end"],
+                max_record_bytes=record_limit(recipe),
+                columns=columns(item),
+                licence=piece.get("licence"),
+            ):
+                yield name, record
+
+
+def _check_unchanged(item: Input, root: Folder, piece: Mapping[str, Any]) -> None:
+    name = piece["file"]
+    try:
+        info = root.info(name)
+    except FileNotFoundError:
+        raise Problem(f"{item.root}/{name}: is gone since the run was planned") from None
+    if etag(root, name, info) != piece["etag"]:
+        raise Problem(f"{item.root}/{name}: has changed since the run was planned: start anew")

@@ -1,0 +1,188 @@
+"""Steps: frozen tasks, the job that does them, and the manifest that says they are done.
+
+A stage is one step or several. A step's folder below the run holds `plan.jsonl` (its tasks and
+fingerprint), `receipts/`, its files, `receipts.parquet` (all receipts, compacted) and, written
+last, `manifest.json`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.runs.receipts import (
+    PartFile,
+    Receipt,
+    Task,
+    has_receipt,
+    read_receipt,
+)
+from pipelines.runs.store import Folder
+from schemas.problems import Problem
+from schemas.recipe import Recipe
+
+Work = Callable[["Context", str, Task], Receipt]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A finished step: `digest` is of what it holds, so equal work has an equal digest."""
+
+    step: str
+    fingerprint: str
+    digest: str
+    tasks: int
+    records: int
+    kept: int
+    rejected: dict[str, int]
+    # the run whose folder holds the files; empty: this one
+    home: str = ""
+
+    def to_json(self) -> bytes:
+        """The manifest as stored."""
+        return (json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n").encode()
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a task's work needs to know of its run; sent to the workers."""
+
+    run: Folder
+    recipe: Recipe
+    homes: dict[str, str] = field(default_factory=dict)
+
+    def home(self, stage: str) -> Folder:
+        """The run that holds the stage's files: this one, or the parent it was taken from."""
+        return Folder(self.homes.get(stage) or self.run.url)
+
+    def manifest(self, step: str) -> Manifest:
+        """The manifest of a finished step."""
+        return read_manifest(self.run, step)
+
+    def receipts(self, step: str) -> list[Receipt]:
+        """All receipts of a finished step, in the order of its tasks' keys."""
+        return _receipts(self.home(step.split("/")[0]).url, step)
+
+    def receipt(self, step: str, task: str) -> Receipt:
+        """One receipt of a finished step."""
+        return read_receipt(self.home(step.split("/")[0]), step, task)
+
+    def tasks(self, step: str) -> list[Task]:
+        """The planned tasks of a finished step, in the order of their keys."""
+        return _tasks(self.home(step.split("/")[0]).url, step)
+
+    def model(self, sha256: str) -> Path:
+        """The run's copy of a model file, checked against its digest, on the local disk."""
+        return model_path(self.run, sha256)
+
+
+@cache
+def _tasks(url: str, step: str) -> list[Task]:
+    return read_plan(Folder(url), step)
+
+
+@cache
+def _receipts(url: str, step: str) -> list[Receipt]:
+    data = Folder(url).read(f"{step}/receipts.parquet")
+    return [
+        Receipt(
+            row["task"],
+            row["records"],
+            row["kept"],
+            json.loads(row["rejected"]),
+            tuple(PartFile(**item) for item in row["files"]),
+            json.loads(row["counts"]),
+        )
+        for row in pq.read_table(pa.BufferReader(data)).to_pylist()
+    ]
+
+
+def model_path(run: Folder, sha256: str) -> Path:
+    """A run's copy of a model file, see `Context.model`."""
+    return _model(run.url, sha256)
+
+
+@cache
+def _model(url: str, sha256: str) -> Path:
+    folder = Folder(url) / "models"
+    name = min(item for item in folder.names() if item.startswith(sha256[:16]))
+    data = folder.read(name)
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise Problem(
+            f"{folder.url}/{name}: does not have the checksum of its name; "
+            "put the right file there, or start a new run"
+        )
+    if (local := folder.local) is not None:
+        return local / name
+    copy = Path(tempfile.mkdtemp(prefix="gristmill-")) / name
+    copy.write_bytes(data)
+    return copy
+
+
+def read_manifest(run: Folder, step: str) -> Manifest:
+    """The manifest of a finished step; FileNotFoundError if it is not finished."""
+    return Manifest(**json.loads(run.read(f"{step}/manifest.json")))
+
+
+def read_plan(run: Folder, step: str) -> list[Task]:
+    """The frozen tasks of a step."""
+    lines = run.read(f"{step}/plan.jsonl").decode().splitlines()
+    return [Task.from_json(line) for line in lines[1:]]
+
+
+def by_digest(value: Any) -> Any:
+    """The value with model files known by checksum alone."""
+    if isinstance(value, dict):
+        return value["sha256"] if "sha256" in value else {k: by_digest(v) for k, v in value.items()}
+    return [by_digest(item) for item in value] if isinstance(value, list) else value
+
+
+def fingerprint(*parts: Any) -> str:
+    """blake2b-128 of JSON values, in order."""
+    data = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.blake2b(data.encode(), digest_size=16).hexdigest()
+
+
+def report_failure(context: Context, step: str, task: str, error: Exception) -> None:
+    """Leave word of a failed task for the process that started the job."""
+    word = {
+        "task": task,
+        "user": isinstance(error, Problem),
+        "message": str(error) if isinstance(error, Problem) else f"{type(error).__name__}: {error}",
+        "trace": "".join(traceback.format_exception(error)),
+    }
+    name = hashlib.blake2b(json.dumps(word).encode(), digest_size=8).hexdigest()
+    context.run.replace(f"{step}/failures/{name}.json", json.dumps(word).encode())
+
+
+def execute(context: Context, step: str, work: Work, task: Task) -> Receipt:
+    """Do a task unless it has a receipt; returns the receipt."""
+    if has_receipt(context.run, step, task.key):
+        return read_receipt(context.run, step, task.key)
+    try:
+        return work(context, step, task)
+    except Exception as error:
+        report_failure(context, step, task.key, error)
+        raise
+
+
+class Execute:
+    """Does the task of each element; what it returns to the engine decides nothing."""
+
+    def __init__(self, context: Context, step: str, work: Work) -> None:
+        """`work` is a function of a module, so that workers import it by name."""
+        self.context, self.step, self.work = context, step, work
+
+    def process(self, element: str) -> Iterator[str]:
+        """`element` is a task in JSON."""
+        yield execute(self.context, self.step, self.work, Task.from_json(element)).task

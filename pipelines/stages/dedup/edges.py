@@ -1,0 +1,89 @@
+"""Edges and rejections on disk: what the steps of deduplication hand to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curation.dedup.nodes import EDGE, NODE, Array, ids
+from pipelines.runs import rejections
+from pipelines.runs.parts import read_table
+from pipelines.runs.receipts import Attempt, PartFile, Receipt
+from pipelines.runs.steps import Context
+from schemas.tables import EDGE as EDGE_TABLE
+
+
+def edge_files(context: Context, step: str) -> list[PartFile]:
+    """Files of edges that a step wrote."""
+    return [receipt.file("edges") for receipt in context.receipts(step)]
+
+
+def edges_table(edges: Array) -> pa.Table:
+    """EDGE or LINK rows as they are stored."""
+    columns = [
+        pa.FixedSizeBinaryArray.from_buffers(
+            pa.binary(NODE.itemsize), len(edges), [None, pa.py_buffer(edges[end].tobytes())]
+        )
+        for end in ("a", "b")
+    ]
+    has_similarity = "similarity" in (edges.dtype.names or ())
+    similarity = edges["similarity"] if has_similarity else np.ones(len(edges), "<f4")
+    return pa.Table.from_arrays([*columns, pa.array(similarity)], schema=EDGE_TABLE)
+
+
+def read_edges(context: Context, path: str) -> Array:
+    """EDGE rows of a file."""
+    table = read_table(context.home("deduplicate"), path)
+    edges = np.empty(table.num_rows, EDGE)
+    for end in ("a", "b"):
+        column = pa.concat_arrays(table[end].chunks) if table.num_rows else None
+        if column is not None:
+            data = column.buffers()[1]
+            edges[end] = np.frombuffer(data, NODE)[column.offset : column.offset + len(column)]
+    edges["similarity"] = table["similarity"].to_numpy()
+    return edges
+
+
+def commit_edges(attempt: Attempt, edges: Array, counts: dict[str, int]) -> Receipt:
+    """Write EDGE or LINK rows as the task's one file, and its receipt."""
+    attempt.writer("edges", EDGE_TABLE).write(edges_table(edges))
+    return attempt.commit(len(edges), len(edges), counts=counts)
+
+
+def ids_column(nodes: Array) -> pa.FixedSizeBinaryArray:
+    """The ids of NODE rows."""
+    data = pa.py_buffer(ids(nodes).tobytes())
+    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(nodes), [None, data])
+
+
+def rejection_table(links: Array, levels: Sequence[str]) -> pa.Table:
+    """REJECTION rows of what the first ends of links are kept for, by id."""
+    order = np.lexsort((links["b"]["id_low"], links["b"]["id_high"]))
+    return rejections.table(
+        "deduplicate",
+        ids_column(links["b"][order]),
+        pa.array(levels, pa.string()).take(pa.array(order)),
+        representative=ids_column(links["a"][order]),
+    )
+
+
+def keyed_drops(context: Context, part: int, levels: Sequence[str]) -> dict[str, pa.ChunkedArray]:
+    """By level, the ids of the part that it dropped."""
+    found = {}
+    for level in levels:
+        receipt = context.receipts(f"deduplicate/{level}-drops")[part]
+        path = receipt.file("rejections").path
+        found[level] = read_table(context.home("deduplicate"), path, ["id"])["id"]
+    return found
+
+
+def undropped(column: pa.ChunkedArray, drops: Iterable[pa.ChunkedArray]) -> pa.ChunkedArray:
+    """Which ids of a column are in none of some lists."""
+    mask = pa.chunked_array([np.ones(len(column), np.bool_)])
+    for drop in drops:
+        if len(drop):
+            mask = pc.and_(mask, pc.invert(pc.is_in(column, pa.concat_arrays(drop.chunks))))
+    return mask

@@ -1,0 +1,1 @@
+"""mix: token parts -> shards, by plan."""

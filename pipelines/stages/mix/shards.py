@@ -1,0 +1,136 @@
+"""The manifest of a run's shards, and where every document and token went."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from pipelines.runs.receipts import Attempt, Receipt, Task
+from pipelines.runs.steps import Context, fingerprint
+from pipelines.stages import tokenizer
+from schemas.shard import (
+    RowGroup,
+    ShardFile,
+    ShardManifest,
+    SourceCounts,
+    Split,
+    TokenizerEntry,
+    token_type,
+)
+
+
+def write_manifest(context: Context, step: str, task: Task) -> Receipt:
+    """Write `shards/manifest.json`; account for every document and token."""
+    recipe = context.recipe
+    plan = context.receipt("mix/plan", "plan").counts
+    tokens = tokenizer.load(context)
+    receipts = context.receipts("mix/buckets")
+    length = recipe.mix.sequence_length
+    splits = {name: _split(receipts, name, length) for name in ("train", "validation")}
+    entry = context.receipt("tokenizer", "tokenizer").counts
+    manifest = ShardManifest(
+        sequence_length=length,
+        token_type=token_type(tokens.vocabulary),
+        tokenizer=TokenizerEntry(
+            path="../tokenizer/tokenizer.json",
+            sha256=entry["sha256"],
+            vocabulary=tokens.vocabulary,
+            end_of_text=tokens.end_of_text,
+            begin_of_text=tokens.begin_of_text,
+            padding=tokens.padding,
+        ),
+        layout_digest=fingerprint(length, [receipt.counts["layout"] for receipt in receipts]),
+        splits=splits,
+    )
+    ledger = _ledger(plan, receipts, splits)
+    total = Counter[str]()
+    for counts in ledger.values():
+        total.update(counts)
+    if recipe.mix.tokens is not None:
+        named = context.manifest("mix/rejections").rejected.get("not_sampled", 0)
+        if named != total["not_sampled_documents"]:
+            raise AssertionError(f"{named} documents are named as left out: {ledger}")
+    with Attempt(context.run, step, task.key) as attempt:
+        data = json.dumps(manifest.model_dump(mode="json"), indent=1) + "\n"
+        attempt.add("manifest", "shards/manifest.json", data.encode())
+        return attempt.commit(
+            total["documents"],
+            total["train_documents"] + total["validation_documents"],
+            {"not_sampled": total["not_sampled_documents"]},
+            {"sources": ledger},
+        )
+
+
+def _split(receipts: Sequence[Receipt], name: str, length: int) -> Split:
+    own = [receipt for receipt in receipts if receipt.counts["split"] == name]
+    sources: dict[str, Counter[str]] = {}
+    files: list[ShardFile] = []
+    for receipt in own:
+        for source, counts in receipt.counts["sources"].items():
+            sources.setdefault(source, Counter()).update(counts)
+        groups = tuple(RowGroup(**item) for item in receipt.counts["row_groups"])
+        files += [
+            ShardFile(
+                path=item.path.removeprefix("shards/"),
+                rows=item.rows,
+                tokens=sum(group.tokens for group in groups),
+                size=item.size,
+                sha256=item.sha256,
+                row_groups=groups,
+            )
+            for item in receipt.files
+        ]
+    rows, tokens = sum(file.rows for file in files), sum(file.tokens for file in files)
+    return Split(
+        rows=rows,
+        tokens=tokens,
+        padding=rows * length - tokens,
+        sources={
+            source: SourceCounts(**{key: counts[key] for key in SourceCounts.model_fields})
+            for source, counts in sorted(sources.items())
+        },
+        files=tuple(files),
+    )
+
+
+def _ledger(
+    plan: dict[str, Any], receipts: Sequence[Receipt], splits: dict[str, Split]
+) -> dict[str, dict[str, int]]:
+    """By source: where each tokenized document and token went.
+
+    Checks what was written against what was planned: the tokens and documents of validation, and
+    that whole epochs hold all that is left.
+    """
+    ledger = {}
+    for source, entry in plan["sources"].items():
+        first: Counter[str] = Counter()
+        for receipt in receipts:
+            if receipt.counts["split"] == "train":
+                first.update(receipt.counts["sources"][source])
+        validation = splits["validation"].sources[source]
+        got = (validation.tokens, validation.documents)
+        if got != (entry["validation_tokens"], entry["validation_documents"]):
+            raise AssertionError(f"{source}: validation has {got} tokens and documents: {entry}")
+        left_tokens = entry["available"] - validation.tokens - first["first_tokens"]
+        left = entry["documents"] - validation.documents - first["first_documents"]
+        whole = any(limit >= 1 << 64 for _, _, limit in entry["epochs"])
+        if left_tokens < 0 or left < 0 or (whole and (left or left_tokens)):
+            raise AssertionError(f"{source}: {left} documents of {left_tokens} tokens: {entry}")
+        if first["tokens"] < entry["wanted"]:
+            raise AssertionError(f"{source}: {first['tokens']} tokens written: {entry}")
+        ledger[source] = {
+            "documents": entry["documents"],
+            "tokens": entry["available"],
+            "train_documents": first["first_documents"],
+            "train_tokens": first["first_tokens"],
+            "repeated_documents": first["documents"] - first["first_documents"],
+            "repeated_tokens": first["tokens"] - first["first_tokens"],
+            "validation_documents": validation.documents,
+            "validation_tokens": validation.tokens,
+            "not_sampled_documents": left,
+            "not_sampled_tokens": left_tokens,
+            "wanted_tokens": entry["wanted"],
+        }
+    return ledger

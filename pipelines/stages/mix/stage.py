@@ -1,0 +1,399 @@
+"""mix: token parts -> a plan -> shards of training and validation rows, and their manifest.
+
+Steps: `plan` decides from histograms what is taken of each source; `merge-N` brings parts
+together by ranges of the key, only while there are very many; `buckets` writes a shard file for
+each bucket, and the validation shard; `rejections` names the documents that the budget leaves
+out; the stage's own step writes the manifest and closes the
+ledger.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curation.histogram import Histogram, bin_range, crossing_bin, threshold
+from curation.keys import below
+from curation.mixture import (
+    Epoch,
+    Range,
+    allocate,
+    buckets,
+    document_order,
+    epochs,
+    full_epochs,
+    key_ranges,
+    row_order,
+    shift,
+    validation_threshold,
+)
+from curation.packing import pack
+from curation.tokenization import Tokens
+from pipelines.runs import rejections
+from pipelines.runs.mill import Mill
+from pipelines.runs.parts import logical_digest, read_table
+from pipelines.runs.receipts import Attempt, Receipt, Task
+from pipelines.runs.steps import Context, Manifest, fingerprint
+from pipelines.stages import tokenizer
+from pipelines.stages.mix.shards import write_manifest
+from pipelines.stages.mix.tokenparts import TokenFile, flat_tokens, read_rows, token_files
+from schemas.recipe import Recipe
+from schemas.shard import (
+    row_group_rows,
+    shard_schema,
+)
+from schemas.tables import tokens_schema
+
+VERSION = 1
+LIBRARIES = ("numpy", "pyarrow")
+
+# A bucket reads a bit of every file: with more reads than this, files are merged first.
+MOST_READS = 250_000
+FAN_IN = 64  # files that a merge brings together, and ranges that it divides them into
+
+# How the leaves of shard columns are called in Parquet, of those with few distinct values.
+_DICTIONARY = ("input_ids.list.element", "source")
+
+
+def relevant(recipe: Recipe) -> Any:
+    """What of the recipe decides this stage's output."""
+    return [recipe.seed, recipe.mix.model_dump(mode="json"), recipe.name]
+
+
+def run(mill: Mill, step: str, mark: str) -> Manifest:
+    """All steps, in order."""
+    context = mill.context
+
+    def plan(name: str, tasks: list[Task]) -> tuple[str, list[Task]]:
+        path = f"{step}/{name}"
+        return path, mill.plan(path, fingerprint(mark, name), lambda: tasks)
+
+    mill.do(*_with(plan("plan", [Task("plan", {})]), make_plan))
+    count = int(_plan(context)["buckets"])
+    level, files = 0, len(context.receipts("tokenize"))
+    while files * count > MOST_READS and files > FAN_IN:
+        name, tasks = plan(f"merge-{level}", _merge_tasks(context, level))
+        mill.do(name, merge, tasks)
+        # files of one range: a bucket reads only those of its own
+        files, level = -(-files // FAN_IN), level + 1
+    tasks = [
+        Task(f"train-{index:06d}", {"bucket": index, "of": count, "level": level})
+        for index in range(count)
+    ]
+    tasks.append(Task("validation", {"level": level}))
+    mill.do(*_with(plan("buckets", tasks), write_bucket))
+    if context.recipe.mix.tokens is not None:
+        keys = [Task(receipt.task, {}) for receipt in context.receipts("tokenize")]
+        mill.do(*_with(plan("rejections", keys), reject_part))
+    final = mill.plan(step, mark, lambda: [Task("manifest", {})])
+    return mill.do(step, write_manifest, final)
+
+
+def _with(planned: tuple[str, list[Task]], work: Any) -> tuple[str, Any, list[Task]]:
+    return planned[0], work, planned[1]
+
+
+# --- the plan -------------------------------------------------------------------------------
+
+
+def _plan(context: Context) -> dict[str, Any]:
+    plan: dict[str, Any] = context.receipt("mix/plan", "plan").counts
+    return plan
+
+
+def _epochs(plan: dict[str, Any], source: str) -> list[Epoch]:
+    return [Epoch(source, *item) for item in plan["sources"][source]["epochs"]]
+
+
+def make_plan(context: Context, step: str, task: Task) -> Receipt:
+    """Decide what is validation, how often each source is read, and the number of buckets."""
+    recipe = context.recipe
+    counted = tokenizer.histograms(context, "tokenize", "histogram")
+    home = context.home("tokenize")
+    reserve = pa.concat_tables(
+        [read_table(home, r.file("reserve").path) for r in context.receipts("tokenize")]
+    )
+    limits = tokenizer.reserves(context)
+    sources: dict[str, dict[str, Any]] = {}
+    left: dict[str, Histogram] = {}
+    for source, histogram in sorted(counted.items()):
+        own = reserve.filter(pc.equal(reserve["source"], source))
+        holdout, tokens = own["holdout"].to_numpy(), own["tokens"].to_numpy()
+        budget = recipe.mix.validation.tokens
+        limit = min(validation_threshold(holdout, tokens, budget), limits[source])
+        held = below(holdout, limit)
+        removed = Histogram.of(own["key"].to_numpy()[held], tokens[held])
+        left[source] = Histogram(
+            histogram.amounts - removed.amounts, histogram.documents - removed.documents
+        )
+        sources[source] = {
+            "available": histogram.total,
+            "documents": int(histogram.documents.sum()),
+            "validation_limit": limit,
+            "validation_tokens": removed.total,
+            "validation_documents": int(removed.documents.sum()),
+            "validation_keys": own["key"].to_numpy()[held].tolist(),
+        }
+    available = {source: histogram.total for source, histogram in left.items()}
+    wanted = allocate(available, recipe.mix)
+    files = token_files(context)
+    for source, entry in sources.items():
+        full, rest = epochs(wanted[source], available[source])
+        chosen = full_epochs(recipe.seed, source, full)
+        if rest:
+            chosen.append(
+                _partial(
+                    recipe.seed, source, full, rest, left[source], files, entry["validation_limit"]
+                )
+            )
+        entry["wanted"] = wanted[source]
+        entry["epochs"] = [[epoch.number, epoch.shift, epoch.threshold] for epoch in chosen]
+    plan = {
+        "sources": sources,
+        "buckets": buckets(sum(wanted.values()), recipe.mix.bucket_tokens),
+    }
+    with Attempt(context.run, step, task.key) as attempt:
+        return attempt.commit(0, 0, counts=plan)
+
+
+def _partial(
+    seed: int,
+    source: str,
+    number: int,
+    wanted: int,
+    left: Histogram,
+    files: list[TokenFile],
+    validation_limit: int,
+) -> Epoch:
+    """The last epoch of a source, with the threshold that is exact to a document."""
+    rotation = shift(seed, source, number)
+    rotated = left.rotated(rotation)
+    crossing = crossing_bin(rotated, wanted)
+    keys, tokens = np.empty(0, np.uint64), np.empty(0, np.int64)
+    if crossing is not None:
+        ranges = key_ranges(*bin_range(crossing), rotation)
+        columns = ("key", "holdout", "tokens")
+        for table in read_rows(files, source, ranges, columns):
+            taken = ~below(table["holdout"].to_numpy(), validation_limit)
+            sizes = pc.list_value_length(table["tokens"]).to_numpy()
+            keys = np.append(keys, table["key"].to_numpy()[taken])
+            tokens = np.append(tokens, sizes[taken])
+    positions = keys + np.uint64(rotation)
+    return Epoch(source, number, rotation, threshold(rotated, wanted, positions, tokens))
+
+
+# --- merging --------------------------------------------------------------------------------
+
+
+def _files(context: Context, level: int) -> list[TokenFile]:
+    """The token files after `level` levels of merging."""
+    if level == 0:
+        return token_files(context)
+    tasks = {task.key: task for task in context.tasks(f"mix/merge-{level - 1}")}
+    return [
+        TokenFile(
+            context.run,
+            receipt.file("tokens").path,
+            (int(tasks[receipt.task].spec["low"]), int(tasks[receipt.task].spec["high"])),
+        )
+        for receipt in context.receipts(f"mix/merge-{level - 1}")
+    ]
+
+
+def _merge_tasks(context: Context, level: int) -> list[Task]:
+    """Tasks that merge files of one range, FAN_IN at a time, into FAN_IN ranges of theirs."""
+    by_range: dict[Range, list[int]] = {}
+    for index, item in enumerate(_files(context, level)):
+        by_range.setdefault(item.keys, []).append(index)
+    tasks: list[Task] = []
+    for (low, high), indices in sorted(by_range.items()):
+        for group in range(0, len(indices), FAN_IN):
+            for piece in range(FAN_IN):
+                start = low + (high - low) * piece // FAN_IN
+                end = low + (high - low) * (piece + 1) // FAN_IN
+                spec = {
+                    "files": indices[group : group + FAN_IN],
+                    "level": level,
+                    "low": start,
+                    "high": end,
+                }
+                tasks.append(Task(f"{len(tasks):08d}", spec))
+    return tasks
+
+
+def merge(context: Context, step: str, task: Task) -> Receipt:
+    """Bring the documents of some files with keys in a range into one file, sorted."""
+    files = _files(context, task.spec["level"])
+    chosen = [files[index] for index in task.spec["files"]]
+    schema = tokens_schema(tokenizer.load(context).token_type)
+    names = schema.names
+    with Attempt(context.run, step, task.key) as attempt:
+        writer = attempt.writer("tokens", schema, row_group_rows=512, dictionary=("source",))
+        rows = 0
+        for source in sorted(_plan(context)["sources"]):
+            ranges = [(int(task.spec["low"]), int(task.spec["high"]))]
+            tables = [schema.empty_table(), *read_rows(chosen, source, ranges, names)]
+            table = pa.concat_tables(tables)
+            writer.write(table.sort_by([("key", "ascending"), ("id", "ascending")]))
+            rows += table.num_rows
+        return attempt.commit(rows, rows)
+
+
+# --- what is left out -----------------------------------------------------------------------
+
+
+def reject_part(context: Context, step: str, task: Task) -> Receipt:
+    """Write the documents of a token part that the budget leaves out."""
+    plan = _plan(context)
+    path = context.receipt("tokenize", task.key).file("tokens").path
+    columns = ["id", "source", "key", "holdout"]
+    table = read_table(context.home("tokenize"), path, columns).combine_chunks()
+    left_out = np.ones(table.num_rows, np.bool_)
+    keys, holdout = table["key"].to_numpy(), table["holdout"].to_numpy()
+    for source in plan["sources"]:
+        own = pc.equal(table["source"], source).to_numpy()
+        taken = below(holdout, int(plan["sources"][source]["validation_limit"]))
+        for first in _epochs(plan, source)[:1]:
+            taken |= below(keys + np.uint64(first.shift), first.threshold)
+        left_out &= ~(own & taken)
+    rows = table.filter(pa.array(left_out))
+    ids, names = (
+        pa.concat_arrays([*rows[name].chunks, pa.array([], rows[name].type)])
+        for name in ("id", "source")
+    )
+    with Attempt(context.run, step, task.key) as attempt:
+        found = rejections.table("mix", ids, "not_sampled", source=names)
+        rejections.writer(attempt).write(found)
+        kept = table.num_rows - len(ids)
+        return attempt.commit(table.num_rows, kept, {"not_sampled": len(ids)})
+
+
+# --- shards ---------------------------------------------------------------------------------
+
+
+def write_bucket(context: Context, step: str, task: Task) -> Receipt:
+    """Pack the documents of a bucket, or those of validation, and write their rows."""
+    plan, tokens = _plan(context), tokenizer.load(context)
+    recipe, files = context.recipe, _files(context, task.spec["level"])
+    names = sorted(plan["sources"])
+    rows, totals = [], Counter[str]()
+    sources: dict[str, dict[str, int]] = {}
+    for source in names:
+        if "bucket" in task.spec:
+            found, numbers = _bucket(files, plan, source, task.spec["bucket"], task.spec["of"])
+        else:
+            found, numbers = _validation(files, plan, source)
+        table, held = _pack(recipe, tokens, found, numbers, source, names)
+        rows.append(table)
+        sources[source] = held
+        totals.update(held)
+    split = "train" if "bucket" in task.spec else "validation"
+    schema = shard_schema(recipe.mix.sequence_length, tokens.vocabulary)
+    table = pa.concat_tables([schema.empty_table(), *rows])
+    if split == "train":
+        order = row_order(
+            recipe.seed,
+            task.spec["bucket"],
+            [(source, sources[source]["rows"]) for source in names],
+        )
+        table = table.take(pa.array(order))
+    table = table.combine_chunks()
+    size = row_group_rows(recipe.mix.sequence_length)
+    counts: dict[str, Any] = {
+        "split": split,
+        "sources": sources,
+        "row_groups": [_row_group(table.slice(i, size)) for i in range(0, table.num_rows, size)],
+        "layout": logical_digest(table.drop_columns(["input_ids"])),
+    }
+    with Attempt(context.run, step, task.key) as attempt:
+        if table.num_rows:
+            writer = attempt.writer(
+                "rows",
+                schema,
+                folder=f"shards/{split}",
+                row_group_rows=size,
+                dictionary=_DICTIONARY,
+            )
+            writer.write(table)
+        return attempt.commit(totals["documents"], totals["documents"], counts=counts)
+
+
+def _bucket(
+    files: Sequence[TokenFile], plan: dict[str, Any], source: str, bucket: int, of: int
+) -> tuple[list[pa.Table], list[int]]:
+    """A source's documents in a bucket, and the epoch of each table's."""
+    limit = int(plan["sources"][source]["validation_limit"])
+    found, numbers = [], []
+    for epoch in _epochs(plan, source):
+        for table in read_rows(
+            files, source, epoch.ranges(bucket, of), ("id", "holdout", "tokens")
+        ):
+            found.append(table.filter(pa.array(~below(table["holdout"].to_numpy(), limit))))
+            numbers.append(epoch.number)
+    return found, numbers
+
+
+def _validation(
+    files: Sequence[TokenFile], plan: dict[str, Any], source: str
+) -> tuple[list[pa.Table], list[int]]:
+    """A source's documents of validation; their keys are known from the plan."""
+    entry = plan["sources"][source]
+    limit = int(entry["validation_limit"])
+    ranges = [(key, key + 1) for key in sorted(set(entry["validation_keys"]))]
+    found = [
+        table.filter(pa.array(below(table["holdout"].to_numpy(), limit)))
+        for table in read_rows(files, source, ranges, ("id", "holdout", "tokens"))
+    ]
+    return found, [0] * len(found)
+
+
+def _pack(
+    recipe: Recipe,
+    tokens: Tokens,
+    found: Sequence[pa.Table],
+    numbers: Sequence[int],
+    source: str,
+    names: Sequence[str],
+) -> tuple[pa.Table, dict[str, int]]:
+    """The rows of one source, and what they hold."""
+    columns = tokens_schema(tokens.token_type)
+    empty = pa.schema([columns.field(name) for name in ("id", "holdout", "tokens")]).empty_table()
+    table = pa.concat_tables([empty, *found])
+    epoch = np.repeat(np.array(numbers, np.int64), [item.num_rows for item in found])
+    ids = np.array(table["id"].to_pylist(), "V16")
+    order = document_order(recipe.seed, source, epoch, ids)
+    table, epoch = table.take(order), epoch[order]
+    flat, offsets = flat_tokens(table)
+    rows = pack(
+        flat,
+        offsets,
+        pa.concat_arrays(table["id"].chunks) if table.num_rows else pa.array([], pa.binary(16)),
+        byte_lengths=tokens.byte_lengths,
+        padding=tokens.padding,
+        sequence_length=recipe.mix.sequence_length,
+        source=source,
+        sources=names,
+    )
+    sizes = np.diff(offsets)
+    first = epoch == 0
+    return rows, {
+        "rows": rows.num_rows,
+        "tokens": len(flat),
+        "documents": table.num_rows,
+        "bytes": int(tokens.byte_lengths[flat].sum(dtype=np.int64)),
+        "first_documents": int(first.sum()),
+        "first_tokens": int(sizes[first].sum()),
+    }
+
+
+def _row_group(table: pa.Table) -> dict[str, Any]:
+    return {
+        "rows": table.num_rows,
+        "tokens": int(table["length"].to_numpy().sum(dtype=np.int64)),
+        "digest": logical_digest(table),
+    }

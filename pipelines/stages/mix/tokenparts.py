@@ -1,0 +1,84 @@
+"""Reading token parts by ranges of the mixing key: only the row groups that hold some."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from curation.mixture import Range, rows_between
+from pipelines.runs.steps import Context
+from pipelines.runs.store import Folder
+
+FULL: Range = (0, 1 << 64)
+
+
+@dataclass(frozen=True)
+class TokenFile:
+    """A file of documents sorted by (source, key), all with keys in `keys`."""
+
+    folder: Folder
+    path: str
+    keys: Range = FULL
+
+
+def token_files(context: Context) -> list[TokenFile]:
+    """The parts that the stage `tokenize` wrote."""
+    home = context.home("tokenize")
+    return [TokenFile(home, r.file("tokens").path) for r in context.receipts("tokenize")]
+
+
+def read_rows(
+    files: Sequence[TokenFile], source: str, ranges: Sequence[Range], columns: Sequence[str]
+) -> Iterator[pa.Table]:
+    """Documents of a source with keys in `ranges` (which do not overlap), file by file.
+
+    Reads the row groups whose statistics allow them to hold such keys, each once.
+    """
+    for item in files:
+        if not any(low < item.keys[1] and item.keys[0] < high for low, high in ranges):
+            continue
+        with item.folder.open(item.path) as stream:
+            file = pq.ParquetFile(stream)
+            groups = [
+                group
+                for group in range(file.metadata.num_row_groups)
+                if _may_hold(file.metadata.row_group(group), source, ranges)
+            ]
+            for group in groups:
+                table = file.read_row_group(
+                    group, [*dict.fromkeys(["source", "key", *columns])], use_threads=False
+                )
+                own = np.flatnonzero(pc.equal(table["source"], source).to_numpy())
+                table = table.slice(own[0], len(own)) if len(own) else table.slice(0, 0)
+                keys = table["key"].to_numpy()
+                for low, high in ranges:
+                    rows = rows_between(keys, low, high)
+                    if rows.stop > rows.start:
+                        yield table.slice(rows.start, rows.stop - rows.start).select(columns)
+
+
+def _may_hold(group: pq.RowGroupMetaData, source: str, ranges: Sequence[Range]) -> bool:
+    columns = {group.column(i).path_in_schema: group.column(i).statistics for i in range(2)}
+    first, last = columns["source"].min, columns["source"].max
+    if not first <= source <= last:
+        return False
+    if first != last:  # keys start anew with the next source
+        return True
+    low, high = columns["key"].min, columns["key"].max
+    return any(start <= high and low < end for start, end in ranges)
+
+
+def flat_tokens(table: pa.Table) -> tuple[npt.NDArray[np.unsignedinteger], npt.NDArray[np.int64]]:
+    """The column `tokens` as one array, and the n + 1 borders of the documents in it."""
+    column = table["tokens"].combine_chunks()
+    if isinstance(column, pa.ChunkedArray):  # of no rows
+        column = pa.concat_arrays([*column.chunks, pa.array([], column.type)])
+    sizes = column.value_lengths().to_numpy()
+    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    return column.flatten().to_numpy(zero_copy_only=False), offsets

@@ -1,0 +1,29 @@
+"""Problems: what a user can mend, with what is wrong, where, and how to mend it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class Problem(Exception):
+    """Something that a user can mend.
+
+    `what` is wrong, in a sentence; `where`: the file, key or record, or the parameter of a call;
+    `mend`: what to do. As a string it is all three in a line.
+    """
+
+    def __init__(self, what: str, where: str = "", mend: str = "") -> None:
+        """`where` and `mend` are empty if `what` says it all."""
+        self.what, self.where, self.mend = what, where, mend
+        super().__init__(what, where, mend)
+
+    def __str__(self) -> str:
+        place = f"{self.where}: " if self.where else ""
+        return f"{place}{self.what}{f': {self.mend}' if self.mend else ''}"
+
+
+def close_to(name: str, names: Iterable[str], most: int = 3) -> str:
+    """`; did you mean ...?` with the closest of the names, or nothing."""
+    close: Sequence[str] = difflib.get_close_matches(name, list(dict.fromkeys(names)), n=most)
+    return f"; did you mean {' or '.join(f'`{item}`' for item in close)}?" if close else ""
