@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from schemas.base import MEBIBYTE, Contract, Name
 
@@ -18,19 +18,44 @@ class Columns(Contract):
     """Names of the columns that hold a row's fields. `meta.url` is `url` inside `meta`, be it a
     struct or JSON."""
 
-    text: str = Field("text", description="The text; all other fields are optional.")
+    text: str | None = Field(
+        "text", description="The text, or null where `html` is given; all others are optional."
+    )
+    html: str | None = Field(
+        None,
+        description="HTML, which goes through extraction as pages do; there is no `text` then.",
+    )
+    charset: str | None = Field(
+        None, description="Character set of `html` that is stored as bytes, as its header named it."
+    )
     url: str | None = Field(None, description="Address of the page.")
     crawled: str | None = Field(None, description="Time of the crawl, ISO 8601 or a timestamp.")
     title: str | None = Field(None, description="Its title.")
     language: str | None = Field(None, description="Its language, as declared.")
     licence: str | None = Field(None, description="Its licence.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _html_is_the_text(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("html") is not None and "text" not in value:
+            return {**value, "text": None}
+        return value
+
+    @model_validator(mode="after")
+    def _text_or_html(self) -> Self:
+        if (self.text is None) == (self.html is None):
+            raise ValueError("give either `text` or `html`")
+        return self
+
     # for every row; a cached property would go along into a copy that has other columns
     @lru_cache(64)  # noqa: B019
     def named(self) -> dict[str, str]:
         """The columns there are, by field."""
-        fields = ("text", "url", "crawled", "title", "language", "licence")
-        return {name: column for name in fields if (column := getattr(self, name)) is not None}
+        return {
+            name: column
+            for name in Columns.model_fields
+            if (column := getattr(self, name)) is not None
+        }
 
     def required(self) -> dict[str, str]:
         """Those that a file must have."""

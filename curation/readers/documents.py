@@ -83,4 +83,5 @@ def document(
         payload,
         language=language_of(name) if format == "code" else None,
         licence=spdx(payload) or licence if format == "code" else None,
+        unit=place.unit,
     )

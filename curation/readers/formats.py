@@ -11,11 +11,10 @@ from curation.readers import Damage, Record
 from curation.readers.arc import begins_arc, check_arc, read_arc
 from curation.readers.arc import is_splittable as is_splittable_arc
 from curation.readers.archives import check_zip, read_tar, read_zip
-from curation.readers.compressed import GZIP, LZ4, ZSTD, DeflateError, codec_of
+from curation.readers.compressed import GZIP, LZ4, ZSTD, DeflateError
 from curation.readers.documents import read_document
-from curation.readers.jsonl import check_jsonl, read_jsonl
+from curation.readers.jsonl import check_jsonl, is_lines, read_jsonl
 from curation.readers.parquet import check_parquet, read_parquet
-from curation.readers.source import Window
 from curation.readers.suffixes import format_of
 from curation.readers.tables import check_table, read_table
 from curation.readers.warc import check_warc, read_warc
@@ -28,7 +27,7 @@ HEAD_BYTES = 1 << 16  # of a file that `detect` looks at
 _MAY_BE_EMPTY = frozenset({"jsonl", "html", "text", "code"})
 _WARC = re.compile(rb"[\r\n]*WARC/\d")
 _HTML = re.compile(rb"\s*(?:<!doctype html|<html|<head|<\?xml)", re.IGNORECASE)
-_JSON = re.compile(rb"\s*\{\s*\"")
+_JSON = re.compile(rb"\s*(?:\[\s*)?\{\s*\"")
 
 
 def detect(name: str, head: bytes) -> Format:
@@ -96,7 +95,7 @@ def is_splittable(format: Format, stream: BinaryIO) -> bool:  # noqa: A002
         case "arc":
             return is_splittable_arc(stream)
         case "jsonl":
-            return codec_of(Window(stream)) is None
+            return is_lines(stream)
         case "parquet" | "zip":
             return True
         case "csv" | "tsv" | "tar" | "html" | "text" | "code":

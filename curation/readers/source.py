@@ -66,6 +66,7 @@ class Source(abc.ABC):
 
     def __init__(self, position: int) -> None:
         """Begin at `position` of what the bytes are of."""
+        self.newline = b"\n"  # what ends a line
         self._data = bytearray()
         self._at = 0
         self._base = position
@@ -95,6 +96,10 @@ class Source(abc.ABC):
         with memoryview(self._data) as data:  # copied once
             return bytes(data[self._at : self._at + count])
 
+    def held(self) -> bytes:
+        """What of the next bytes is at hand already."""
+        return bytes(self._data[self._at :])
+
     def at_end(self) -> bool:
         """Whether no byte is left; of a member, also that its checksum is right."""
         return not self.peek(1)
@@ -119,12 +124,12 @@ class Source(abc.ABC):
     def line(self, most: int) -> bytes | None:
         """Read through the next newline or to the end; None, passing it, if longer than `most`."""
         searched = self._at
-        while (found := self._data.find(b"\n", searched)) < 0:
+        while (found := self._data.find(self.newline, searched)) < 0:
             searched = len(self._data)
             if searched - self._at > most:
                 self._at = searched
                 self.release()
-                while self._more() and (found := self._data.find(b"\n")) < 0:
+                while self._more() and (found := self._data.find(self.newline)) < 0:
                     self._at = len(self._data)
                     self.release()
                 self._at = len(self._data) if found < 0 else found + 1
