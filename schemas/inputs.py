@@ -12,6 +12,7 @@ from schemas.base import MEBIBYTE, Contract, Name
 Format = Literal[
     "warc", "arc", "jsonl", "parquet", "csv", "tsv", "tar", "zip", "html", "text", "code"
 ]
+Kind = Literal["web", "code", "papers", "books", "qa", "other"]
 
 
 class Columns(Contract):
@@ -45,6 +46,8 @@ class Columns(Contract):
     def _text_or_html(self) -> Self:
         if (self.text is None) == (self.html is None):
             raise ValueError("give either `text` or `html`")
+        if self.charset and not self.html:
+            raise ValueError("`charset` is that of `html`")
         return self
 
     # for every row; a cached property would go along into a copy that has other columns
@@ -82,6 +85,8 @@ LAYOUTS = {
         text="raw_content", url="meta.url", crawled="meta.date_download", language="meta.language"
     ),
 }
+ROWS = frozenset({"jsonl", "parquet", "csv", "tsv"})
+_WEB_LAYOUTS = tuple(name for name in LAYOUTS if name != "text")
 Layout = Literal["text", "fineweb", "redpajama_v1", "redpajama_v2", "redpajama_v2_hub"]
 
 
@@ -109,6 +114,30 @@ class Input(Contract):
         "layout, or the names.",
     )
     snapshot: str = Field("", description="Label of the crawl, for deduplication by snapshot.")
+    kind: Kind | None = Field(
+        None,
+        description="What its documents are, for steps that are limited to `kinds`. Null: WARC, "
+        "ARC, HTML, rows of HTML and of the layouts `fineweb` and `redpajama_*` are `web`, source "
+        "code is `code`, all else is `other`.",
+    )
+
+    def kinds(self) -> frozenset[Kind]:
+        """The kinds that its documents may be of."""
+        if self.kind is not None or (self.format and self.format not in ("tar", "zip")):
+            return frozenset({self.kind_of(self.format or "text")})
+        return frozenset({"web", "code", "other"})
+
+    def kind_of(self, format: Format) -> Kind:  # noqa: A002
+        """The kind of a document that stands in a file, or member of an archive, of a format."""
+        if self.kind is not None:
+            return self.kind
+        if format in ("warc", "arc", "html") or (format in ROWS and self._has_web_rows()):
+            return "web"
+        return "code" if format == "code" else "other"
+
+    def _has_web_rows(self) -> bool:
+        columns = self.columns
+        return columns in _WEB_LAYOUTS if isinstance(columns, str) else columns.html is not None
 
 
 class Splits(Contract):

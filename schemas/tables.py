@@ -14,10 +14,13 @@ def _schema(name: str, fields: list[pa.Field]) -> pa.Schema:
 
 
 def _origin() -> list[pa.Field]:
-    """Where a record stands: file below the input's root, first byte and length."""
+    """Where a record stands: file below the input's root, first byte or row and length, and what
+    the offset counts, as `Place` says; of Parquet the row group too."""
     return [
         pa.field("file", pa.string(), False),
         pa.field("offset", pa.int64(), False),
+        pa.field("offset_kind", pa.string(), False),
+        pa.field("row_group", pa.int32()),
         pa.field("length", pa.int64(), False),
     ]
 
@@ -52,6 +55,9 @@ DOCUMENT = _schema(
         *declared(),
         pa.field("language", pa.string(), False),
         pa.field("language_score", pa.float32(), False),
+        # what the document is, and of what format the file or the member of an archive was
+        pa.field("kind", pa.string(), False),
+        pa.field("format", pa.string(), False),
         # what found the text; null if it came as text
         pa.field("engine", pa.string()),
         pa.field("charset", pa.string(), False),
@@ -79,14 +85,18 @@ REJECTION = _schema(
         *(field.with_nullable(True) for field in _origin()),
     ],
 )
-# filter: the columns every signals file has; the measured signals follow as `family.signal`
+
+# filter, curate: the columns every signals file has; the measured signals follow as
+# `family.signal`
 VERDICT = _schema(
     "signals/1",
     [
         pa.field("id", ID, False),
         pa.field("source", pa.string(), False),
         pa.field("url", pa.string()),
-        # with `source` it tells for which documents a table of rules is
+        # with `source` these tell for which documents a step is
+        pa.field("kind", pa.string(), False),
+        pa.field("format", pa.string(), False),
         pa.field("language", pa.string()),
         pa.field("kept", pa.bool_(), False),
         # all failing reasons, in the order of the chain; the first is the ledger's
@@ -273,6 +283,7 @@ _PLACE = pa.struct(
         pa.field("file", pa.string(), False),
         pa.field("offset", pa.int64(), False),
         pa.field("offset_kind", pa.string(), False),
+        pa.field("row_group", pa.int32()),
         pa.field("length", pa.int64(), False),
         # blake2b-128 of what was read there, in hexadecimal; null for damage
         pa.field("digest", pa.string()),

@@ -195,7 +195,10 @@ def begin(job: Job) -> None:
         job.checkpoints.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Problem(f"{job.output}: cannot be made ({error}): give another --output") from None
-    write_text(job.output / "config.yaml", yaml.safe_dump(job.config.model_dump(mode="json"), sort_keys=False))
+    write_text(
+        job.output / "config.yaml",
+        yaml.safe_dump(job.config.model_dump(mode="json"), sort_keys=False),
+    )
 
 
 def write_text(path: Path, text: str) -> None:

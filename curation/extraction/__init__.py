@@ -190,6 +190,8 @@ class Extractor:
             return found
         return replace(
             found,
+            title=found.title or record.title,
+            language=found.language or record.language,
             flaw=record.flaw or flaw_of(record.payload, record.charset, content, charset),
             charset=charset,
             page_bytes=len(record.payload),
@@ -202,6 +204,9 @@ class Extractor:
 
         tree = LexborHTMLParser(markup)
         declared = rights.read(record.headers, tree)
+        if of_row := _licences(record):
+            licences = tuple(dict.fromkeys((*declared.licences, *of_row)))
+            declared = replace(declared, licences=licences)
         if refused := rights.decide(declared, self.options.rights):
             return _refused(refused)
         about = metadata.read(tree, record.url, record.crawled)
@@ -221,9 +226,7 @@ class Extractor:
         )
 
     def _of_text(self, record: Record, text: str, charset: str) -> Page | Rejected:
-        licences: tuple[str, ...] = ()
-        if record.licence:
-            licences = (rights.licence_of(record.licence) or record.licence.lower(),)
+        licences = _licences(record)
         declared = rights.Declared(licences=licences)
         if refused := rights.decide(declared, self.options.rights):
             return _refused(refused)
@@ -240,6 +243,13 @@ class Extractor:
     @cached_property
     def _engine(self) -> Engine:
         return engine(self.options)
+
+
+def _licences(record: Record) -> tuple[str, ...]:
+    """The licence that a row or a file's folder gives, if one does."""
+    if not record.licence:
+        return ()
+    return (rights.licence_of(record.licence) or record.licence.lower(),)
 
 
 def _without_hyphens(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from curation.pii.finding import Names
 from curation.pii.spans import Span
-from schemas.errors import UserError
+from schemas.problems import Problem
 
 # Labels of well-known models to Presidio's names.
 _TYPES = {
@@ -34,7 +34,7 @@ def load_names(model: str, types: frozenset[str] = frozenset({"PERSON", "LOCATIO
     """A model's finder of `types`. `model`: the folder of a spaCy pipeline or of a transformers
     model for token classification, or the name of a spaCy package that is installed.
 
-    Raises UserError if there is none, or its library is not installed.
+    Raises Problem if there is none, or its library is not installed.
     """
     find = _transformers(model) if (Path(model) / "config.json").exists() else _spacy(model)
 
@@ -73,7 +73,7 @@ def _spacy(model: str) -> Any:
 
         pipeline = spacy.load(model, exclude=["tagger", "parser", "lemmatizer", "attribute_ruler"])
     except (ImportError, OSError, ValueError) as error:
-        raise UserError(
+        raise Problem(
             f"{model}: holds no pipeline of spaCy ({str(error).splitlines()[0]}): give its folder, "
             "or the name of a package that is installed"
         ) from None
@@ -93,7 +93,7 @@ def _transformers(model: str) -> Any:
             "token-classification", model=model, aggregation_strategy="simple", device="cpu"
         )
     except (ImportError, OSError, ValueError) as error:
-        raise UserError(
+        raise Problem(
             f"{model}: transformers cannot use it ({str(error).splitlines()[0]}): install "
             "transformers and torch, and give the folder of a model for token classification"
         ) from None

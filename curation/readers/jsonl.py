@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from curation.readers import Damage, Place, Record, Unit, damage_at
-from curation.readers.lines import open_text, read_lines
+from curation.readers.lines import Text, open_text, read_lines
 from curation.readers.rows import row_record
 from curation.readers.source import BrokenError, Source
 from schemas.inputs import Columns
@@ -47,20 +47,20 @@ def read_jsonl(
 
 def is_lines(stream: BinaryIO) -> bool:
     """Whether each row is a line of the file's own bytes, so that it can be entered anywhere."""
-    source, unit = open_text(stream, _LOOK)
-    return unit == "byte" and not _is_values(source)
+    text = open_text(stream, _LOOK)
+    return text.unit == "byte" and not _is_values(text)
 
 
 def _rows(
     stream: BinaryIO, start: int, end: int, most: int
 ) -> Iterator[tuple[Place, dict[str, Any] | Damage]]:
     """The objects with their places, and the damage between."""
-    source, unit = open_text(stream, most)
-    if _is_values(source):
+    text = open_text(stream, most)
+    if _is_values(text):
         if start <= 0 < end:
-            yield from _values(source, unit, _WRAPPING * most)
+            yield from _values(text.source, text.unit, _WRAPPING * most)
         return
-    for line in read_lines(source, start, end, _WRAPPING * most, unit):
+    for line in read_lines(text.source, start, end, _WRAPPING * most, text.unit):
         if isinstance(line, Damage):
             yield line, line
         elif line.data.strip():
@@ -70,14 +70,10 @@ def _rows(
                 yield line, damage_at(line, "bad_json", str(error))
 
 
-def _is_values(source: Source) -> bool:
+def _is_values(text: Text) -> bool:
     """Whether a file begins with a list, or with an object that goes on in the next line."""
-    try:
-        head = source.peek(_LOOK)
-    except BrokenError:
-        head = source.held()
-    head = head.removeprefix(_BOM).lstrip()
-    line, newline, _ = head.partition(source.newline)
+    head = text.head.removeprefix(_BOM).lstrip()
+    line, newline, _ = head.partition(text.source.newline)
     bare = _STRING.sub(b"", line).rstrip()
     opened = sum(map(bare.count, (b"{", b"["))) - sum(map(bare.count, (b"}", b"]")))
     goes_on = bool(newline) and opened > 0 and bare.endswith(_GOES_ON)
@@ -89,7 +85,8 @@ def _values(
 ) -> Iterator[tuple[Place, dict[str, Any] | Damage]]:
     """The outermost objects of a text, of `most` bytes each, whatever stands between them.
 
-    After a broken one reading goes on where an object begins with the key of the first one.
+    After a broken one reading goes on where an object that is no value of another begins with the
+    key of the first one.
     """
     begins = re.compile(rb'(\{\s*")')
     is_learnt = False
@@ -106,7 +103,9 @@ def _values(
             if row is None:
                 break
             if not is_learnt and (key := _FIRST_KEY.match(text, at)):
-                begins = re.compile(rb"(\{\s*%b\s*:)" % re.escape(key[1].encode()))
+                begins = re.compile(
+                    rb"(?:[\[,}\]]|\n|\A)\s{0,200}(\{\s*%b\s*:)" % re.escape(key[1].encode())
+                )
                 is_learnt = True
             length = _bytes(text[at:after])
             yield Place(source.position, length, 0, unit=unit), row

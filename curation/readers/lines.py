@@ -21,25 +21,43 @@ class Line(Place):
     data: bytes
 
 
-def open_text(stream: BinaryIO, limit: int) -> tuple[Source, Unit]:
-    """The bytes of a file of text, inflated if it is compressed, in UTF-8 if it is in UTF-16, and
-    what their positions count; `limit` as of `open_file`.
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A file of text: its bytes, inflated if it is compressed, in UTF-8 if it is in UTF-16; what
+    their positions count; and the first of them, 64 KiB or as many as can be read."""
+
+    source: Source
+    unit: Unit
+    head: bytes
+
+
+def open_text(stream: BinaryIO, limit: int) -> Text:
+    """A file of text; `limit` as of `open_file`.
 
     Its lines end by CR if there is no LF in its first bytes.
     """
     window = Window(stream)
-    source = open_file(window, limit)
-    unit: Unit = "byte" if codec_of(window) is None else "inflated"
+    source, unit = _opened(window, limit)
     try:
-        if codec := _utf_16(source.peek(2)):
-            source, unit = _Transcoded(source, codec), "inflated"
         head = source.peek(_LOOK)
     except BrokenError:
         # met again by whoever reads on
-        return open_file(window, limit), unit
+        head = source.held()
+        source, _ = _opened(window, limit)
     if b"\r" in head and b"\n" not in head:
         source.newline = b"\r"
-    return source, unit
+    return Text(source, unit, head)
+
+
+def _opened(window: Window, limit: int) -> tuple[Source, Unit]:
+    source = open_file(window, limit)
+    try:
+        codec = _utf_16(source.peek(2))
+    except BrokenError:
+        codec, source = None, open_file(window, limit)
+    if codec:
+        return _Transcoded(source, codec), "inflated"
+    return source, "byte" if codec_of(window) is None else "inflated"
 
 
 def _utf_16(head: bytes) -> str | None:

@@ -30,8 +30,9 @@ def read_parquet(
 ) -> Iterator[Record | Damage]:
     """Yield a record for every row of the row groups whose first byte is in [start, end).
 
-    Offsets are row numbers in the file, beside which the row group is told. A row without text is `Damage` of kind `no_text`; the
-    rows of a group from where it cannot be decoded are one of kind `corrupt_parquet`.
+    Offsets are row numbers in the file, beside which the row group is told. A row without text
+    is `Damage` of kind `no_text`; the rows of a group from where it cannot be decoded are one of
+    kind `corrupt_parquet`.
     Raises Problem if the file's footer cannot be read.
     """
     try:
@@ -144,7 +145,7 @@ def check_parquet(stream: BinaryIO, name: str, columns: Columns) -> None:
 
 
 def _kind(schema: pa.Schema, column: str) -> pa.DataType | None:
-    """The type of a column's values, or of those in a struct; None if it is not known, as of JSON."""
+    """The type of a column's values, or of those in a struct; None if not known, as in JSON."""
     top, dot, key = column.partition(".")
     if column in schema.names or not dot:
         return _plain(schema.field(column).type)

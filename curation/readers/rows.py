@@ -34,12 +34,12 @@ def row_record(
         content = storable(content)
     # of UTF-8 a character has four bytes at most, so that few texts need be counted
     if 4 * len(content) > most and (size := _size(content)) > most:
-        return damage_at(place, "too_large", f"{size} bytes, more than {most}")
+        return damage_at(place, "too_large", f"{size} bytes of text, more than {most}")
     crawled = _time(values.pop("crawled", None))
     strings = {name: storable(string) for name, value in values.items() if (string := _text(value))}
     if not columns.html:
         return text_record(place, str(content), crawled, **strings)
-    charset = strings.pop("charset", None)
+    charset = strings.get("charset")
     if isinstance(content, str):
         content, charset = content.encode(), "utf-8"
     return Record(
@@ -47,13 +47,15 @@ def row_record(
         place.length,
         place.inner,
         "page",
-        strings.pop("url", None),
+        strings.get("url"),
         crawled,
         None,
         "text/html",
         charset,
         content,
-        **strings,
+        title=strings.get("title"),
+        language=strings.get("language"),
+        licence=strings.get("licence"),
         unit=place.unit,
         group=place.group,
     )

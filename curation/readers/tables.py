@@ -127,8 +127,8 @@ class _Feed:
     """Lines for a csv reader, with the place of the row it is in, and the damage met there."""
 
     def __init__(self, stream: BinaryIO, most: int) -> None:
-        source, unit = open_text(stream, most)
-        self._lines = read_lines(source, 0, 1 << 62, most, unit)
+        text = open_text(stream, most)
+        self._lines = read_lines(text.source, 0, 1 << 62, most, text.unit)
         self._most = most
         self.begin()
 

@@ -396,17 +396,10 @@ def _rows(
                 "representative": representative,
                 "kept": level is None,
                 "level": level,
-                "cut": _cut(cuts, id_) if cuts else [],
+                "cut": cuts.of(id_) if cuts else [],
             }
         )
     return result
-
-
-def _cut(cuts: Cuts, document: bytes) -> list[dict[str, Any]]:
-    return [
-        {"level": by, "start": start, "end": end}
-        for by, start, end in zip(*(column.tolist() for column in cuts.of(document)), strict=True)
-    ]
 
 
 def _prune(run: Folder) -> None:

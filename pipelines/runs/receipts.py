@@ -14,6 +14,8 @@ import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,6 +23,7 @@ import pyarrow as pa
 
 from pipelines.runs.parts import ROW_GROUP_ROWS, PartWriter, file_sha256
 from pipelines.runs.store import Folder
+from pipelines.runs.usage import Usage, running
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class Receipt:
     files: tuple[PartFile, ...] = ()
     counts: dict[str, Any] = field(default_factory=dict)
     attempt: str = ""  # which attempt it was; decides nothing
+    usage: Usage = field(default_factory=Usage)  # what the attempt took; decides nothing
 
     def __post_init__(self) -> None:
         if self.records != self.kept + sum(self.rejected.values()):
@@ -81,6 +85,7 @@ class Receipt:
         """The receipt of `to_json`."""
         value = json.loads(data)
         value["files"] = tuple(PartFile(**item) for item in value["files"])
+        value["usage"] = Usage(**value["usage"])
         return cls(**value)
 
     def file(self, kind: str) -> PartFile:
@@ -103,7 +108,7 @@ class Attempt:
         self._done: list[PartFile] = []
 
     def __enter__(self) -> Self:
-        self._scratch = (self.run / self.step).scratch()
+        self._meter = running()
         return self
 
     def __exit__(
@@ -112,7 +117,12 @@ class Attempt:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        if "_scratch" in self.__dict__:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+
+    @cached_property
+    def _scratch(self) -> Path:
+        return (self.run / self.step).scratch()
 
     def writer(
         self,
@@ -159,6 +169,7 @@ class Attempt:
             tuple(self._done),
             dict(counts or {}),
             self.id,
+            self._meter.read(),
         )
         receipts = self.run / f"{self.step}/receipts"
         if receipts.create(f"{self.task}.json", receipt.to_json()):

@@ -23,7 +23,7 @@ from pipelines.runs.splits import input_of, read_split
 from pipelines.runs.steps import Context, Manifest, by_digest, model_path
 from pipelines.runs.store import Folder
 from schemas.extract import Extract
-from schemas.inputs import Input
+from schemas.inputs import Format, Input
 from schemas.recipe import Recipe
 from schemas.tables import DOCUMENT
 
@@ -53,7 +53,9 @@ def relevant(recipe: Recipe) -> Any:
     return [
         by_digest(recipe.extract.model_dump(mode="json")),
         [
-            item.model_dump(mode="json", include={"source", "snapshot", "format", "columns"})
+            item.model_dump(
+                mode="json", include={"source", "snapshot", "format", "columns", "kind"}
+            )
             for item in recipe.inputs
         ],
     ]
@@ -121,6 +123,7 @@ def extract_split(context: Context, step: str, task: Task) -> Receipt:
     languages = _model(context)
     rejected: Counter[str] = Counter()
     noted: dict[str, Counter[str]] = {name: Counter() for name in ("flaws", "opt_outs", "licences")}
+    formats = {piece["file"]: piece.get("format") for piece in task.spec["ranges"]}
     records = text_bytes = 0
     waiting: list[dict[str, Any]] = []
 
@@ -143,7 +146,7 @@ def extract_split(context: Context, step: str, task: Task) -> Receipt:
                 continue
             text_bytes += len(result.text.encode())
             _note(noted, result)
-            waiting.append(_document(item, name, record, result))
+            waiting.append(_document(item, name, formats[name], record, result))
             if len(waiting) == MICRO_BATCH:
                 flush()
         if waiting:
@@ -155,7 +158,10 @@ def extract_split(context: Context, step: str, task: Task) -> Receipt:
         return attempt.commit(records, records - rejected.total(), rejected, counts)
 
 
-_REPEATED = ("source", "snapshot", "language", "declared_language", "engine", "charset", "file")
+_REPEATED = (
+    *("source", "snapshot", "kind", "format", "language", "declared_language", "engine"),
+    *("charset", "file"),
+)
 
 
 def _origin(item: Input, name: str, record: Record | Damage) -> dict[str, Any]:
@@ -165,6 +171,8 @@ def _origin(item: Input, name: str, record: Record | Damage) -> dict[str, Any]:
         "url": record.url if isinstance(record, Record) else None,
         "file": name,
         "offset": record.offset,
+        "offset_kind": record.offset_kind,
+        "row_group": record.group,
         "length": record.length,
     }
 
@@ -178,12 +186,22 @@ def _rejection(item: Input, name: str, record: Record | Damage, result: Rejected
     }
 
 
-def _document(item: Input, name: str, record: Record | Damage, page: Page) -> dict[str, Any]:
+def _document(
+    item: Input,
+    name: str,
+    format: Format,  # noqa: A002
+    record: Record | Damage,
+    page: Page,
+) -> dict[str, Any]:
+    if isinstance(record, Record) and record.format:
+        format = record.format  # noqa: A001 - of a member of an archive
     return {
         **_origin(item, name, record),
         "snapshot": item.snapshot,
         "crawled": record.crawled if isinstance(record, Record) else None,
         "text": page.text,
+        "kind": item.kind_of(format),
+        "format": format,
         **page.declared(),
         "engine": page.engine,
         "charset": page.charset,

@@ -8,8 +8,8 @@ core for pieces of 6,000 characters of the data sets' web pages, books, papers, 
 and questions. Presidio's analyzer runs its own recognizers of the same types over a pipeline of
 spaCy that only splits words, which is the least that it can do; datatrove's PIIFormatter finds
 e-mail and IP addresses alone, and runs if `--datatrove` names the Python of an environment that has
-it (`pip install datatrove==0.10.1 regex spacy nltk`). MODEL, a spaCy pipeline's folder or name, finds people and
-places. The data sets are in the folder named by GRISTMILL_DATA.
+it (`pip install datatrove==0.10.1 regex spacy nltk`). MODEL, a spaCy pipeline's folder or name,
+finds people and places. The data sets are in the folder named by GRISTMILL_DATA.
 """
 
 from __future__ import annotations

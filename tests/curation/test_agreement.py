@@ -27,9 +27,11 @@ from curation.chain import Chain
 from curation.edits import EDITS
 from curation.lines import normalised
 from curation.measures import MEASURES, View
-from curation.rules import failing, load_table
-from schemas.filter import EditStep, Filter, RulesStep
+from curation.rules import load_table
+from schemas.chain import EditStep, RulesStep
+from schemas.filter import Filter
 from tests.curation.golden import DOCUMENTS, Differences, near, read, sha256
+from tests.curation.judging import failing, judge
 
 pytestmark = pytest.mark.corpus
 
@@ -165,7 +167,7 @@ def test_the_chain_of_fineweb(documents: list[tuple[Any, Any, View]], exhaustive
     for text, answer, _ in documents:
         theirs = answer["fineweb_chain"]
         lid = answer["lid"]
-        outcome = chain.apply(text["text"], lid["label"], lid["score"])
+        outcome = judge(chain, text["text"], lid["label"], lid["score"])
         found = plain if normalised(text["text"]) == text["text"] else uneven
         found.compare("decision", text["id"], outcome.kept, theirs["keep"])
         if theirs["keep"]:

@@ -14,9 +14,10 @@ from curation.edits import EDITS, refinedweb
 from curation.language import FIRST, Languages, bundled
 from curation.lines import normalised
 from curation.measures import MEASURES, View
-from curation.rules import failing, load_chain, load_table
+from curation.rules import load_chain, load_table
 from schemas.rules import Rule
 from tests.curation.golden import DOCUMENTS, Differences, near, read, sha256
+from tests.curation.judging import failing, judge
 
 pytestmark = pytest.mark.corpus
 
@@ -186,7 +187,7 @@ def test_the_chain_of_dclm(corpus: Path, views: list[tuple[str, View]]) -> None:
     for (document, view), record in zip(views, read(corpus, "dclm"), strict=True):
         theirs = record["dclm_baseline"]["chain"]
         english = theirs.get("step") != "language_filter"
-        outcome = chain.apply(view.text, "en" if english else "xx", 1.0)
+        outcome = judge(chain, view.text, "en" if english else "xx", 1.0)
         found.compare("decision", document, outcome.kept, theirs["keep"])
         if theirs["keep"]:
             if normalised(view.text) == view.text:

@@ -21,6 +21,7 @@ from pipelines.runs import rejections
 from pipelines.runs.parts import read_table
 from pipelines.runs.receipts import Attempt, Task, has_receipt
 from pipelines.runs.steps import Context, report_failure
+from pipelines.runs.usage import metered
 from pipelines.stages.dedup.edges import (
     commit_edges,
     edges_table,
@@ -279,7 +280,7 @@ class Commit(abc.ABC):
         key, chunks = element
         if not has_receipt(self.context.run, self.step, key):
             try:
-                with Attempt(self.context.run, self.step, key) as attempt:
+                with metered(), Attempt(self.context.run, self.step, key) as attempt:
                     self.commit(attempt, chunks)
             except Exception as error:
                 report_failure(self.context, self.step, key, error)

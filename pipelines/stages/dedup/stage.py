@@ -41,8 +41,7 @@ import numpy as np
 from curation.dedup import components
 from curation.dedup.nodes import LINK
 from curation.measures import view
-from pipelines.engines.jobs import ByKey, Job, Step
-from pipelines.engines.runners import JobFailed
+from pipelines.engines.jobs import ByKey, Job, JobFailed, Step
 from pipelines.runs.mill import Mill
 from pipelines.runs.receipts import Attempt, Receipt, Task
 from pipelines.runs.steps import Context, Manifest, fingerprint

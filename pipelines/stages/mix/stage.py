@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,10 +36,11 @@ from curation.mixture import (
 from curation.packing import pack
 from curation.tokenization import Tokens
 from pipelines.runs import rejections
-from pipelines.runs.mill import Mill
+from pipelines.runs.closing import Plan
+from pipelines.runs.mill import Mill, Stretch
 from pipelines.runs.parts import logical_digest, read_table
 from pipelines.runs.receipts import Attempt, Receipt, Task
-from pipelines.runs.steps import Context, Manifest, fingerprint
+from pipelines.runs.steps import Context, Manifest, Work, fingerprint
 from pipelines.stages import tokenizer
 from pipelines.stages.mix.shards import write_manifest
 from pipelines.stages.mix.tokenparts import TokenFile, flat_tokens, read_rows, token_files
@@ -81,17 +83,31 @@ def run(mill: Mill, step: str, mark: str) -> Manifest:
         mill.do(name, merge, tasks)
         # files of one range: a bucket reads only those of its own
         files, level = -(-files // FAN_IN), level + 1
+
+    def stretch(name: str, tasks: Plan, work: Work) -> Stretch:
+        return Stretch(f"{step}/{name}", fingerprint(mark, name), tasks, work)
+
+    stretches = [stretch("buckets", partial(_bucket_tasks, level), write_bucket)]
+    if context.recipe.mix.tokens is not None:
+        stretches.append(stretch("rejections", _parts, reject_part))
+    return mill.chain([*stretches, Stretch(step, mark, _manifest, write_manifest)])
+
+
+def _bucket_tasks(level: int, context: Context) -> list[Task]:
+    count = int(_plan(context)["buckets"])
     tasks = [
         Task(f"train-{index:06d}", {"bucket": index, "of": count, "level": level})
         for index in range(count)
     ]
-    tasks.append(Task("validation", {"level": level}))
-    mill.do(*_with(plan("buckets", tasks), write_bucket))
-    if context.recipe.mix.tokens is not None:
-        keys = [Task(receipt.task, {}) for receipt in context.receipts("tokenize")]
-        mill.do(*_with(plan("rejections", keys), reject_part))
-    final = mill.plan(step, mark, lambda: [Task("manifest", {})])
-    return mill.do(step, write_manifest, final)
+    return [*tasks, Task("validation", {"level": level})]
+
+
+def _parts(context: Context) -> list[Task]:
+    return [Task(receipt.task, {}) for receipt in context.receipts("tokenize")]
+
+
+def _manifest(_: Context) -> list[Task]:
+    return [Task("manifest", {})]
 
 
 def _with(planned: tuple[str, list[Task]], work: Any) -> tuple[str, Any, list[Task]]:
