@@ -157,6 +157,9 @@ EDGE = _schema(
     ],
 )
 
+# deduplicate: documents of a part for which others were dropped, and how many
+CLUSTER = _schema("cluster/1", [pa.field("id", ID, False), pa.field("dropped", pa.int64(), False)])
+
 # deduplicate: spans of the documents of a part, in order; `row`: of the survivors of the part;
 # `repeated`: stands earlier in the same part
 KEYED_SPAN = _schema(

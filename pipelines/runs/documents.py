@@ -129,6 +129,12 @@ _SPAN = ("level", "start", "end")
 CUTS = pa.list_(pa.struct([CUT.field(name) for name in _SPAN]))
 
 
+def clusters(context: Context, task: str) -> pa.Table:
+    """CLUSTER rows: for which documents of a part others were dropped, and how many."""
+    path = context.receipt("deduplicate", task).file("clusters").path
+    return read_table(context.home("deduplicate"), path)
+
+
 class Cuts:
     """What is cut of the documents of a part after deduplication."""
 

@@ -15,8 +15,9 @@ from curation.histogram import HISTOGRAMS, Histogram, to_table
 from curation.mixture import holdout_key, sample_keys
 from curation.steps import CUT_LEVELS, PII
 from curation.urls import registered_domain
-from pipelines.runs import rejections
+from pipelines.runs import documents, rejections
 from pipelines.runs.documents import CUTS, Cuts, dropped, kept, of_part
+from pipelines.runs.events import Warned
 from pipelines.runs.mill import Mill
 from pipelines.runs.receipts import Attempt, Receipt, Task
 from pipelines.runs.steps import Context, Manifest
@@ -51,7 +52,20 @@ def plan(context: Context) -> list[Task]:
 def run(mill: Mill, step: str, mark: str) -> Manifest:
     """Curate what is left of every part."""
     tasks = mill.plan(step, mark, lambda: plan(mill.context))
-    return mill.do(step, curate_part, tasks)
+    manifest = mill.do(step, curate_part, tasks)
+    lost: Counter[str] = Counter()
+    for receipt in mill.context.receipts(step):
+        lost.update(receipt.counts["clusters_lost"])
+    if lost["clusters"]:
+        mill.listener(
+            Warned(
+                f"{lost['clusters']:,} documents that deduplication kept for {lost['documents']:,} "
+                "others are rejected after it, and these are lost with them",
+                "curate.chain",
+                "put steps that reject into `filter.chain`, before deduplication",
+            )
+        )
+    return manifest
 
 
 def survivors(context: Context, task: str) -> Iterator[pa.RecordBatch]:
@@ -75,6 +89,8 @@ def curate_part(context: Context, step: str, task: Task) -> Receipt:
     rejected: Counter[str] = Counter()
     totals = _Totals(chain)
     records = 0
+    clusters = documents.clusters(context, task.key)
+    orphaned: Counter[str] = Counter()
     with Attempt(context.run, step, task.key) as attempt:
         curated = attempt.writer("text", CURATED, dictionary=("source", "language", "file"))
         signals = attempt.writer("signals", columns, dictionary=chains.REPEATED)
@@ -83,7 +99,11 @@ def curate_part(context: Context, step: str, task: Task) -> Receipt:
             outcome = chain.apply(batch)
             verdicts = chains.verdicts(batch, outcome, columns)
             signals.write(verdicts)
-            lost.write(chains.rejected("curate", batch, outcome))
+            gone = chains.rejected("curate", batch, outcome)
+            lost.write(gone)
+            ends = clusters.filter(pc.is_in(clusters["id"], gone["id"]))
+            orphaned["clusters"] += ends.num_rows
+            orphaned["documents"] += pc.sum(ends["dropped"]).as_py() or 0
             table = _curated(recipe, batch, outcome, verdicts)
             curated.write(table)
             keys.append(table.select(_KEYS))
@@ -93,7 +113,10 @@ def curate_part(context: Context, step: str, task: Task) -> Receipt:
             rejected.update(own[0] for own in outcome.reasons if own)
         for kind, by_source in _histograms(recipe.seed, keys).items():
             attempt.writer(kind, HISTOGRAMS, dictionary=("source",)).write(to_table(by_source))
-        counts = totals.counts() | {"failing": dict(sorted(reasons.items()))}
+        counts = totals.counts() | {
+            "failing": dict(sorted(reasons.items())),
+            "clusters_lost": {name: orphaned[name] for name in ("clusters", "documents")},
+        }
         return attempt.commit(records, records - rejected.total(), rejected, counts)
 
 

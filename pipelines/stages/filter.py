@@ -8,7 +8,7 @@ from typing import Any
 from pipelines.runs import rejections
 from pipelines.runs.mill import Mill
 from pipelines.runs.parts import read_part
-from pipelines.runs.receipts import Attempt, Receipt, Task, bin_pack
+from pipelines.runs.receipts import Attempt, Receipt, Task, pack_parts
 from pipelines.runs.steps import Context, Manifest
 from pipelines.stages import chains
 from pipelines.stages.dedup.signatures import schema as signature_schema
@@ -43,11 +43,7 @@ def plan(context: Context) -> list[Task]:
     """A task takes as many parts of documents as make a part of the recipe's size."""
     receipts = context.receipts("extract")
     sizes = {receipt.task: int(receipt.counts["bytes"]) for receipt in receipts}
-    bins = bin_pack(list(sizes.items()), context.recipe.splits.part_bytes)
-    return [
-        Task(f"{index:06d}", {"parts": keys}, sum(sizes[key] for key in keys))
-        for index, keys in enumerate(bins)
-    ]
+    return pack_parts(sizes, context.recipe.splits.part_bytes)
 
 
 def run(mill: Mill, step: str, mark: str) -> Manifest:
