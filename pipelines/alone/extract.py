@@ -168,6 +168,7 @@ def _origin(file: str, record: Record | Damage) -> dict[str, Any]:
         "file": file,
         "offset": record.offset,
         "offset_kind": record.offset_kind,
+        "row_group": record.group,
         "length": record.length,
         "digest": record.digest.hex() if isinstance(record, Record) else None,
     }

@@ -40,8 +40,8 @@ class AskedColumns(Columns):
 
     def required(self) -> dict[str, str]:
         """By field."""
-        names = {"text": self.text, "title": self.title or _ID}
-        return {field: name for field, name in names.items() if name != _ID}
+        names = {"text": self.text, "title": self.title}
+        return {field: name for field, name in names.items() if name and name != _ID}
 
 
 def texts(

@@ -7,6 +7,8 @@ import posixpath
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
 from pipelines.runs.store import Folder, is_remote
 from schemas.inputs import LAYOUTS, Columns
 from schemas.problems import Problem
@@ -14,7 +16,7 @@ from schemas.problems import Problem
 _WILD = "*?["
 _WARCS = [
     f"**/*.{kind}{packed}"
-    for kind in ("warc", "wet", "wat")
+    for kind in ("warc", "wet", "wat", "arc")
     for packed in ("", ".gz", ".zst", ".lz4")
 ]
 
@@ -44,10 +46,10 @@ def input_at(path: str) -> dict[str, Any]:
     return {"root": path, "files": ["**/*"]}
 
 
-def columns_of(asked: str) -> Columns:
+def columns_of(asked: str, *, pages: bool = False) -> Columns:
     """The columns of rows as a person names them: a layout, or such as `text=content,url=link`.
 
-    Raises Problem.
+    `pages`: whether rows may be of HTML. Raises Problem.
     """
     if asked in LAYOUTS:
         return LAYOUTS[asked]
@@ -58,7 +60,13 @@ def columns_of(asked: str) -> Columns:
             f"--columns {asked}: not known; one of {', '.join(LAYOUTS)}, or FIELD=COLUMN,... with "
             f"the fields {', '.join(Columns.model_fields)}"
         )
-    return Columns(**names)
+    if "html" in names and not pages:
+        raise Problem(f"--columns {asked}: only `extract` reads HTML: extract its text first")
+    try:
+        return Columns(**names)
+    except ValidationError as error:
+        why = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise Problem(f"--columns {asked}: {why}") from None
 
 
 def left_out(found: Mapping[str, Any]) -> list[str]:

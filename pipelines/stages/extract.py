@@ -171,6 +171,8 @@ def _origin(item: Input, name: str, record: Record | Damage) -> dict[str, Any]:
         "url": record.url if isinstance(record, Record) else None,
         "file": name,
         "offset": record.offset,
+        "offset_kind": record.offset_kind,
+        "row_group": record.group,
         "length": record.length,
     }
 
