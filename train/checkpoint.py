@@ -9,7 +9,6 @@ processes see.
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 import shutil
 import warnings
@@ -21,7 +20,6 @@ from typing import Any, cast
 import torch
 import torch.distributed as dist
 from torch.distributed.checkpoint.api import CheckpointException
-from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import async_save
 
@@ -35,6 +33,7 @@ from train.job import (
     Rollback,
     check_same,
     checkpoints,
+    digest_of,
     read_record,
     resumable,
     write_text,
@@ -128,16 +127,12 @@ class Checkpointer:
     def go_back(self, rollback: Rollback, before: Sequence[Rollback]) -> Record | None:
         """Load the newest healthy checkpoint before a window, whose rows are passed over.
 
-        What came after it is removed. Returns its record; None if there is none, where the first
-        weights are made again. `before`: the rollbacks until now.
+        What came after it is removed. Returns its record; None if there is none, and the run must
+        begin anew. `before`: the rollbacks until now.
         """
         self.wait()
         folder = self._job.checkpoints
         record = self._load_first(agreed(self._world, lambda: self._healthy(rollback.start)))
-        if record is None:
-            self._model.initialize(self._job.config.seed)
-            self._optimizer.restart()
-            self._monitor.reset()
 
         def forget() -> None:
             entry = rollback.model_copy(update={"to_step": record.step if record else 0})
@@ -155,6 +150,13 @@ class Checkpointer:
         """Let `latest` name the newest healthy checkpoint up to a position."""
         self.wait()
         agreed(self._world, lambda: self._point_to(next(iter(self._healthy(before)), None)))
+
+    def damaged(self, checkpoint: Path, record: Record) -> list[str]:
+        """Files of a checkpoint that are not what was written; each process reads some."""
+        folder = checkpoint / "state"
+        names = sorted(record.files)[self._world.rank :: self._world.size]
+        found = [name for name in names if digest_of(folder / name) != record.files[name]]
+        return sorted(name for part in gathered(self._world, found) for name in part)
 
     def tidy(self) -> None:
         """Remove what saves that were broken off have left. For rank 0."""
@@ -175,8 +177,12 @@ class Checkpointer:
             pointer.unlink(missing_ok=True)
 
     def _state(self) -> dict[str, Any]:
-        weights, state = get_state_dict(self._model, self._optimizer)
-        return {"model": weights, "optimizer": state, "monitor": self._monitor.state_dict()}
+        """The tensors themselves, by names that do not depend on the mesh."""
+        return {
+            "model": self._model.state_dict(),
+            "optimizer": self._optimizer.tensors(),
+            "monitor": self._monitor.state_dict(),
+        }
 
     def _load_first(self, names: Sequence[str]) -> Record | None:
         """Load the first of some checkpoints that is whole; returns its record."""
@@ -187,7 +193,7 @@ class Checkpointer:
                 self._say(f"{folder}: checkpoint.json is missing or damaged")
                 continue
             agreed(self._world, lambda: check_same(self._job, record))  # noqa: B023
-            damaged = self._damaged(record)
+            damaged = self.damaged(folder, record)
             if damaged:
                 self._say(f"{folder}: damaged: {', '.join(damaged)}")
                 continue
@@ -204,19 +210,6 @@ class Checkpointer:
         except CheckpointException as error:
             causes = [cause for cause, _ in error.failures.values()]
             raise Problem(f"{folder}: cannot be loaded ({causes[0]!r})") from None
-        set_state_dict(
-            self._model,
-            self._optimizer,
-            model_state_dict=state["model"],
-            optim_state_dict=state["optimizer"],
-        )
-
-    def _damaged(self, record: Record) -> list[str]:
-        """Files of the checkpoint that are not what was written; each process reads some."""
-        folder = self._job.checkpoints / record.name / "state"
-        names = sorted(record.files)[self._world.rank :: self._world.size]
-        found = [name for name in names if digest_of(folder / name) != record.files[name]]
-        return sorted(name for part in gathered(self._world, found) for name in part)
 
     def _finish(self, record: Record, temporary: Path, copied: Future[Any]) -> None:
         """Wait for the tensors to be written, hash them, and give the checkpoint its name."""
@@ -276,15 +269,6 @@ class Checkpointer:
     def _say(self, text: str) -> None:
         if self._world.rank == 0:
             metrics.show_progress(f"{text}: the one before it is taken")
-
-
-def digest_of(path: Path) -> str:
-    """SHA-256 of a file; of none if it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return ""
 
 
 def _sync(folder: Path) -> None:

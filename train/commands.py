@@ -67,13 +67,12 @@ def generate(arguments: Sequence[str]) -> None:
     add("--top-k", type=int, metavar="K", help="of the K likeliest tokens only")
     add("--top-p", type=float, metavar="P", help="of the fewest likeliest of probability P")
     add("--seed", type=int, default=0)
-    add("--run", type=Path, metavar="RUN", help="where the run is now, if it was moved")
     options = parser.parse_args(arguments)
     from train.generate import continuation
     from train.trained import open_trained
 
     choice = {name: getattr(options, name) for name in ("temperature", "top_k", "top_p", "seed")}
-    trained = open_trained(options.model, options.run)
+    trained = open_trained(options.model)
     print(options.prompt, end="", flush=True)
     for text in continuation(trained, options.prompt, options.tokens, **choice):
         print(text, end="", flush=True)
@@ -90,15 +89,12 @@ def answer(arguments: Sequence[str]) -> None:
     parser.add_argument("model", metavar="MODEL", type=Path, help="the --output of a training run")
     lines = "JSON lines of `text`, `choices` and `answer`, the number of a choice or its letter"
     parser.add_argument("files", metavar="FILE", type=Path, nargs="+", help=lines)
-    parser.add_argument(
-        "--run", type=Path, metavar="RUN", help="where the run is now, if it was moved"
-    )
     options = parser.parse_args(arguments)
     from train.tasks import read_questions
     from train.trained import open_trained
 
     questions = {path.name: read_questions(path) for path in options.files}
-    trained = open_trained(options.model, options.run)
+    trained = open_trained(options.model)
     for name, asked in questions.items():
         print(json.dumps({"task": name, **trained.answer(asked).measures()}))
 
@@ -138,6 +134,25 @@ def plan(arguments: Sequence[str]) -> None:
     print(json.dumps(figures, indent=2) if as_json else plans.text(ask, figures))
 
 
+def export_hf(arguments: Sequence[str]) -> None:
+    """Write a model as transformers reads it."""
+    parser = _parser(
+        "export-hf",
+        "Write a trained model as Hugging Face's libraries read it: AutoModelForCausalLM and "
+        "AutoTokenizer.",
+        "gristmill export-hf models/one exports/one",
+    )
+    parser.add_argument(
+        "model", metavar="MODEL", type=Path, help="the --output of a training run, or a checkpoint"
+    )
+    parser.add_argument("output", metavar="OUT", type=Path, help="a folder, made if need be")
+    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"])
+    options = parser.parse_args(arguments)
+    from train.origin import export
+
+    export(options.model, options.output, options.dtype)
+
+
 def _parser(name: str, description: str, example: str) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(
         prog=f"gristmill {name}", description=description, epilog=f"example: {example}"
@@ -147,6 +162,7 @@ def _parser(name: str, description: str, example: str) -> argparse.ArgumentParse
 COMMANDS: dict[str, Command] = {
     "answer": answer,
     "generate": generate,
+    "export-hf": export_hf,
     "plan": plan,
     "trace": trace,
 }

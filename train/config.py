@@ -18,7 +18,16 @@ PRESETS = Path(__file__).parent / "presets"
 # More lanes than this only spread the reads of one process over more row groups.
 MAX_DEFAULT_LANES = 64
 # What may change when a run is resumed: none of these decides what is computed.
-FREE_KEYS = ("micro_rows", "log_every", "log_to", "compile", "recompute", "loss_chunk")
+FREE_KEYS = (
+    "steps",  # and the next, if the learning rate is not torn: see train.job
+    "max_epochs",
+    "micro_rows",
+    "log_every",
+    "log_to",
+    "compile",
+    "recompute",
+    "loss_chunk",
+)
 FREE_SECTIONS = ("evaluation.", "checkpoint.", "guard.", "parallel.", "reference")
 
 

@@ -18,7 +18,7 @@ def continuation(trained: Trained, prompt: str, count: int, **choice: Any) -> It
 
     choice: as for `generate`. Raises Problem if there is no room, or nothing to go on from.
     """
-    entry, tokenizer = trained.manifest.tokenizer, trained.tokenizer
+    entry, tokenizer = trained.record.tokenizer, trained.tokenizer
     if trained.model.bidirectional:
         raise Problem("a model of masked tokens writes no text")
     start = entry.end_of_text if entry.begin_of_text is None else entry.begin_of_text

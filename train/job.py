@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,11 @@ import yaml
 from pydantic import BaseModel
 
 from schemas.problems import Problem
-from schemas.shard import ShardManifest
+from schemas.shard import ShardManifest, TokenizerEntry
 from train.config import Config, differences, flat
 from train.data import open_shards
 from train.order import Order
+from train.schedule import learning_rate
 
 
 class Record(BaseModel):
@@ -29,7 +32,8 @@ class Record(BaseModel):
     batch_rows: int
     layout_digest: str
     content_revision: int
-    tokenizer: str  # SHA-256 of its file
+    tokenizer: TokenizerEntry
+    sequence_length: int
     config: dict[str, Any]  # with dotted keys
     steps: int  # of the whole run
     healthy: bool = True  # the loss was on its course, and all weights finite
@@ -69,6 +73,8 @@ class Job:
     output: Path
     check: bool = False  # all digests of the shards before the first step
     must_resume: bool = False
+    may_extend: bool = False  # more steps than before, though the rate jumps
+    origin: Path | None = None  # whose weights a new run begins with
 
     @property
     def checkpoints(self) -> Path:
@@ -85,7 +91,8 @@ class Job:
             batch_rows=self.order.batch_rows,
             layout_digest=self.manifest.layout_digest,
             content_revision=self.manifest.content_revision,
-            tokenizer=self.manifest.tokenizer.sha256,
+            tokenizer=self.manifest.tokenizer,
+            sequence_length=self.manifest.sequence_length,
             config=flat(self.config),
             steps=self.steps,
         )
@@ -96,14 +103,12 @@ def prepare(
     output: Path,
     config: Config,
     world_size: int,
-    *,
-    check: bool = False,
-    must_resume: bool = False,
+    **options: Any,
 ) -> Job:
     """Check that `config` can train on the shards of `run`, in `world_size` processes.
 
-    Raises Problem if the shards are missing or too few, or if the processes cannot share the
-    lanes. What is in `output` is looked at by `resumable`.
+    options: further fields of Job. Raises Problem if the shards are missing or too few, or if the
+    processes cannot share the lanes. What is in `output` is looked at by `resumable`.
     """
     manifest, shards = open_shards(run)
     train = manifest.splits.get("train")
@@ -119,7 +124,7 @@ def prepare(
     limits = [config.steps] if config.steps else []
     if config.max_epochs or not limits:
         limits.append((config.max_epochs or 1) * order.steps_per_epoch)
-    return Job(config, shards, manifest, order, min(limits), output, check, must_resume)
+    return Job(config, shards, manifest, order, min(limits), output, **options)
 
 
 def _fits(config: Config, length: int, context: int) -> None:
@@ -182,6 +187,18 @@ def rollbacks(folder: Path) -> list[Rollback]:
 def check_same(job: Job, record: Record) -> None:
     """Raise Problem if the checkpoint is of another run."""
     mistakes = differences(record.config, flat(job.config))
+    if job.steps != record.steps:
+        last = max(0, record.step - 1)
+        before, now = (
+            learning_rate(last, steps, job.config.optimizer) for steps in (record.steps, job.steps)
+        )
+        if job.steps < record.step:
+            mistakes.append(f"{record.step} steps are done, more than {job.steps}")
+        elif not (job.may_extend or math.isclose(before, now)):
+            mistakes.append(
+                f"steps was {record.steps}, is {job.steps}, with which the learning rate would go "
+                f"from {before:.3g} to {now:.3g} (--extend allows it)"
+            )
     if record.layout_digest != job.manifest.layout_digest:
         mistakes.append(
             f"layout_digest of the shards was {record.layout_digest}, is "
@@ -200,7 +217,20 @@ def begin(job: Job) -> None:
         job.checkpoints.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Problem(f"{job.output}: cannot be made ({error}): give another --output") from None
-    write_text(job.output / "config.yaml", yaml.safe_dump(job.config.model_dump(), sort_keys=False))
+    shutil.copyfile(job.shards / job.manifest.tokenizer.path, job.output / "tokenizer.json")
+    write_text(
+        job.output / "config.yaml",
+        yaml.safe_dump(job.config.model_dump(mode="json"), sort_keys=False),
+    )
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file in hexadecimal; empty if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
 
 
 def write_text(path: Path, text: str) -> None:

@@ -20,7 +20,7 @@ from schemas.problems import Problem
 from train import metrics, optim, parallel
 from train.agree import agreed, gathered
 from train.checkpoint import Checkpointer
-from train.data import Prefetched, Rows, ShardReader, check_digests, token_bytes
+from train.data import Prefetched, ShardReader, check_digests, token_bytes
 from train.evaluate import evaluate
 from train.guard import Diverged, Guard, Monitor
 from train.history import History
@@ -28,6 +28,7 @@ from train.job import Job, Record, Rollback, begin, rollbacks
 from train.mesh import World
 from train.objective import Objective
 from train.order import Window
+from train.origin import is_hf, record_of, start_from
 from train.report import write_report
 from train.schedule import learning_rate
 from train.step import Batch, Feed, micro_rows, train_step
@@ -76,20 +77,22 @@ class Run:
         self.tokenizer = Tokenizer.from_file(str(job.shards / manifest.tokenizer.path))
         self.model = parallel.build(config, manifest.tokenizer.vocabulary, world)
         self.optimizer = optim.build(self.model, config.optimizer)
-        self.monitor = Monitor(config.guard, world.device)
-        self.guard = Guard(config.guard, job.order.batch_rows)
-        self.checkpointer = Checkpointer(job, world, self.model, self.optimizer, self.monitor)
-        self.rollbacks = agreed(world, lambda: rollbacks(job.checkpoints))
-        tokenizer, rows = manifest.tokenizer, job.order.batch_rows // world.data_size
+        rows = job.order.batch_rows // world.data_size
         self.feed = Feed(
-            Objective(config.objective, tokenizer.vocabulary, tokenizer.padding),
+            Objective(config.objective, manifest.tokenizer.vocabulary, manifest.tokenizer.padding),
             world.device,
             micro_rows(rows, min(config.micro_rows, rows // world.size_of("pipe"))),
             len(self.reader.source_names),
             varlen=self.model.backend == "varlen",
         )
+        self.monitor = Monitor(config.guard, world.device)
+        self.guard = Guard(config.guard, job.order.batch_rows)
+        self.checkpointer = Checkpointer(job, world, self.model, self.optimizer, self.monitor)
+        self.rollbacks = agreed(world, lambda: rollbacks(job.checkpoints))
         self.step = self.position = self.tokens = 0
         resumed = self.checkpointer.restore()
+        if resumed is None:
+            self._take_origin()
         self._continue_from(resumed)
         self.saved = self.step
         self.history: History | None = None
@@ -188,6 +191,11 @@ class Run:
                 "may help; guard.patience, guard.spikes and guard.rollbacks say what is borne"
             )
         record = self.checkpointer.go_back(rollback, self.rollbacks)
+        if record is None:
+            self.model.initialize(self.job.config.seed)
+            self.optimizer.reset()
+            self.monitor.reset()
+            self._take_origin()
         rollback.to_step = record.step if record else 0
         agreed(self.world, lambda: self._note_passed_over(rollback))
         self.rollbacks.append(rollback)
@@ -214,6 +222,17 @@ class Run:
                 known = {name: value for name, value in fields.items() if value is not None}
                 file.write(json.dumps(known) + "\n")
 
+    def _take_origin(self) -> None:
+        """Take the weights that the run starts from, if it does. Raises Problem."""
+        path = self.job.origin
+        if path is None:
+            return
+        if not is_hf(path):
+            files = self.checkpointer.damaged(path, record_of(path))
+            if files:
+                raise Problem(f"{path}: damaged: {', '.join(files)}")
+        start_from(path, self.model)
+
     def _continue_from(self, record: Record | None) -> None:
         self.step = record.step if record else 0
         self.position = record.position if record else 0
@@ -223,9 +242,10 @@ class Run:
         self.saved_at = time.monotonic()
 
     def _load(self, position: int) -> tuple[int, Batch]:
-        rows: Rows = self.reader.take(self.job.order.batch(position)[self.lanes].ravel())
-        per_lane = self.job.order.batch_rows // self.job.order.lanes
-        return position, self.feed.batch(rows, position + self.lanes.start * per_lane)
+        order, lanes = self.job.order, self.lanes
+        rows = self.reader.take(order.batch(position)[lanes].ravel())
+        first = position + lanes.start * (order.batch_rows // order.lanes)
+        return position, self.feed.batch(rows, first)
 
     def _judge(self, *, to_save: bool) -> Verdict:
         """Write the log, and let rank 0 say whether the steps in it were healthy.

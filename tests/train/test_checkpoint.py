@@ -20,16 +20,19 @@ from train.job import Job, prepare, resumable
 from train.model import Decoder
 from train.step import train_step
 
+Trained = tuple[Decoder, optim.Optimizer]
+
 
 def fresh(job: Job, config: Config) -> tuple[Decoder, optim.Optimizer]:
     model = parallel.build(config, job.manifest.tokenizer.vocabulary, ALONE)
     return model, optim.build(model, config.optimizer)
 
 
-def trained(run: Run, job: Job, config: Config) -> tuple[Decoder, optim.Optimizer]:
-    model, optimizer = fresh(job, config)
+@pytest.fixture
+def trained(run: Run, job: Job) -> Trained:
+    model, optimizer = fresh(job, job.config)
     rows = ShardReader(job.shards, job.manifest, "train").read(0, 4)
-    batch = feed_of(run, config).batch(rows, 0)
+    batch = feed_of(run, job.config).batch(rows, 0)
     for _ in range(2):
         train_step(
             model,
@@ -39,7 +42,7 @@ def trained(run: Run, job: Job, config: Config) -> tuple[Decoder, optim.Optimize
             micro=4,
             rate=1e-3,
             clip=1.0,
-            monitor=Monitor(config.guard, ALONE.device),
+            monitor=Monitor(job.config.guard, ALONE.device),
             world=ALONE,
         )
     return model, optimizer
@@ -59,8 +62,8 @@ def job(run: Run, small: Config, tmp_path: Path) -> Job:
     return prepare(run.path, tmp_path, small, 1)  # keeps two checkpoints
 
 
-def test_what_is_restored_is_what_was_saved(run: Run, job: Job) -> None:
-    model, optimizer = trained(run, job, job.config)
+def test_what_is_restored_is_what_was_saved(job: Job, trained: Trained) -> None:
+    model, optimizer = trained
     saver = checkpointer(job, model, optimizer)
     record = job.record(2, 16, 2000)
     saver.save(record)
@@ -76,11 +79,11 @@ def test_what_is_restored_is_what_was_saved(run: Run, job: Job) -> None:
             assert torch.equal(optimizer.state[one][key], other_optimizer.state[two][key])
 
 
-def test_the_newest_healthy_stay_and_those_kept_for_ever(run: Run, job: Job) -> None:
+def test_the_newest_healthy_stay_and_those_kept_for_ever(job: Job, trained: Trained) -> None:
     settings = job.config.checkpoint.model_copy(update={"keep_every": 4})
     config = job.config.model_copy(update={"checkpoint": settings})
     job = dataclasses.replace(job, config=config)
-    saver = checkpointer(job, *trained(run, job, config))
+    saver = checkpointer(job, *trained)
 
     def save(step: int, *, healthy: bool = True) -> None:
         saver.save(job.record(step, step * 8, 0).model_copy(update={"healthy": healthy}))
@@ -100,8 +103,8 @@ def test_the_newest_healthy_stay_and_those_kept_for_ever(run: Run, job: Job) -> 
     assert names(job) == ["latest", "step-00000004", "step-00000006", "step-00000007"]
 
 
-def test_a_broken_off_save_is_not_seen_and_goes(run: Run, job: Job) -> None:
-    saver = checkpointer(job, *trained(run, job, job.config))
+def test_a_broken_off_save_is_not_seen_and_goes(job: Job, trained: Trained) -> None:
+    saver = checkpointer(job, *trained)
     saver.save(job.record(9, 72, 0))
     saver.wait()
     (job.checkpoints / ".step-00000012.tmp" / "state").mkdir(parents=True)
@@ -111,9 +114,9 @@ def test_a_broken_off_save_is_not_seen_and_goes(run: Run, job: Job) -> None:
 
 
 def test_any_flipped_bit_is_seen_and_the_checkpoint_before_is_taken(
-    run: Run, job: Job, capsys: pytest.CaptureFixture[str]
+    job: Job, trained: Trained, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    saver = checkpointer(job, *trained(run, job, job.config))
+    saver = checkpointer(job, *trained)
     for step in (3, 6):
         saver.save(job.record(step, step * 8, 0))
     saver.wait()
@@ -141,10 +144,8 @@ def test_any_flipped_bit_is_seen_and_the_checkpoint_before_is_taken(
         saver.restore()
 
 
-def test_a_full_disk_is_told_and_leaves_the_checkpoint_before(
-    run: Run, job: Job, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    saver = checkpointer(job, *trained(run, job, job.config))
+def test_a_full_disk_is_told_and_leaves_the_checkpoint_before(job: Job, trained: Trained) -> None:
+    saver = checkpointer(job, *trained)
     saver.save(job.record(3, 24, 0))
     saver.wait()
     # A limit on the size of files stands for a disk that fills up: writes fail half way.

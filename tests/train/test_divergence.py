@@ -71,11 +71,11 @@ def test_ruined_weights_are_never_saved_and_healthy_ones_are_returned_to(
 
 @pytest.fixture(scope="module")
 def poisoned(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run with a window of rows, steps 41 to 52, each of a few tokens that no other row has."""
+    """The run with a window of rows, steps 47 to 58, each of a few tokens that no other row has."""
     path = tmp_path_factory.mktemp("poisoned") / "run"
     shutil.copytree(run.path, path)
     order = Order(run.manifest.splits["train"].rows, 8, 4)
-    batches = [order.batch(8 * step).ravel() for step in range(40, 52)]
+    batches = [order.batch(8 * step).ravel() for step in range(46, 58)]
     generator = np.random.default_rng(0)
     manifest = json.loads((path / "shards" / "manifest.json").read_text())
     first = 0
@@ -105,7 +105,7 @@ def test_a_poisoned_window_is_survived_and_ruins_the_run_without_the_guard(
         small_yaml,
         tmp_path / "with",
         "--set",
-        "guard.sigmas=3",
+        "guard.window=16",
         "--set",
         "optimizer.final_lr=1",
     )
@@ -129,8 +129,8 @@ def test_a_poisoned_window_is_survived_and_ruins_the_run_without_the_guard(
     (first, *_, last) = json.loads(
         (tmp_path / "with" / "checkpoints" / "rollbacks.json").read_text()
     )
-    assert first["start"] == 40 * 8
-    assert last["stop"] >= 52 * 8
-    assert with_guard < without - 0.1
+    assert first["start"] == 46 * 8
+    assert last["stop"] >= 58 * 8
+    assert with_guard < without - 1
     assert max(line["loss"] for line in lines(tmp_path / "without", "step")[30:]) > 8
     assert max(line["loss"] for line in lines(tmp_path / "with", "step")[30:]) < 6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -19,6 +20,7 @@ import torch
 import yaml
 
 from tests.train.conftest import Run
+from tests.train.ranks import train_through_kills
 from train import metrics
 from train.cli import main
 from train.job import Record, read_record
@@ -174,6 +176,21 @@ def test_a_killed_rank_ends_the_run_and_the_same_command_goes_on(
     # On fewer: the same batches, and losses to the tolerance.
     assert main(command(run, small_yaml, folder / "killed-then-one")) == 0
     assert_same_curve(folder / "killed-then-one", one)
+
+
+def test_ten_kills_at_random_points_lose_and_double_no_step(
+    run: Run, small_yaml: Path, folder: Path, one: Path
+) -> None:
+    output = folder / "ten-kills"
+    often = ("--set", "checkpoint.every=2", "--set", "log_every=1")
+    killed = train_through_kills(
+        command(run, small_yaml, output, *often), output, 10, random.Random(18)
+    )
+    assert len(killed) == 10
+    assert [line["step"] for line in steps(output)] == list(range(1, 61))
+    assert_same_curve(output, one)
+    left = {path.name for path in (output / "checkpoints").iterdir()}
+    assert left == {"latest", "step-00000058", "step-00000060"}
 
 
 def test_sigterm_saves_and_any_number_of_processes_goes_on(
