@@ -12,10 +12,12 @@ from functools import cached_property
 from types import ModuleType
 from typing import Any, Self
 
+import pyarrow as pa
+
 from curation.mixture import shares
 from pipelines.engines.runners import Engine
 from pipelines.recipes.saving import read_saved, save
-from pipelines.runs import ledger
+from pipelines.runs import documents, ledger, rejections
 from pipelines.runs.events import Listener, Shortfall, StageFinished, Warned, ignore
 from pipelines.runs.mill import Mill
 from pipelines.runs.receipts import Task
@@ -162,6 +164,25 @@ class Run:
         except FileNotFoundError:
             raise Problem("has no shards yet: its run is not finished", self.folder.url) from None
         return ShardManifest.model_validate_json(data)
+
+    def documents(
+        self, stage: str = "curate", columns: Sequence[str] = ("id", "source", "url", "text")
+    ) -> Iterator[pa.RecordBatch]:
+        """Every document that a finished stage kept, as it left them; `curate` cuts and redacts
+        texts, the stages before it do not. Raises Problem for a stage that is not finished."""
+        if stage not in self.stages:
+            raise Problem(f"the stage `{stage}` is not finished", self.folder.url)
+        return documents.read(self.context, stage, columns)
+
+    def rejections(
+        self,
+        *stages: str,
+        reason: str | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> Iterator[pa.RecordBatch]:
+        """What the stages that are finished did not keep, and why: rows of REJECTION in
+        `schemas.tables`; of these stages, or of all, and for this reason, or for any."""
+        return rejections.read(self.context, stages or tuple(rejections.STEPS), reason, columns)
 
     def shortfalls(self) -> list[Shortfall]:
         """The sources of which the shards hold fewer training tokens than the recipe asks for;

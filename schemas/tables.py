@@ -52,6 +52,9 @@ DOCUMENT = _schema(
         *declared(),
         pa.field("language", pa.string(), False),
         pa.field("language_score", pa.float32(), False),
+        # what the document is, and of what format the file or the member of an archive was
+        pa.field("kind", pa.string(), False),
+        pa.field("format", pa.string(), False),
         # what found the text; null if it came as text
         pa.field("engine", pa.string()),
         pa.field("charset", pa.string(), False),
@@ -62,27 +65,35 @@ DOCUMENT = _schema(
     ],
 )
 
-# extract: one row a record that did not become a document, and a damaged gap of a file
+# every stage: one row for what it does not keep. A record that became no document has its place,
+# a document its id; `value` decided, `detail` says what it had to be, or more
 REJECTION = _schema(
-    "rejection/1",
+    "rejection/2",
     [
         pa.field("id", ID, False),
-        pa.field("source", pa.string(), False),
-        pa.field("url", pa.string()),
+        pa.field("stage", pa.string(), False),
         pa.field("reason", pa.string(), False),
         pa.field("value", pa.string()),
-        *_origin(),
+        pa.field("detail", pa.string()),
+        # the document that is kept instead of a duplicate
+        pa.field("representative", ID),
+        pa.field("source", pa.string()),
+        pa.field("url", pa.string()),
+        *(field.with_nullable(True) for field in _origin()),
     ],
 )
 
-# filter: the columns every signals file has; the measured signals follow as `family.signal`
+# filter, curate: the columns every signals file has; the measured signals follow as
+# `family.signal`
 VERDICT = _schema(
     "signals/1",
     [
         pa.field("id", ID, False),
         pa.field("source", pa.string(), False),
         pa.field("url", pa.string()),
-        # with `source` it tells for which documents a table of rules is
+        # with `source` these tell for which documents a step is
+        pa.field("kind", pa.string(), False),
+        pa.field("format", pa.string(), False),
         pa.field("language", pa.string()),
         pa.field("kept", pa.bool_(), False),
         # all failing reasons, in the order of the chain; the first is the ledger's
@@ -143,15 +154,8 @@ EDGE = _schema(
     ],
 )
 
-# deduplicate: documents that are not kept, and the one that is kept instead
-DROP = _schema(
-    "drop/1",
-    [
-        pa.field("id", ID, False),
-        pa.field("level", pa.string(), False),
-        pa.field("kept_id", ID, False),
-    ],
-)
+# deduplicate: documents of a part for which others were dropped, and how many
+CLUSTER = _schema("cluster/1", [pa.field("id", ID, False), pa.field("dropped", pa.int64(), False)])
 
 # deduplicate: spans of the documents of a part, in order; `row`: of the survivors of the part;
 # `repeated`: stands earlier in the same part
@@ -213,8 +217,8 @@ SPAN = _schema(
     ],
 )
 
-# deduplicate: characters [start, end) to cut of the judged text; those of a document are together,
-# in order and disjoint
+# deduplicate: characters [start, end) to cut of the filtered text; those of a document are
+# together, in order and disjoint
 CUT = _schema(
     "cut/1",
     [
@@ -223,11 +227,6 @@ CUT = _schema(
         pa.field("start", pa.uint32(), False),
         pa.field("end", pa.uint32(), False),
     ],
-)
-
-# curate: documents of which too few words are left
-CUT_SHORT = _schema(
-    "cut_short/1", [pa.field("id", ID, False), pa.field("words", pa.int64(), False)]
 )
 
 # curate: the survivors, fit to publish

@@ -19,6 +19,7 @@ from typing import Any, cast
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import async_save
@@ -142,6 +143,7 @@ class Checkpointer:
             for name in checkpoints(folder):
                 if record is None or name > record.name:
                     shutil.rmtree(folder / name)
+            self.store()
 
         agreed(self._world, forget)
         return record
@@ -157,6 +159,11 @@ class Checkpointer:
         names = sorted(record.files)[self._world.rank :: self._world.size]
         found = [name for name in names if digest_of(folder / name) != record.files[name]]
         return sorted(name for part in gathered(self._world, found) for name in part)
+
+    def store(self) -> None:
+        """Bring what is stored of the output up to date, if it is. For rank 0."""
+        if self._job.store:
+            self._job.store.push(self._job.output)
 
     def tidy(self) -> None:
         """Remove what saves that were broken off have left. For rank 0."""
@@ -176,13 +183,16 @@ class Checkpointer:
         else:
             pointer.unlink(missing_ok=True)
 
-    def _state(self) -> dict[str, Any]:
-        """The tensors themselves, by names that do not depend on the mesh."""
-        return {
-            "model": self._model.state_dict(),
-            "optimizer": self._optimizer.tensors(),
-            "monitor": self._monitor.state_dict(),
+    def _state(self) -> dict[str, dict[str, Tensor]]:
+        """The tensors themselves by names that no mesh changes, to be copied or filled."""
+        # First this, which shards again what a validation has left gathered.
+        weights = self._model.state_dict()
+        moments = {
+            f"{name}/{key}": value
+            for name, parameter in self._model.named_parameters()
+            for key, value in self._optimizer.state[parameter].items()
         }
+        return {"model": weights, "optimizer": moments, "monitor": self._monitor.state_dict()}
 
     def _load_first(self, names: Sequence[str]) -> Record | None:
         """Load the first of some checkpoints that is whole; returns its record."""
@@ -202,11 +212,9 @@ class Checkpointer:
         return None
 
     def _load(self, record: Record) -> None:
-        state = self._state()
         folder = self._job.checkpoints / record.name / "state"
         try:
-            # All are filled in place.
-            load(state, checkpoint_id=folder, no_dist=self._world.size == 1)
+            load(self._state(), checkpoint_id=folder, no_dist=self._world.size == 1)
         except CheckpointException as error:
             causes = [cause for cause, _ in error.failures.values()]
             raise Problem(f"{folder}: cannot be loaded ({causes[0]!r})") from None
@@ -233,7 +241,7 @@ class Checkpointer:
             for files, _ in parts:
                 record.files.update(files)
             self._commit(record, temporary)
-        except OSError as error:
+        except (OSError, Problem) as error:
             shutil.rmtree(temporary, ignore_errors=True)
             raise Problem(
                 f"{self._job.checkpoints}: step {record.step} could not be saved ({error}): the "
@@ -249,6 +257,7 @@ class Checkpointer:
         _sync(folder)
         self._point_to(record.name)
         self._prune(record.name)
+        self.store()
 
     def _prune(self, newest: str) -> None:
         """Leave the newest checkpoints that are healthy, those to keep for ever, and the newest.

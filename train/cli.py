@@ -66,8 +66,8 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("run", metavar="RUN", type=Path, help="folder of a finished run")
-    add("--output", type=Path, required=True, help="folder for checkpoints, log and loss curve")
+    add("run", metavar="RUN", help="folder of a finished run, or its URL, such as s3://bucket/run")
+    add("--output", required=True, help="folder, or URL, for checkpoints, log and report")
     add(
         "--preset",
         default="tiny",

@@ -37,9 +37,7 @@ def trace(arguments: Sequence[str]) -> None:
     asked = parser.add_mutually_exclusive_group(required=True)
     asked.add_argument("--step", type=int, metavar="N", help="rows, documents and URLs of a step")
     asked.add_argument("--document", metavar="ID", help="steps that saw a document")
-    parser.add_argument(
-        "--run", type=Path, metavar="RUN", help="where the run is now, if it was moved"
-    )
+    parser.add_argument("--run", metavar="RUN", help="where the run is now, if it was moved")
     options = parser.parse_args(arguments)
     from train.trace import Trace
 
@@ -50,6 +48,25 @@ def trace(arguments: Sequence[str]) -> None:
         lines = [asdict(segment) for segment in found.step(options.step)]
     for line in lines:
         print(json.dumps(line, ensure_ascii=False))
+
+
+def export_hf(arguments: Sequence[str]) -> None:
+    """Write a model as transformers reads it."""
+    parser = _parser(
+        "export-hf",
+        "Write a trained model as Hugging Face's libraries read it: AutoModelForCausalLM and "
+        "AutoTokenizer.",
+        "gristmill export-hf models/one exports/one",
+    )
+    parser.add_argument(
+        "model", metavar="MODEL", type=Path, help="the --output of a training run, or a checkpoint"
+    )
+    parser.add_argument("output", metavar="OUT", type=Path, help="a folder, made if need be")
+    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"])
+    options = parser.parse_args(arguments)
+    from train.origin import export
+
+    export(options.model, options.output, options.dtype)
 
 
 def generate(arguments: Sequence[str]) -> None:
@@ -134,25 +151,6 @@ def plan(arguments: Sequence[str]) -> None:
     print(json.dumps(figures, indent=2) if as_json else plans.text(ask, figures))
 
 
-def export_hf(arguments: Sequence[str]) -> None:
-    """Write a model as transformers reads it."""
-    parser = _parser(
-        "export-hf",
-        "Write a trained model as Hugging Face's libraries read it: AutoModelForCausalLM and "
-        "AutoTokenizer.",
-        "gristmill export-hf models/one exports/one",
-    )
-    parser.add_argument(
-        "model", metavar="MODEL", type=Path, help="the --output of a training run, or a checkpoint"
-    )
-    parser.add_argument("output", metavar="OUT", type=Path, help="a folder, made if need be")
-    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"])
-    options = parser.parse_args(arguments)
-    from train.origin import export
-
-    export(options.model, options.output, options.dtype)
-
-
 def _parser(name: str, description: str, example: str) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(
         prog=f"gristmill {name}", description=description, epilog=f"example: {example}"
@@ -161,8 +159,8 @@ def _parser(name: str, description: str, example: str) -> argparse.ArgumentParse
 
 COMMANDS: dict[str, Command] = {
     "answer": answer,
-    "generate": generate,
     "export-hf": export_hf,
+    "generate": generate,
     "plan": plan,
     "trace": trace,
 }

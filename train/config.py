@@ -24,6 +24,7 @@ FREE_KEYS = (
     "micro_rows",
     "log_every",
     "log_to",
+    "cache_gigabytes",
     "compile",
     "recompute",
     "loss_chunk",
@@ -199,6 +200,9 @@ class Config(Contract):
         1 << 12, ge=1, description="Tokens whose logits are held at once. Fewer take less memory."
     )
     log_every: int = Field(10, ge=1, description="Steps between two lines of progress.")
+    cache_gigabytes: float = Field(
+        100.0, gt=0, description="Of shards in an object store, kept on the local disk."
+    )
     log_to: tuple[Literal["tensorboard", "wandb"], ...] = Field(
         (), description="Where numbers go besides steps.jsonl; each is an extra of its own."
     )

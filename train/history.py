@@ -45,7 +45,7 @@ class History:
         self._log.write(
             "start",
             step=resumed_step,
-            run=str(job.shards.parent.resolve()),
+            run=job.run,
             steps=job.steps,
             rows=order.rows,
             rows_unused=order.leftover,

@@ -19,6 +19,7 @@ from schemas.shard import ShardManifest, TokenizerEntry
 from train.config import Config, differences, flat
 from train.data import open_shards
 from train.order import Order
+from train.remote import Cache, Remote, is_url, localized, place_of
 from train.schedule import learning_rate
 
 
@@ -75,6 +76,9 @@ class Job:
     must_resume: bool = False
     may_extend: bool = False  # more steps than before, though the rate jumps
     origin: Path | None = None  # whose weights a new run begins with
+    run: str = ""  # where the shards are, if they are stored elsewhere, as its cache says
+    cache: Cache | None = None
+    store: Remote | None = None  # where the output is kept too
 
     @property
     def checkpoints(self) -> Path:
@@ -99,8 +103,8 @@ class Job:
 
 
 def prepare(
-    run: Path,
-    output: Path,
+    run: str | Path,
+    output: str | Path,
     config: Config,
     world_size: int,
     **options: Any,
@@ -110,7 +114,9 @@ def prepare(
     options: further fields of Job. Raises Problem if the shards are missing or too few, or if the
     processes cannot share the lanes. What is in `output` is looked at by `resumable`.
     """
-    manifest, shards = open_shards(run)
+    most = int(config.cache_gigabytes * 1e9)
+    local, cache = localized(str(run), most)
+    manifest, shards = open_shards(local)
     train = manifest.splits.get("train")
     order = Order(train.rows if train else 0, config.batch_rows, config.lanes)
     pipe, replicate, shard, context, _ = config.parallel.mesh(world_size)
@@ -124,7 +130,11 @@ def prepare(
     limits = [config.steps] if config.steps else []
     if config.max_epochs or not limits:
         limits.append((config.max_epochs or 1) * order.steps_per_epoch)
-    return Job(config, shards, manifest, order, min(limits), output, **options)
+    place = place_of(str(output)) if is_url(str(output)) else Path(output)
+    store = Remote(str(output)) if is_url(str(output)) else None
+    where = str(run) if cache else str(shards.parent.resolve())
+    options |= {"run": where, "cache": cache, "store": store}
+    return Job(config, shards, manifest, order, min(limits), place, **options)
 
 
 def _fits(config: Config, length: int, context: int) -> None:
@@ -143,6 +153,8 @@ def resumable(job: Job) -> list[str]:
 
     Raises Problem if the newest is of another run, or if there is none but must be.
     """
+    if job.store:
+        job.store.pull(job.output)
     pointer = job.checkpoints / "latest"
     if not pointer.is_file():
         if job.must_resume:

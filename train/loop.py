@@ -66,29 +66,29 @@ class Run:
         """Build the model, and load the newest checkpoint if there is one. Raises Problem."""
         self.job, self.world = job, world
         config, manifest = job.config, job.manifest
-        if job.check:
+        if job.check and not job.cache:  # which always checks what it fetches
             _check(job, world)
         self.lanes = job.order.lanes_of(world.data_rank, world.data_size)
         held = self.lanes.stop - self.lanes.start + 1
-        self.reader = ShardReader(job.shards, manifest, "train", held_groups=held)
+        self.reader = ShardReader(job.shards, manifest, "train", held_groups=held, cache=job.cache)
         self.held_out = _validation_reader(job)
         files = map(Path, config.evaluation.tasks)
         self.tasks = {path.name: read_questions(path) for path in files}
         self.tokenizer = Tokenizer.from_file(str(job.shards / manifest.tokenizer.path))
         self.model = parallel.build(config, manifest.tokenizer.vocabulary, world)
         self.optimizer = optim.build(self.model, config.optimizer)
-        rows = job.order.batch_rows // world.data_size
+        self.monitor = Monitor(config.guard, world.device)
+        self.guard = Guard(config.guard, job.order.batch_rows)
+        self.checkpointer = Checkpointer(job, world, self.model, self.optimizer, self.monitor)
+        self.rollbacks = agreed(world, lambda: rollbacks(job.checkpoints))
+        tokenizer, rows = manifest.tokenizer, job.order.batch_rows // world.data_size
         self.feed = Feed(
-            Objective(config.objective, manifest.tokenizer.vocabulary, manifest.tokenizer.padding),
+            Objective(config.objective, tokenizer.vocabulary, tokenizer.padding),
             world.device,
             micro_rows(rows, min(config.micro_rows, rows // world.size_of("pipe"))),
             len(self.reader.source_names),
             varlen=self.model.backend == "varlen",
         )
-        self.monitor = Monitor(config.guard, world.device)
-        self.guard = Guard(config.guard, job.order.batch_rows)
-        self.checkpointer = Checkpointer(job, world, self.model, self.optimizer, self.monitor)
-        self.rollbacks = agreed(world, lambda: rollbacks(job.checkpoints))
         self.step = self.position = self.tokens = 0
         resumed = self.checkpointer.restore()
         if resumed is None:
@@ -193,7 +193,7 @@ class Run:
         record = self.checkpointer.go_back(rollback, self.rollbacks)
         if record is None:
             self.model.initialize(self.job.config.seed)
-            self.optimizer.reset()
+            self.optimizer.restart()
             self.monitor.reset()
             self._take_origin()
         rollback.to_step = record.step if record else 0
@@ -210,6 +210,7 @@ class Run:
         if self.history:
             self.history.close()
             write_report(self.job.output)
+            self.checkpointer.store()
 
     def _note_passed_over(self, rollback: Rollback) -> None:
         """Append what the rows of a window hold to `passed-over.jsonl`."""
@@ -316,7 +317,7 @@ def _validation_reader(job: Job) -> ShardReader | None:
         return None
     tokenizer = job.manifest.tokenizer
     sizes = token_bytes(job.shards / tokenizer.path, tokenizer.vocabulary)
-    return ShardReader(job.shards, job.manifest, "validation", token_bytes=sizes)
+    return ShardReader(job.shards, job.manifest, "validation", token_bytes=sizes, cache=job.cache)
 
 
 @dataclass

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 from torch.distributed.checkpoint.filesystem import FileSystemReader
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
-from torch.distributed.checkpoint.state_dict import get_model_state_dict
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.tensor import DTensor
 
@@ -89,7 +88,7 @@ def start_from(origin: Path, model: Decoder) -> None:
     Rows of the embedding and the head that the weights lack keep their first values.
     """
     if not is_hf(origin):
-        state = {"model": get_model_state_dict(model)}
+        state = {"model": model.state_dict()}
         alone = not torch.distributed.is_initialized()
         load(state, checkpoint_id=origin / "state", no_dist=alone)
         return
@@ -121,6 +120,14 @@ def weights_of(checkpoint: Path, record: Record) -> dict[str, Tensor]:
     return {name.removeprefix("model."): value for name, value in state.items()}
 
 
+def tokenizer_of(checkpoint: Path, record: Record) -> Path:
+    """The tokenizer beside a run's checkpoints. Raises Problem if it is another."""
+    path = checkpoint.parent.parent / "tokenizer.json"
+    if digest_of(path) != record.tokenizer.sha256:
+        raise Problem(f"{path}: missing or changed: copy it from the run's tokenizer/")
+    return path
+
+
 def export(path: Path, folder: Path, dtype: str) -> None:
     """Write a checkpoint in Hugging Face's layout into `folder`. Raises Problem.
 
@@ -129,9 +136,7 @@ def export(path: Path, folder: Path, dtype: str) -> None:
     checkpoint = find(path)
     record, shape = record_of(checkpoint), Model.model_validate(shape_of(checkpoint))
     weights = weights_of(checkpoint, record)
-    tokenizer_file = checkpoint.parent.parent / "tokenizer.json"
-    if digest_of(tokenizer_file) != record.tokenizer.sha256:
-        raise Problem(f"{tokenizer_file}: missing or changed: copy it from the run's tokenizer/")
+    tokenizer_file = tokenizer_of(checkpoint, record)
     rows, length = len(weights["embedding.weight"]), record.sequence_length
     renamed = hf.renamed(weights, shape)
     folder.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from train import config, parallel
 from train.job import Record
 from train.mesh import World
 from train.model import Decoder
-from train.origin import find, record_of, weights_of
+from train.origin import find, record_of, tokenizer_of, weights_of
 from train.tasks import Accuracy, Question, answer
 
 
@@ -39,13 +39,19 @@ class Trained:
 
 
 def open_trained(folder: Path) -> Trained:
-    """Load a run's output, or one of its checkpoints. Raises Problem if there is none whole."""
+    """Load what `gristmill train --output FOLDER` left: its newest healthy checkpoint.
+
+    Raises Problem if there is none, or if it or the tokenizer is damaged.
+    """
     checkpoint = find(folder)
     record = record_of(checkpoint)
-    output = checkpoint.parent.parent
-    settings = config.load(str(output / "config.yaml"), {"parallel": {}, "recompute": "none"})
+    settings = config.load(
+        str(checkpoint.parent.parent / "config.yaml"), {"parallel": {}, "recompute": "none"}
+    )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = parallel.build(settings, record.tokenizer.vocabulary, World(0, 1, device))
-    model.load_state_dict(weights_of(checkpoint, record))
-    tokenizer = Tokenizer.from_file(str(output / "tokenizer.json"))
-    return Trained(model.eval(), settings, tokenizer, record)
+    weights = weights_of(checkpoint, record)
+    model.load_state_dict(weights)
+    return Trained(
+        model.eval(), settings, Tokenizer.from_file(str(tokenizer_of(checkpoint, record))), record
+    )

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -24,14 +24,15 @@ from curation.dedup.minima import lower
 from curation.dedup.nodes import Array, Words
 from schemas.deduplicate import Near
 
-# Odd factor of the polynomials over word hashes and over the rows of a band (that of PCG64's
-# "cheap" multiplier).
-_FACTOR = np.uint64(0xDA942042E4DD58B5)
+if TYPE_CHECKING:
+    from datasketch import LeanMinHash, MinHash
+
 _EMPTY = np.uint64((1 << 64) - 1)
 # Shingles hashed at once: with the buffers they stay in a processor's second-level cache.
 _SLICE = 1 << 15
 # Values of a signature that its sketch has at most: a standard error below .016.
 SKETCH_VALUES = 1024
+SCHEME = "affine64"  # what datasketch calls the permutations
 
 
 class Signer:
@@ -88,22 +89,27 @@ class Signer:
         lower(hashes, np.concatenate((ends[:0], [0], ends))[:-1], ends, factors, shifts, minima)
         return sketch(minima)
 
-    def datasketch(self, signature: Words | None = None) -> Any:
-        """A `datasketch.MinHash` with this signer's permutations: empty, or with a signature.
+    def to_datasketch(self, signatures: Words) -> list[LeanMinHash]:
+        """`datasketch.LeanMinHash` of signatures [n, permutations], for its indexes."""
+        from datasketch import LeanMinHash
 
-        It can be updated with values of `shingles`, and compared with any other MinHash of
-        the same number of permutations, seed and scheme.
-        """
-        # Imported here because it takes a second, and nothing else needs it.
-        from datasketch import MinHash
+        return [
+            LeanMinHash(seed=self.near.seed, hashvalues=signature, scheme=SCHEME)
+            for signature in signatures
+        ]
 
-        return MinHash(
-            self.permutations,
-            seed=self.near.seed,
-            hashfunc=int,
-            hashvalues=signature,
-            scheme="affine64",
-        )
+    def from_datasketch(self, sketches: Sequence[LeanMinHash | MinHash]) -> Words:
+        """Signatures [n, permutations] of datasketch's, lean or not, of hashes of this signer's
+        shingles. Raises ValueError for one with another scheme, seed or number of permutations."""
+        for each in sketches:
+            own = (each.scheme, each.seed, len(each.hashvalues))
+            if own != (SCHEME, self.near.seed, self.permutations):
+                raise ValueError(
+                    f"a sketch has scheme, seed and permutations {own}; these are "
+                    f"{(SCHEME, self.near.seed, self.permutations)}"
+                )
+        values = [np.asarray(each.hashvalues, np.uint64) for each in sketches]
+        return np.stack(values) if values else np.empty((0, self.permutations), np.uint64)
 
     def _shingles(self, hashes: Words) -> Words:
         """Hashes of every run of words or characters, the borders of texts not minded."""
@@ -111,7 +117,7 @@ class Signer:
         count = max(len(hashes) - size + 1, 0)
         result = hashes[:count].copy()
         for word in range(1, size):
-            result *= _FACTOR
+            result *= words.FACTOR
             result += hashes[word : word + count]
         return result
 
@@ -169,7 +175,7 @@ def band_keys(signatures: Words, bands: int, rows: int, scope: str | Iterable[st
     keys: Words = words.mix(np.add.outer(scopes, np.arange(bands, dtype=np.uint64)))
     values = signatures.reshape(len(signatures), bands, rows)
     for row in range(rows):
-        keys = keys * _FACTOR + values[:, :, row]
+        keys = keys * words.FACTOR + values[:, :, row]
     return words.mix(keys)
 
 

@@ -24,6 +24,7 @@ from pipelines.alone.rows import Rows, writing
 from pipelines.alone.texts import AskedColumns, number, spooled
 from pipelines.engines.runners import Engine
 from pipelines.recipes.loading import load, to_yaml
+from pipelines.runs.documents import Cuts
 from pipelines.runs.events import Listener, ignore
 from pipelines.runs.inputs import columns_of, input_at
 from pipelines.runs.mill import Mill
@@ -33,7 +34,6 @@ from pipelines.runs.splits import input_of, plan_splits, read_split
 from pipelines.runs.steps import Context, Manifest
 from pipelines.runs.store import Folder, is_remote
 from pipelines.stages.dedup import stage as deduplicate
-from pipelines.stages.dedup.edges import CutList
 from pipelines.stages.dedup.signatures import schema, signature_table
 from schemas.deduplicate import NEAR, ORDERS, Deduplicate
 from schemas.inputs import Input
@@ -345,14 +345,14 @@ def _write(context: Context, done: Manifest, rows: Rows) -> None:
     """The rows of all documents, part by part."""
     home = context.home("filter")
     parts = [
-        (judged.file("names").path, dropped.file("drops").path, CutList(context, dropped.task))
+        (judged.file("names").path, dropped.file("rejections").path, Cuts(context, dropped.task))
         for judged, dropped in zip(
             context.receipts("filter"), context.receipts(done.step), strict=True
         )
     ]
     kept_ids = pa.array([], pa.binary(16))
     for _, drops, _ in parts:
-        own = read_table(home, drops, ["kept_id"])["kept_id"]
+        own = read_table(home, drops, ["representative"])["representative"]
         kept_ids = pc.unique(pa.concat_arrays([kept_ids, *own.chunks]))
     found = [_NAMES.empty_table()]
     for names, *_ in parts:
@@ -367,13 +367,13 @@ def _write(context: Context, done: Manifest, rows: Rows) -> None:
 
 
 def _rows(
-    names: pa.Table, dropped: pa.Table, cuts: CutList, known: pa.Table, known_ids: pa.Array
+    names: pa.Table, dropped: pa.Table, cuts: Cuts, known: pa.Table, known_ids: pa.Array
 ) -> list[dict[str, Any]]:
     own = dropped.take(np.arange(0))
     if dropped.num_rows:
         own = dropped.filter(pc.is_in(dropped["id"], pa.concat_arrays(names["id"].chunks)))
-    representatives = known["name"].take(pc.index_in(own["kept_id"], known_ids)).to_pylist()
-    levels = own["level"].to_pylist()
+    representatives = known["name"].take(pc.index_in(own["representative"], known_ids)).to_pylist()
+    levels = own["reason"].to_pylist()
     # what stands in an index may have the id of a document here
     representatives = [
         None if level == "against" else name
@@ -382,7 +382,7 @@ def _rows(
     why = dict(
         zip(
             own["id"].to_pylist(),
-            zip(own["kept_id"].to_pylist(), representatives, levels, strict=True),
+            zip(own["representative"].to_pylist(), representatives, levels, strict=True),
             strict=True,
         )
     )
@@ -396,17 +396,10 @@ def _rows(
                 "representative": representative,
                 "kept": level is None,
                 "level": level,
-                "cut": _cut(cuts, id_) if cuts else [],
+                "cut": cuts.of(id_) if cuts else [],
             }
         )
     return result
-
-
-def _cut(cuts: CutList, document: bytes) -> list[dict[str, Any]]:
-    return [
-        {"level": by, "start": start, "end": end}
-        for by, start, end in zip(*(column.tolist() for column in cuts.of(document)), strict=True)
-    ]
 
 
 def _prune(run: Folder) -> None:
@@ -420,5 +413,5 @@ _INNER = (
     "candidates",
     "near",
     "labels",
-    *("documents", "spans", "repeated", "bloom", "substring", "drops", "cuts"),
+    *("documents", "spans", "repeated", "bloom", "substring"),
 )

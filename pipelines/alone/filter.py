@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import ValidationError
 
-from curation.chain import LANGUAGE, LANGUAGE_SCORE, SOURCE, Chain, Outcome
+from curation.chain import LANGUAGE, LANGUAGE_SCORE, SOURCE, Chain, Document
 from curation.language import FIRST, SECOND, Languages, canonical, closest
 from curation.rules import load_chain
 from pipelines.alone.language import model_of
@@ -49,7 +49,7 @@ class Filtered:
     partly: int = 0
     named: Counter[str] = field(default_factory=Counter)
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: Document) -> None:
         """Count one."""
         self.texts += 1
         self.kept += outcome.kept
@@ -119,7 +119,7 @@ def filter_texts(
     model: str = "lid.176",
     reading: Mapping[str, Any] | None = None,
     id_column: str = "id",
-) -> Iterator[tuple[Text, Outcome]]:
+) -> Iterator[tuple[Text, Document]]:
     """Each text of files, folders, patterns or `-`, with the chain's judgement of it, in order.
 
     A text's language and score are its row's `language` and `language_score`; where a row lacks
@@ -150,11 +150,28 @@ def filter_texts(
                     f"{each.id}: the rules are limited to sources, and this row has no `source`: "
                     "give --source LABEL for all"
                 )
-            outcome = chain.apply(each.text, each.language or "", each.score or 0, each.group or "")
+        documents = pa.RecordBatch.from_pydict(
+            {
+                "text": [each.text for each in batch],
+                LANGUAGE: [each.language or "" for each in batch],
+                LANGUAGE_SCORE: [each.score or 0.0 for each in batch],
+                SOURCE: [each.group or "" for each in batch],
+            },
+            _DOCUMENTS,
+        )
+        for each, outcome in zip(batch, chain.apply(documents).documents(), strict=True):
             judged.add(outcome)
             yield each, outcome
 
 
+_DOCUMENTS = pa.schema(
+    [
+        pa.field("text", pa.large_string()),
+        pa.field(LANGUAGE, pa.string()),
+        pa.field(LANGUAGE_SCORE, pa.float64()),
+        pa.field(SOURCE, pa.string()),
+    ]
+)
 _MODELS = {"both": f"{FIRST} and {SECOND}", "lid.176": FIRST}
 
 
@@ -190,7 +207,7 @@ def filter_files(
     """Write a row for every text to `output`: id, source, language, kept, reasons, the edited text
     and every signal of the chain, null where it was not measured. Raises Problem.
     """
-    fields = [pa.field(name, pa.float64()) for name in chain.signals]
+    fields = [pa.field(name, kind) for name, kind in chain.types.items()]
     schema = pa.schema([*_FILTERED, *fields], metadata={b"gristmill.schema": b"filtered/1"})
     judged = Filtered()
     with writing(output, schema) as rows:

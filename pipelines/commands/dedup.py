@@ -82,7 +82,7 @@ def _dedup(options: argparse.Namespace) -> int:
         reading=reading_of(options),
         id_column=options.id,
         index=options.index,
-        engine=Engine("direct", options.workers, options.memory),
+        engine=Engine("local", options.workers, options.memory),
         listener=listener("auto", quiet=options.quiet),
     )
     if not options.quiet:
@@ -116,7 +116,7 @@ def _plan(asked: argparse.Namespace) -> int:
     from pipelines.stages.dedup.cost import plan, told
     from schemas.problems import Problem
 
-    engine = Engine("direct", asked.workers, asked.memory)
+    engine = Engine("local", asked.workers, asked.memory)
     if not 1 <= asked.documents < 1e15 or asked.characters < 1:
         raise Problem("DOCUMENTS and --characters: give numbers from 1 on")
     deduplicate = options(asked.recipe, over_of(vars(asked)))

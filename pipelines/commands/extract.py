@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from pipelines.commands.options import add_files, reading_of, tell
 from pipelines.commands.parsing import Add
-from schemas.extract import Extract
+from schemas.extract import STRUCTURES, Extract
 from schemas.inputs import Format
 
 
@@ -39,6 +39,11 @@ def add_extract(add: Add) -> None:
     )
     extract.add_argument("--comments", action="store_true", help="keep readers' comments")
     extract.add_argument(
+        "--structure",
+        choices=tuple(STRUCTURES),
+        help="how headings, lists and tables are written; default: text, or what the recipe says",
+    )
+    extract.add_argument(
         "--languages",
         type=lambda text: tuple(part.strip() for part in text.split(",")),
         metavar="LIST",
@@ -68,6 +73,8 @@ def _extract(options: argparse.Namespace) -> int:
         for name in ("engine", "favor", "comments", "languages")
         if (value := getattr(options, name))
     }
+    if options.structure:
+        over["structure"] = STRUCTURES[options.structure]
     ends = extract_files(
         options.input,
         options.output,

@@ -11,9 +11,9 @@ from typing import Any
 import yaml
 
 from pipelines.recipes.checks import check_keep, check_names
-from pipelines.recipes.files import absolute, absolute_path, with_files
+from pipelines.recipes.files import CHAINS, absolute, absolute_path, with_files
 from pipelines.recipes.mistakes import Mistake, RecipeError, validate
-from schemas.filter import EditStep, Filter, RulesStep
+from schemas.chain import Chain, CutStep, RulesStep
 from schemas.problems import Problem
 from schemas.recipe import Recipe
 
@@ -38,26 +38,36 @@ def load(name: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
     The result needs no other file than its models: rule tables are inlined and paths absolute.
     `overrides` replaces top-level keys. Raises RecipeError with every mistake.
     """
-    value, base, mistakes = _merged(name)
-    value.update(overrides or {})
-    return resolve(name, value, base, mistakes)
+    value, base = _read(name)
+    merged, mistakes = _merged(name, value, base)
+    return _resolved(name, {**merged, **(overrides or {})}, base, mistakes)
 
 
-def resolve(
-    name: str, value: Mapping[str, Any], base: Path, known: Sequence[Mistake] = ()
-) -> Recipe:
+def resolve(name: str, value: Mapping[str, Any], base: str | Path) -> Recipe:
+    """The recipe of a mapping, as it would stand in the file `name` in the folder `base`.
+
+    Raises RecipeError with every mistake.
+    """
+    merged, mistakes = _merged(name, {"name": name, **value}, Path(base).resolve())
+    return _resolved(name, merged, Path(base).resolve(), mistakes)
+
+
+def _resolved(name: str, value: Mapping[str, Any], base: Path, known: Sequence[Mistake]) -> Recipe:
     """Check the merged mapping; relative paths are taken from `base`, `known` is told too."""
     recipe, mistakes = validate(value)
     mistakes = [*known, *mistakes]
     if recipe is None:
         raise RecipeError(name, mistakes)
-    spec, wrong = _with_tables(recipe.filter, base)
-    mistakes += wrong or check_keep(recipe.deduplicate.keep, spec)
+    if recipe.deduplicate.spans.levels():
+        recipe = _with_cut(recipe)
+    wrong: list[Mistake] = []
+    for section in CHAINS:
+        spec, found = _with_tables(getattr(recipe, section), base)
+        wrong += found
+        recipe = recipe.model_copy(update={section: spec})
+    mistakes += wrong or check_keep(recipe.deduplicate.keep, recipe.filter)
     mistakes += check_names(recipe)
-    extract, spec = with_files(recipe.extract, spec, lambda _, file: absolute(file, base))
-    tokenizer = recipe.tokenizer
-    if tokenizer.load is not None:
-        tokenizer = tokenizer.model_copy(update={"load": absolute(tokenizer.load, base)})
+    recipe = with_files(recipe, lambda _, file: absolute(file, base))
     deduplicate = recipe.deduplicate.model_copy(
         update={"against": tuple(absolute_path(run, base) for run in recipe.deduplicate.against)}
     )
@@ -66,14 +76,17 @@ def resolve(
     )
     if mistakes:
         raise RecipeError(name, mistakes)
+    return recipe.model_copy(update={"deduplicate": deduplicate, "inputs": inputs})
+
+
+def _with_cut(recipe: Recipe) -> Recipe:
+    """What `deduplicate.spans` finds is cut, if only by default."""
+    chain = recipe.curate.chain
+    if any(isinstance(step, CutStep) for step in chain):
+        return recipe
+    cut = CutStep.model_validate({"cut": {}})
     return recipe.model_copy(
-        update={
-            "filter": spec,
-            "extract": extract,
-            "deduplicate": deduplicate,
-            "tokenizer": tokenizer,
-            "inputs": inputs,
-        }
+        update={"curate": recipe.curate.model_copy(update={"chain": (cut, *chain)})}
     )
 
 
@@ -84,12 +97,12 @@ def to_yaml(recipe: Recipe) -> str:
     )
 
 
-def _with_tables(spec: Filter, base: Path) -> tuple[Filter, list[Mistake]]:
+def _with_tables(spec: Chain, base: Path) -> tuple[Chain, list[Mistake]]:
     """The chain with its rule tables in full, and what is wrong with it."""
     from curation.chain import check_chain
     from curation.rules import load_table
 
-    chain: list[RulesStep | EditStep] = []
+    chain = []
     places: list[int] = []
     mistakes: list[Mistake] = []
     for index, step in enumerate(spec.chain):
@@ -97,17 +110,17 @@ def _with_tables(spec: Filter, base: Path) -> tuple[Filter, list[Mistake]]:
             try:
                 step = step.model_copy(update={"rules": load_table(step.rules, base)})
             except Problem as error:
-                mistakes.append((f"filter.chain[{index}].rules", str(error)))
+                mistakes.append((f"{spec.SECTION}.chain[{index}].rules", str(error)))
                 continue
         chain.append(step)
         places.append(index)
     whole = spec.model_copy(update={"chain": tuple(chain)})
 
     def place(match: re.Match[str]) -> str:
-        return f"filter.chain[{places[int(match[1])]}]"
+        return f"{spec.SECTION}.chain[{places[int(match[1])]}]"
 
     for path, text in check_chain(whole):  # which numbers the steps that there are
-        mistakes.append((re.sub(r"filter\.chain\[(\d+)\]", place, path), text))
+        mistakes.append((re.sub(rf"{spec.SECTION}\.chain\[(\d+)\]", place, path), text))
     return whole, mistakes
 
 
@@ -131,13 +144,15 @@ def _read(name: str) -> tuple[dict[str, Any], Path]:
     return value, base
 
 
-def _merged(name: str, seen: tuple[str, ...] = ()) -> tuple[dict[str, Any], Path, list[Mistake]]:
+def _merged(
+    name: str, value: Mapping[str, Any], base: Path, seen: tuple[str, ...] = ()
+) -> tuple[dict[str, Any], list[Mistake]]:
     """A recipe laid over the one that it `extends`: mappings are merged, all else replaced.
 
-    A chain that `filter` names is put in its place, and replaces what is below. Returns the folder
-    from which paths go, too, and what is wrong with a chain.
+    A chain that `filter` names is put in its place, and replaces what is below. Returns what is
+    wrong with a chain, too.
     """
-    value, base = _read(name)
+    value = dict(value)
     mistakes: list[Mistake] = []
     names_chain = isinstance(value.get("filter"), str)
     if names_chain:
@@ -148,16 +163,16 @@ def _merged(name: str, seen: tuple[str, ...] = ()) -> tuple[dict[str, Any], Path
             del value["filter"]
     parent = value.pop("extends", None)
     if parent is None:
-        return value, base, mistakes
+        return value, mistakes
     if not isinstance(parent, str):
         raise Problem(f"{name}: extends: the name or file of one recipe; this is {parent}")
     other = parent if parent in names() else str(base / parent)
     if other in seen:
         raise Problem(f"{name}: extends: {parent} extends this recipe in turn")
-    below, _, wrong = _merged(other, (*seen, other))
+    below, wrong = _merged(other, *_read(other), (*seen, other))
     if names_chain:
         below.pop("filter", None)
-    return _overlay(below, value), base, [*wrong, *mistakes]
+    return _overlay(below, value), [*wrong, *mistakes]
 
 
 def _chain(name: str, base: Path) -> dict[str, Any]:

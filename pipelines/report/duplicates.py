@@ -33,7 +33,7 @@ def duplicates(context: Context) -> shape.Duplicates:
     while sum(manifest.rejected.values()) > one_in * MOST_DROPS:
         one_in *= 2
     dropped = _dropped(context, one_in)
-    clusters = dropped.group_by("kept_id", use_threads=False).aggregate([("count", "sum")])
+    clusters = dropped.group_by("representative", use_threads=False).aggregate([("count", "sum")])
     sizes = clusters["count_sum"].to_numpy() + 1
     rates = _rates(context)
     return shape.Duplicates(
@@ -49,26 +49,26 @@ def duplicates(context: Context) -> shape.Duplicates:
 
 
 def _dropped(context: Context, one_in: int) -> pa.Table:
-    """How many documents each level dropped for each kept one: kept_id, level, count."""
+    """How many documents each level rejected for each one that is kept."""
     total = pa.table(
         {
-            "kept_id": pa.array([], pa.binary(16)),
-            "level": pa.array([], pa.string()),
+            "representative": pa.array([], pa.binary(16)),
+            "reason": pa.array([], pa.string()),
             "count": pa.array([], pa.int64()),
         }
     )
     names = total.column_names
-    for _, drops in _drop_lists(context, ("kept_id", "level")):
+    for _, drops in _drop_lists(context, ("representative", "reason")):
         # ids are digests, so their last bits choose clusters as a hash would
-        last = np.frombuffer(b"".join(drops["kept_id"].to_pylist()), ">u8")[1::2]
+        last = np.frombuffer(b"".join(drops["representative"].to_pylist()), ">u8")[1::2]
         drops = drops.filter(pa.array(last % np.uint64(one_in) == 0))
         own = drops.append_column("count", pa.array(np.ones(drops.num_rows, np.int64)))
         sums = (
             pa.concat_tables([total, own.select(names).cast(total.schema)])
-            .group_by(["kept_id", "level"], use_threads=False)
+            .group_by(["representative", "reason"], use_threads=False)
             .aggregate([("count", "sum")])
         )
-        total = pa.table([sums["kept_id"], sums["level"], sums["count_sum"]], names)
+        total = pa.table([sums["representative"], sums["reason"], sums["count_sum"]], names)
     return total
 
 
@@ -95,7 +95,7 @@ class _Rates(TypedDict):
 def _rates(context: Context) -> _Rates:
     """What was dropped of each source, and of the domains of which most was dropped."""
     sample = RowSample(context, "filter", "signals")
-    drops = {r.task: r.file("drops") for r in context.receipts("deduplicate")}
+    drops = {r.task: r.file("rejections") for r in context.receipts("deduplicate")}
     home = context.home("deduplicate")
     counts: dict[str, Counter[tuple[str, bool]]] = {"source": Counter(), "domain": Counter()}
     for part, table in sample.tables(["id", "source", "url", "kept"]):
@@ -130,7 +130,7 @@ def _by_name(
 def _drop_lists(context: Context, columns: tuple[str, ...]) -> Iterator[tuple[str, pa.Table]]:
     home = context.home("deduplicate")
     for receipt in context.receipts("deduplicate"):
-        file = receipt.file("drops")
+        file = receipt.file("rejections")
         if file.rows:
             yield receipt.task, read_table(home, file.path, columns)
 
@@ -148,22 +148,24 @@ def _histogram(sizes: np.ndarray[tuple[int], np.dtype[np.int64]]) -> list[shape.
 
 
 def _largest(context: Context, dropped: pa.Table, clusters: pa.Table) -> list[shape.Cluster]:
-    order = [("count_sum", "descending"), ("kept_id", "ascending")]
+    order = [("count_sum", "descending"), ("representative", "ascending")]
     rows = clusters.take(pc.sort_indices(clusters, order)[:LARGEST]).to_pylist()
-    ids = pa.array([row["kept_id"] for row in rows], pa.binary(16))
+    ids = pa.array([row["representative"] for row in rows], pa.binary(16))
     levels: dict[bytes, dict[str, int]] = {}
-    for row in dropped.filter(pc.is_in(dropped["kept_id"], ids)).to_pylist():
-        levels.setdefault(row["kept_id"], {})[row["level"]] = row["count"]
+    for row in dropped.filter(pc.is_in(dropped["representative"], ids)).to_pylist():
+        levels.setdefault(row["representative"], {})[row["reason"]] = row["count"]
     # some dropped documents of each: the first in the order of parts and ids
-    members: dict[bytes, list[tuple[str, bytes, str]]] = {row["kept_id"]: [] for row in rows}
+    members: dict[bytes, list[tuple[str, bytes, str]]] = {row["representative"]: [] for row in rows}
     missing = set(members)
-    for task, drops in _drop_lists(context, ("id", "level", "kept_id")):
+    for task, drops in _drop_lists(context, ("id", "reason", "representative")):
         if not missing:
             break
-        own = drops.filter(pc.is_in(drops["kept_id"], pa.array(sorted(missing), pa.binary(16))))
+        own = drops.filter(
+            pc.is_in(drops["representative"], pa.array(sorted(missing), pa.binary(16)))
+        )
         for row in sorted(own.to_pylist(), key=lambda row: row["id"]):
-            if len(members[row["kept_id"]]) < MEMBERS:
-                members[row["kept_id"]].append((task, row["id"], row["level"]))
+            if len(members[row["representative"]]) < MEMBERS:
+                members[row["representative"]].append((task, row["id"], row["reason"]))
         missing = {kept for kept in missing if len(members[kept]) < MEMBERS}
     wanted: dict[str, set[bytes]] = {}
     for task, member, _ in chain.from_iterable(members.values()):
@@ -171,9 +173,9 @@ def _largest(context: Context, dropped: pa.Table, clusters: pa.Table) -> list[sh
     pages = find_pages(context, wanted)
     return [
         shape.Cluster(
-            kept_id=row["kept_id"].hex(),
+            kept_id=row["representative"].hex(),
             documents=row["count_sum"] + 1,
-            dropped=dict(sorted(levels[row["kept_id"]].items())),
+            dropped=dict(sorted(levels[row["representative"]].items())),
             samples=[
                 shape.ClusterSample(
                     level=level,
@@ -181,7 +183,7 @@ def _largest(context: Context, dropped: pa.Table, clusters: pa.Table) -> list[sh
                     url=line(page["url"]),
                     text=line(page["text"]),
                 )
-                for _, member, level in members[row["kept_id"]]
+                for _, member, level in members[row["representative"]]
                 for page in [pages[member]]
             ],
         )

@@ -8,21 +8,18 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curation.keys import key64, key64_many
 from pipelines.report.shape import Coverage
+from pipelines.runs.documents import find
 from pipelines.runs.steps import Context
-from pipelines.runs.store import Folder
 
 # At most about so many rows of a kind are held, some 100 MB with all their signals. A share of
 # them is within 0.25 percentage points of the whole's (two standard errors).
 MOST_ROWS = 200_000
 # A large run gives rows of at least so many of its parts.
 LEAST_PARTS = 100
-# Rows of text that are decoded at once.
-_FEW_ROWS = 16
 _PAGE = ("source", "url", "title", "language", "language_score", "text", "file", "offset")
 
 
@@ -111,40 +108,8 @@ def choose(
     return {label: table.take(indices).to_pylist() for label, indices in chosen.items()}
 
 
-def find_rows(
-    folder: Folder, path: str, ids: Collection[bytes], columns: Sequence[str]
-) -> dict[bytes, dict[str, Any]]:
-    """Rows of a part by their column `id`; few are held at a time, as texts may be long."""
-    wanted = pa.array(sorted(ids), pa.binary(16))
-    found: dict[bytes, dict[str, Any]] = {}
-    with folder.open(path) as stream:
-        file = pq.ParquetFile(stream)
-        for group in range(file.num_row_groups):
-            if len(found) == len(wanted):
-                break
-            column = file.read_row_group(group, ["id"], use_threads=False)["id"]
-            if not pc.any(pc.is_in(column, wanted)).as_py():
-                continue
-            for batch in file.iter_batches(_FEW_ROWS, [group], ["id", *columns], use_threads=False):
-                rows = batch.filter(pc.is_in(batch["id"], wanted)).to_pylist()
-                found.update((row["id"], row) for row in rows)
-    return found
-
-
 def find_pages(
     context: Context, wanted: Mapping[str, Collection[bytes]]
 ) -> dict[bytes, dict[str, Any]]:
-    """Extracted pages by id; `wanted` names ids by the task of `filter` that judged them."""
-    home = context.home("extract")
-    parts = {task.key: task.spec["parts"] for task in context.tasks("filter")}
-    paths = {r.task: r.file("documents").path for r in context.receipts("extract")}
-    found: dict[bytes, dict[str, Any]] = {}
-    for task in sorted(wanted):
-        missing = set(wanted[task])
-        for key in parts[task]:
-            rows = find_rows(home, paths[key], missing, _PAGE)
-            found.update(rows)
-            missing -= rows.keys()
-            if not missing:
-                break
-    return found
+    """Extracted pages by id; `wanted` names ids by their part."""
+    return find(context, wanted, _PAGE)

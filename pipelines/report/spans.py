@@ -6,7 +6,8 @@ from typing import Any
 
 from pipelines.report import shape
 from pipelines.report.display import line
-from pipelines.report.reading import RowSample, choose, find_pages, find_rows
+from pipelines.report.reading import RowSample, choose
+from pipelines.runs.documents import find
 from pipelines.runs.steps import Context
 
 EACH = 5
@@ -49,20 +50,15 @@ def _samples(context: Context) -> list[shape.CutSample]:
     wanted: dict[str, set[bytes]] = {}
     for row in rows:
         wanted.setdefault(row["task"], set()).add(row["id"])
-    pages = find_pages(context, wanted)
-    texts = {id_: page["text"] for id_, page in pages.items()}
-    # spans are of the text as it was judged
-    for task, ids in sorted(wanted.items()):
-        path = context.receipt("filter", task).file("edits").path
-        edited = find_rows(context.home("filter"), path, ids, ("text",))
-        texts.update((id_, row["text"]) for id_, row in edited.items())
-    return [_sample(row, pages[row["id"]], texts[row["id"]]) for row in rows]
+    # spans are of the text as it was filtered
+    pages = find(context, wanted, ("source", "url", "text"), edited=True)
+    return [_sample(row, pages[row["id"]]) for row in rows]
 
 
-def _sample(row: dict[str, Any], page: dict[str, Any], text: str) -> shape.CutSample:
+def _sample(row: dict[str, Any], page: dict[str, Any]) -> shape.CutSample:
     return shape.CutSample(
         level=row["level"],
         source=page["source"],
         url=line(page["url"]),
-        text=line(text[row["start"] : row["end"]], CHARACTERS),
+        text=line(page["text"][row["start"] : row["end"]], CHARACTERS),
     )

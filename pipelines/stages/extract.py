@@ -16,20 +16,21 @@ from curation.extraction.sandbox import Sandbox
 from curation.keys import document_id
 from curation.readers import Damage, Record
 from curation.urls import Blocked, Kind, read_list
+from pipelines.runs import rejections
 from pipelines.runs.mill import Mill
 from pipelines.runs.receipts import Attempt, Receipt, Task
 from pipelines.runs.splits import input_of, read_split
 from pipelines.runs.steps import Context, Manifest, by_digest, model_path
 from pipelines.runs.store import Folder
 from schemas.extract import Extract
-from schemas.inputs import Input
+from schemas.inputs import Format, Input
 from schemas.recipe import Recipe
-from schemas.tables import DOCUMENT, REJECTION
+from schemas.tables import DOCUMENT
 
 if TYPE_CHECKING:
     from curation.language import Languages
 
-VERSION = 5
+VERSION = 6
 LIBRARIES = (
     *("fastwarc", "fasttext", "lxml", "onnxruntime", "resiliparse", "selectolax"),
     "trafilatura",
@@ -52,7 +53,9 @@ def relevant(recipe: Recipe) -> Any:
     return [
         by_digest(recipe.extract.model_dump(mode="json")),
         [
-            item.model_dump(mode="json", include={"source", "snapshot", "format", "columns"})
+            item.model_dump(
+                mode="json", include={"source", "snapshot", "format", "columns", "kind"}
+            )
             for item in recipe.inputs
         ],
     ]
@@ -120,14 +123,13 @@ def extract_split(context: Context, step: str, task: Task) -> Receipt:
     languages = _model(context)
     rejected: Counter[str] = Counter()
     noted: dict[str, Counter[str]] = {name: Counter() for name in ("flaws", "opt_outs", "licences")}
+    formats = {piece["file"]: piece.get("format") for piece in task.spec["ranges"]}
     records = text_bytes = 0
     waiting: list[dict[str, Any]] = []
 
     with Attempt(context.run, step, task.key) as attempt, _sandbox(context) as sandbox:
         documents = attempt.writer("documents", DOCUMENT, dictionary=_REPEATED)
-        rejections = attempt.writer(
-            "rejections", REJECTION, dictionary=("source", "reason", "value", "file")
-        )
+        lost = rejections.writer(attempt, "value")
 
         def flush() -> None:
             found = languages.identify([row["text"] for row in waiting])
@@ -140,11 +142,11 @@ def extract_split(context: Context, step: str, task: Task) -> Receipt:
             records += 1
             if isinstance(result, Rejected):
                 rejected[result.reason] += 1
-                rejections.write([_rejection(item, name, record, result)])
+                lost.write([_rejection(item, name, record, result)])
                 continue
             text_bytes += len(result.text.encode())
             _note(noted, result)
-            waiting.append(_document(item, name, record, result))
+            waiting.append(_document(item, name, formats[name], record, result))
             if len(waiting) == MICRO_BATCH:
                 flush()
         if waiting:
@@ -156,7 +158,10 @@ def extract_split(context: Context, step: str, task: Task) -> Receipt:
         return attempt.commit(records, records - rejected.total(), rejected, counts)
 
 
-_REPEATED = ("source", "snapshot", "language", "declared_language", "engine", "charset", "file")
+_REPEATED = (
+    *("source", "snapshot", "kind", "format", "language", "declared_language", "engine"),
+    *("charset", "file"),
+)
 
 
 def _origin(item: Input, name: str, record: Record | Damage) -> dict[str, Any]:
@@ -171,15 +176,30 @@ def _origin(item: Input, name: str, record: Record | Damage) -> dict[str, Any]:
 
 
 def _rejection(item: Input, name: str, record: Record | Damage, result: Rejected) -> dict[str, Any]:
-    return {**_origin(item, name, record), "reason": result.reason, "value": result.value}
+    return {
+        **_origin(item, name, record),
+        "stage": "extract",
+        "reason": result.reason,
+        "value": result.value,
+    }
 
 
-def _document(item: Input, name: str, record: Record | Damage, page: Page) -> dict[str, Any]:
+def _document(
+    item: Input,
+    name: str,
+    format: Format,  # noqa: A002
+    record: Record | Damage,
+    page: Page,
+) -> dict[str, Any]:
+    if isinstance(record, Record) and record.format:
+        format = record.format  # noqa: A001 - of a member of an archive
     return {
         **_origin(item, name, record),
         "snapshot": item.snapshot,
         "crawled": record.crawled if isinstance(record, Record) else None,
         "text": page.text,
+        "kind": item.kind_of(format),
+        "format": format,
         **page.declared(),
         "engine": page.engine,
         "charset": page.charset,

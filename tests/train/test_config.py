@@ -81,4 +81,6 @@ def test_only_what_decides_the_result_keeps_a_run_from_resuming() -> None:
     free = load("tiny", {"micro_rows": 2, "evaluation.every": 7, "checkpoint.keep": 5})
     assert differences(before, flat(free)) == []
     other = load("tiny", {"optimizer.lr": 0.5, "steps": 3})
-    assert differences(before, flat(other)) == ["optimizer.lr was 0.003, is 0.5"]
+    assert differences(before, flat(other)) == [
+        "optimizer.lr was 0.003, is 0.5",
+    ]

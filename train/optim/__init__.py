@@ -38,27 +38,17 @@ class Optimizer(torch.optim.Optimizer):
     All state is there from the beginning, and is sharded as the parameter is.
     """
 
-    def __init__(
-        self,
-        groups: Iterable[dict[str, Any]],
-        settings: config.Optimizer,
-        names: dict[nn.Parameter, str],
-    ) -> None:
+    def __init__(self, groups: Iterable[dict[str, Any]], settings: config.Optimizer) -> None:
         """Each group has `params`, `rule`, `weight_decay` and `lr_factor`."""
-        self.names = names
-        keys = ("lr", "beta1", "beta2", "eps", "momentum")
-        super().__init__(groups, {key: getattr(settings, key) for key in keys})
-        self.reset()
+        names = ("lr", "beta1", "beta2", "eps", "momentum")
+        super().__init__(groups, {name: getattr(settings, name) for name in names})
+        self.restart()
 
-    def reset(self) -> None:
-        """Begin anew: no moments, no steps."""
+    def restart(self) -> None:
+        """Make all state what it is at the beginning."""
         for group in self.param_groups:
             for parameter in group["params"]:
                 self.state[parameter] = RULES[group["rule"]][0](parameter)
-
-    def tensors(self) -> dict[str, dict[str, Tensor]]:
-        """All state by the name of the parameter: to be saved, and to be loaded into."""
-        return {name: self.state[parameter] for parameter, name in self.names.items()}
 
     @torch.no_grad()
     def update(self, rate: float, skip: Tensor) -> None:
@@ -105,7 +95,7 @@ def build(model: Decoder, settings: config.Optimizer) -> Optimizer:
     ]
     keys = ("params", "rule", "weight_decay", "lr_factor")
     chosen = [dict(zip(keys, group, strict=True)) for group in groups if group[0]]
-    return Optimizer(chosen, settings, {p: name for name, p in model.named_parameters()})
+    return Optimizer(chosen, settings)
 
 
 @torch.no_grad()

@@ -1,19 +1,19 @@
-"""Edges, drop lists and cut lists on disk: what the steps of deduplication hand to each other."""
+"""Edges and rejections on disk: what the steps of deduplication hand to each other."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.dedup.nodes import EDGE, NODE, Array, ids
+from pipelines.runs import rejections
 from pipelines.runs.parts import read_table
 from pipelines.runs.receipts import Attempt, PartFile, Receipt
 from pipelines.runs.steps import Context
-from schemas.tables import CUT, DROP
+from schemas.tables import CLUSTER
 from schemas.tables import EDGE as EDGE_TABLE
 
 
@@ -60,15 +60,23 @@ def ids_column(nodes: Array) -> pa.FixedSizeBinaryArray:
     return pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(nodes), [None, data])
 
 
-def drop_table(links: Array, levels: Sequence[str]) -> pa.Table:
-    """DROP rows, by id."""
+def rejection_table(links: Array, levels: Sequence[str]) -> pa.Table:
+    """REJECTION rows of what the first ends of links are kept for, by id."""
     order = np.lexsort((links["b"]["id_low"], links["b"]["id_high"]))
-    columns = {
-        "id": ids_column(links["b"][order]),
-        "level": pa.array(levels, pa.string()).take(pa.array(order)),
-        "kept_id": ids_column(links["a"][order]),
-    }
-    return pa.table(columns, DROP)
+    return rejections.table(
+        "deduplicate",
+        ids_column(links["b"][order]),
+        pa.array(levels, pa.string()).take(pa.array(order)),
+        representative=ids_column(links["a"][order]),
+    )
+
+
+def cluster_table(roots: Array) -> pa.Table:
+    """CLUSTER rows of the roots of links, a root once for every link: by id."""
+    distinct, counts = np.unique(ids(roots), axis=0, return_counts=True)
+    data = pa.py_buffer(distinct.tobytes())
+    column = pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(distinct), [None, data])
+    return pa.table([column, pa.array(counts, pa.int64())], schema=CLUSTER)
 
 
 def keyed_drops(context: Context, part: int, levels: Sequence[str]) -> dict[str, pa.ChunkedArray]:
@@ -76,7 +84,7 @@ def keyed_drops(context: Context, part: int, levels: Sequence[str]) -> dict[str,
     found = {}
     for level in levels:
         receipt = context.receipts(f"deduplicate/{level}-drops")[part]
-        path = receipt.file("drops").path
+        path = receipt.file("rejections").path
         found[level] = read_table(context.home("deduplicate"), path, ["id"])["id"]
     return found
 
@@ -88,41 +96,3 @@ def undropped(column: pa.ChunkedArray, drops: Iterable[pa.ChunkedArray]) -> pa.C
         if len(drop):
             mask = pc.and_(mask, pc.invert(pc.is_in(column, pa.concat_arrays(drop.chunks))))
     return mask
-
-
-def drop_list(context: Context, task: str) -> dict[bytes, tuple[str, bytes]]:
-    """What is dropped of a part: id -> (level, id of the document that is kept)."""
-    receipt = context.receipt("deduplicate", task)
-    table = read_table(context.home("deduplicate"), receipt.file("drops").path)
-    return {
-        row["id"]: (row["level"], row["kept_id"])
-        for batch in table.to_batches()
-        for row in batch.to_pylist()
-    }
-
-
-class CutList:
-    """What is cut of the documents of a part."""
-
-    def __init__(self, context: Context, task: str) -> None:
-        """`task`: of the stage `deduplicate`, which is finished."""
-        files = [file for file in context.receipt("deduplicate", task).files if file.kind == "cuts"]
-        home = context.home("deduplicate")
-        table = read_table(home, files[0].path) if files else CUT.empty_table()
-        documents = table["id"].to_pylist()
-        # those of a document are together
-        borders = [at for at, own in enumerate(documents) if not at or own != documents[at - 1]]
-        self._places = {
-            documents[at]: slice(at, end) for at, end in pairwise([*borders, len(documents)])
-        }
-        self._columns = [table[name].to_numpy() for name in ("level", "start", "end")]
-
-    def __len__(self) -> int:
-        """How many documents are cut."""
-        return len(self._places)
-
-    def of(self, document: bytes) -> tuple[Array, Array, Array]:
-        """Levels, starts and ends of the spans of a document, in order."""
-        place = self._places.get(document, slice(0))
-        level, start, end = (column[place] for column in self._columns)
-        return level, start, end

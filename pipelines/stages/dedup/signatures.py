@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from curation.dedup.exact import digest, normalised_digest
 from curation.dedup.nodes import Array, nodes, preference
 from pipelines.recipes.saving import read_saved
-from pipelines.runs.parts import read_part, read_table
+from pipelines.runs.documents import of_part
+from pipelines.runs.parts import read_table
 from pipelines.runs.steps import Context, read_manifest
 from pipelines.runs.store import Folder
 from schemas.deduplicate import Deduplicate, Near
@@ -168,28 +168,9 @@ def _files(url: str, step: str, kind: str) -> list[Part]:
 
 def texts_of(context: Context, part: int, ids: pa.ChunkedArray) -> Iterator[tuple[bytes, str]]:
     """Texts of documents of a part of the run, as they were signed, with their ids."""
-    judged = context.receipts("filter")[part]
-    wanted = pa.concat_arrays(ids.chunks)
-    home = context.home("filter")
-    files = {file.kind: (home, file.path) for file in judged.files}
-    edited: dict[bytes, str] = {}
-    if "edits" in files:
-        edits = read_table(*files["edits"])
-        edits = edits.filter(pc.is_in(edits["id"], wanted))
-        edited = dict(zip(edits["id"].to_pylist(), edits["text"].to_pylist(), strict=True))
-    # deduplication on its own has no stage before it
-    documents = [files["documents"]] if "documents" in files else _documents(context, judged.task)
-    for folder, path in documents:
-        for batch in read_part(folder, path, ["id", "text"]):
-            for row in batch.filter(pc.is_in(batch["id"], wanted)).to_pylist():
-                yield row["id"], edited.get(row["id"], row["text"])
-
-
-def _documents(context: Context, task: str) -> list[tuple[Folder, str]]:
-    """The files of documents that a task of `filter` judged."""
-    (keys,) = [item.spec["parts"] for item in context.tasks("filter") if item.key == task]
-    home = context.home("extract")
-    return [(home, context.receipt("extract", key).file("documents").path) for key in keys]
+    task = context.receipts("filter")[part].task
+    for batch in of_part(context, task, ["id", "text"], pa.concat_arrays(ids.chunks)):
+        yield from zip(batch["id"].to_pylist(), batch["text"].to_pylist(), strict=True)
 
 
 def signing(recipe: Deduplicate) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from curation.dedup.keyed_spans import Lines
 from curation.dedup.nodes import Array, Words, pack
 from curation.dedup.spans import Spans, disjoint
 from curation.dedup.words import mix
+from pipelines.runs import rejections
 from pipelines.runs.parts import read_table
 from pipelines.runs.receipts import Attempt, Receipt, Task
 from pipelines.runs.steps import Context
@@ -26,7 +27,7 @@ from pipelines.stages.dedup.groups import grams_table, group_spans
 from pipelines.stages.dedup.shuffles import Commit, unpacked, write_index
 from pipelines.stages.dedup.survivors import Survivors
 from schemas.deduplicate import Spans as AskedSpans
-from schemas.tables import CUT, DROP, FIRST, GRAMS, KEYED_SPAN, REPEATED
+from schemas.tables import CLUSTER, CUT, FIRST, GRAMS, KEYED_SPAN, REPEATED
 
 KEYED = ("lines", "paragraphs", "sentences")
 # A span where it stands first in a part: the document's preference, the upper half of its id.
@@ -226,8 +227,10 @@ class CommitCuts(Commit):
         )
         attempt.writer("cuts", CUT, dictionary=("level",)).write(_cuts(own, levels, spans))
         documents = self.context.receipts(f"{self.step}/documents")[number]
-        drops = read_table(self.context.home(self.step), documents.file("drops").path)
-        attempt.writer("drops", DROP, dictionary=("level",)).write(drops)
+        drops = read_table(self.context.home(self.step), documents.file("rejections").path)
+        rejections.writer(attempt).write(drops)
+        clusters = read_table(self.context.home(self.step), documents.file("clusters").path)
+        attempt.writer("clusters", CLUSTER).write(clusters)
         write_index(attempt, self.context, number, drops["id"])
         cut = {
             level: {

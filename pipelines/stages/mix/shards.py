@@ -48,6 +48,10 @@ def write_manifest(context: Context, step: str, task: Task) -> Receipt:
     total = Counter[str]()
     for counts in ledger.values():
         total.update(counts)
+    if recipe.mix.tokens is not None:
+        named = context.manifest("mix/rejections").rejected.get("not_sampled", 0)
+        if named != total["not_sampled_documents"]:
+            raise AssertionError(f"{named} documents are named as left out: {ledger}")
     with Attempt(context.run, step, task.key) as attempt:
         data = json.dumps(manifest.model_dump(mode="json"), indent=1) + "\n"
         attempt.add("manifest", "shards/manifest.json", data.encode())

@@ -1,4 +1,6 @@
+import re
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,6 +27,11 @@ def true_jaccard(a, b):
     return len(a & b) / len(a | b)
 
 
+def empty(signer):
+    size, seed = signer.permutations, signer.near.seed
+    return datasketch.MinHash(size, seed=seed, scheme="affine64", hashfunc=int)
+
+
 def test_signatures_are_those_of_datasketch(manual, signer):
     texts = [*documents(manual, 300, 20), "one two three four five", "字" * 40, " ".join(manual)]
     assert len(texts[-1]) > 3 * BATCH
@@ -32,10 +39,12 @@ def test_signatures_are_those_of_datasketch(manual, signer):
     assert signatures.shape == (len(texts), 112)
     assert signatures.dtype == np.uint64
     for text, signature in zip(texts, signatures, strict=True):
-        own = datasketch.MinHash(112, seed=1, scheme="affine64", hashfunc=int)
+        own = empty(signer)
         own.update_batch(signer.shingles(text).tolist())
         assert (own.hashvalues == signature).all()
-        assert own == signer.datasketch(signature)
+        (lean,) = signer.to_datasketch(signature[None])
+        assert lean == datasketch.LeanMinHash(own)
+        assert (signer.from_datasketch([own, lean]) == signature).all()
 
 
 def test_signatures_do_not_change_with_versions(signer):
@@ -62,7 +71,7 @@ def test_a_text_shorter_than_a_shingle_is_one_shingle(signer):
     for i, row in enumerate(equal):
         for j, same in enumerate(row):
             assert same == (alike.get(i, i) == alike.get(j, j)), (texts[i], texts[j])
-    own = signer.datasketch()
+    own = empty(signer)
     own.update_batch(signer.shingles("a b c").tolist())
     assert (own.hashvalues == signatures[2]).all()
 
@@ -80,7 +89,7 @@ def test_shingles_of_characters(manual):
     assert len(texts[-1]) > 2 * BATCH
     signatures = signer.sign(texts)
     for row, other in zip(signatures, texts, strict=True):
-        own = signer.datasketch()
+        own = empty(signer)
         own.update_batch(signer.shingles(other).tolist())
         assert (own.hashvalues == row).all()
     long = signer.shingles(texts[-1])
@@ -148,7 +157,7 @@ def test_estimates_are_those_of_jaccard(manual):
 def test_similarity_is_that_of_datasketch(manual, signer):
     texts = [" ".join(manual[start : start + 200]) for start in range(0, 400, 40)]
     signatures = signer.sign(texts)
-    sketches = [signer.datasketch(signature) for signature in signatures]
+    sketches = signer.to_datasketch(signatures)
     expected = [sketches[0].jaccard(sketch) for sketch in sketches]
     assert similarity(signatures[0], signatures).tolist() == expected
     assert expected[0] == 1
@@ -172,7 +181,7 @@ def test_other_parameters(manual):
         signer = Signer(near)
         signatures = signer.sign(texts)
         assert signatures.shape == (5, near.bands * near.rows)
-        own = signer.datasketch()
+        own = empty(signer)
         own.update_batch(signer.shingles(texts[2]).tolist())
         assert (own.hashvalues == signatures[2]).all()
     assert (Signer(Near(seed=2)).sign(texts) != Signer(Near(seed=1)).sign(texts)).all()
@@ -221,3 +230,26 @@ def test_a_text_of_50_mb_takes_bounded_memory(manual, signer):
     assert peak < 16 * len(text.split()) + 60_000_000
     once = signer.sign([" ".join([*manual, *manual])])
     assert similarity(signatures[0], once[0]) > 0.99
+
+
+def test_sketches_of_another_kind_are_refused(signer):
+    kinds = [
+        {"num_perm": 112, "seed": 2, "scheme": "affine64"},
+        {"num_perm": 112, "seed": 1, "scheme": "affine32"},
+        {"num_perm": 64, "seed": 1, "scheme": "affine64"},
+    ]
+    for kind in kinds:
+        with pytest.raises(ValueError, match="scheme, seed and permutations"):
+            signer.from_datasketch([datasketch.MinHash(**kind)])
+    assert signer.from_datasketch([]).shape == (0, 112)
+
+
+def test_the_index_of_the_readme(manual):
+    readme = (Path(__file__).parents[3] / "curation/dedup/README.md").read_text("utf-8")
+    (script,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    texts = documents(manual, 200, 30)
+    names = {"texts": {str(number): text for number, text in enumerate(texts)}}
+    names["query"] = texts[7] + " and a few words more"
+    exec(script, names)
+    assert "7" in names["found"]
+    assert len(names["found"]) < 30

@@ -13,6 +13,7 @@ from curation.chain import Chain
 from curation.rules import load_chain
 from pipelines.alone.filter import Filtered, chain_of, filter_files, filter_texts, languages_of
 from schemas.problems import Problem
+from tests.curation.judging import judge
 from tests.runs import REPOSITORY, gristmill
 
 ENGLISH = "The miller opens the sluice before dawn and lets the water run over the old wheel.\n"
@@ -39,7 +40,7 @@ def test_rows_are_those_of_the_chain(tmp_path):
     chain = Chain(load_chain("fineweb", Path()))
     assert [row["id"] for row in rows] == ["a", "17", "c"]
     for row, given, language in zip(rows, ROWS, ("en", "en", "de"), strict=False):
-        outcome = chain.apply(given["text"], language, given["language_score"])
+        outcome = judge(chain, given["text"], language, given["language_score"])
         assert (row["language"], row["language_score"]) == (language, given["language_score"])
         assert row["kept"] is outcome.kept
         assert row["reasons"] == outcome.reasons

@@ -247,7 +247,7 @@ def test_repeated_spans(make_run: MakeRun, texts: list[str], tmp_path: Path) -> 
         {"web": web},
         deduplicate={"near": None, "spans": {"lines": True, "bloom": {}, "substring": {}}},
         filter={"chain": []},
-        curate={"pii": [], "least_words": 40},
+        curate={"chain": [{"cut": {"least_words": 40}}]},
         mix={"sequence_length": 64, "validation": {"tokens": 0}},
     )
     value, page = written(run, tmp_path)
@@ -262,9 +262,9 @@ def test_repeated_spans(make_run: MakeRun, texts: list[str], tmp_path: Path) -> 
         pq.read_table(Folder(run).open(path)).to_pylist()
         for path, _ in Folder(run).glob("deduplicate/cuts/*.parquet")
     ]
-    spans = [row for rows in found for row in rows]
+    rows_cut = [row for rows in found for row in rows]
     for item in spans["cut"]:
-        own = [row for row in spans if row["level"] == item["level"]]
+        own = [row for row in rows_cut if row["level"] == item["level"]]
         assert item["characters"] == sum(row["end"] - row["start"] for row in own)
         assert item["documents"] == len({row["id"] for row in own})
     assert sum(item["characters"] for item in (cut, *others)) < spans["characters"] / 2
@@ -287,7 +287,7 @@ def test_repeated_spans(make_run: MakeRun, texts: list[str], tmp_path: Path) -> 
     (short,) = [group for group in value["rejected_samples"] if group["stage"] == "curate"]
     assert (short["reason"], short["count"]) == ("cut_short", 1)
     assert short["samples"][0]["url"] == "https://copy.example/"
-    assert short["samples"][0]["why"].endswith("words are left, must be >= 40")
+    assert short["samples"][0]["why"].startswith("must be words left >= 40, is ")
 
 
 def test_a_parent_that_is_gone(finished: str, tmp_path: Path) -> None:

@@ -1,0 +1,197 @@
+"""The documents of a run as its stages left them: read here alone, by part or by id.
+
+A part is what one task of `filter` was given. Its documents stand where `extract` wrote them; what
+`filter` changed of a text stands apart, and so does what is cut of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipelines.runs.parts import read_part, read_table
+from pipelines.runs.steps import Context
+from pipelines.runs.store import Folder
+from schemas.problems import Problem
+from schemas.tables import CUT, ID
+
+# Stages that leave documents.
+STAGES = ("extract", "filter", "deduplicate", "curate")
+BATCH_ROWS = 256
+# Rows of text that are decoded at once to find a few.
+_FEW_ROWS = 16
+
+
+def read(context: Context, stage: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Every document that a finished stage kept, in the order of parts, with these columns.
+
+    The text is as the stage left it; `deduplicate` cuts nothing of a text, `curate` does. Raises
+    Problem for a stage that leaves none.
+    """
+    if stage not in STAGES:
+        raise Problem(f"{stage}: leaves no documents; these do: {', '.join(STAGES)}", "stage")
+    if stage in ("extract", "curate"):
+        kind = "documents" if stage == "extract" else "text"
+        for receipt in context.receipts(stage):
+            yield from read_part(context.home(stage), receipt.file(kind).path, columns, BATCH_ROWS)
+        return
+    for receipt in context.receipts("filter"):
+        wanted = kept(context, receipt.task)
+        if stage == "deduplicate":
+            wanted = wanted.filter(pc.invert(pc.is_in(wanted, dropped(context, receipt.task))))
+        yield from of_part(context, receipt.task, columns, wanted)
+
+
+def of_part(
+    context: Context, task: str, columns: Sequence[str], wanted: pa.Array | None = None
+) -> Iterator[pa.RecordBatch]:
+    """The documents of a part with `wanted` ids (None: of all), in order, as `filter` left them.
+
+    Batches have at most BATCH_ROWS rows; `columns` include `id`.
+    """
+    changed = _edits(context, task, wanted) if "text" in columns else None
+    for home, path in _files(context, task):
+        for batch in read_part(home, path, columns, BATCH_ROWS):
+            if wanted is not None:
+                batch = batch.filter(pc.is_in(batch["id"], wanted))
+            if changed is not None and changed.num_rows and batch.num_rows:
+                batch = _overlaid(batch, changed)
+            if batch.num_rows:
+                yield batch
+
+
+def find(
+    context: Context,
+    wanted: Mapping[str, Collection[bytes]],
+    columns: Sequence[str],
+    *,
+    edited: bool = False,
+) -> dict[bytes, dict[str, Any]]:
+    """Rows by id; `wanted` names ids by the part in which they stand.
+
+    Texts are as extracted, or, if `edited`, as `filter` left them.
+    """
+    found: dict[bytes, dict[str, Any]] = {}
+    for task in sorted(wanted):
+        missing = set(wanted[task])
+        for home, path in _files(context, task):
+            rows = find_rows(home, path, missing, columns)
+            found.update(rows)
+            missing -= rows.keys()
+            if not missing:
+                break
+        if edited:
+            changed = _edits(context, task, pa.array(sorted(wanted[task]), ID))
+            for row in changed.to_pylist() if changed is not None else ():
+                found[row["id"]]["text"] = row["text"]
+    return found
+
+
+def find_rows(
+    folder: Folder, path: str, ids: Collection[bytes], columns: Sequence[str]
+) -> dict[bytes, dict[str, Any]]:
+    """Rows of a file by their column `id`; few are held at a time, as texts may be long."""
+    wanted = pa.array(sorted(ids), ID)
+    found: dict[bytes, dict[str, Any]] = {}
+    with folder.open(path) as stream:
+        file = pq.ParquetFile(stream)
+        for group in range(file.num_row_groups):
+            if len(found) == len(wanted):
+                break
+            column = file.read_row_group(group, ["id"], use_threads=False)["id"]
+            if not pc.any(pc.is_in(column, wanted)).as_py():
+                continue
+            for batch in file.iter_batches(_FEW_ROWS, [group], ["id", *columns], use_threads=False):
+                rows = batch.filter(pc.is_in(batch["id"], wanted)).to_pylist()
+                found.update((row["id"], row) for row in rows)
+    return found
+
+
+def kept(context: Context, task: str) -> pa.Array:
+    """Ids of the documents of a part that `filter` kept."""
+    path = context.receipt("filter", task).file("signals").path
+    table = read_table(context.home("filter"), path, ["id", "kept"])
+    return _flat(table.filter(table["kept"])["id"])
+
+
+def dropped(context: Context, task: str) -> pa.Array:
+    """Ids of the documents of a part that `deduplicate` rejected."""
+    path = context.receipt("deduplicate", task).file("rejections").path
+    return _flat(read_table(context.home("deduplicate"), path, ["id"])["id"])
+
+
+_SPAN = ("level", "start", "end")
+CUTS = pa.list_(pa.struct([CUT.field(name) for name in _SPAN]))
+
+
+def clusters(context: Context, task: str) -> pa.Table:
+    """CLUSTER rows: for which documents of a part others were dropped, and how many."""
+    path = context.receipt("deduplicate", task).file("clusters").path
+    return read_table(context.home("deduplicate"), path)
+
+
+class Cuts:
+    """What is cut of the documents of a part after deduplication."""
+
+    def __init__(self, context: Context, task: str) -> None:
+        """`deduplicate` is finished."""
+        files = [file for file in context.receipt("deduplicate", task).files if file.kind == "cuts"]
+        home = context.home("deduplicate")
+        table = read_table(home, files[0].path) if files else CUT.empty_table()
+        documents = table["id"].to_pylist()
+        # those of a document are together
+        borders = [at for at, own in enumerate(documents) if not at or own != documents[at - 1]]
+        self._places = {
+            documents[at]: slice(at, end) for at, end in pairwise([*borders, len(documents)])
+        }
+        self._columns = {name: table[name].to_numpy() for name in _SPAN}
+
+    def __len__(self) -> int:
+        """How many documents are cut."""
+        return len(self._places)
+
+    def of(self, document: bytes) -> list[dict[str, Any]]:
+        """The spans of a document, in order: level, start and end."""
+        place = self._places.get(document, slice(0))
+        columns = (self._columns[name][place].tolist() for name in _SPAN)
+        return [dict(zip(_SPAN, span, strict=True)) for span in zip(*columns, strict=True)]
+
+
+def _files(context: Context, task: str) -> list[tuple[Folder, str]]:
+    """The files of documents of a part."""
+    home = context.home("filter")
+    own = [file for file in context.receipt("filter", task).files if file.kind == "documents"]
+    if own:  # of signatures that were made without extraction
+        return [(home, own[0].path)]
+    keys = parts(context)[task]
+    home = context.home("extract")
+    return [(home, context.receipt("extract", key).file("documents").path) for key in keys]
+
+
+def parts(context: Context) -> dict[str, list[str]]:
+    """The tasks of `extract` whose documents each part has."""
+    return {task.key: task.spec["parts"] for task in context.tasks("filter")}
+
+
+def _edits(context: Context, task: str, wanted: pa.Array | None) -> pa.Table | None:
+    files = [file for file in context.receipt("filter", task).files if file.kind == "edits"]
+    if not files:
+        return None
+    table = read_table(context.home("filter"), files[0].path)
+    return table if wanted is None else table.filter(pc.is_in(table["id"], wanted))
+
+
+def _overlaid(batch: pa.RecordBatch, changed: pa.Table) -> pa.RecordBatch:
+    """The batch with the texts that were changed."""
+    place = pc.index_in(batch["id"], _flat(changed["id"]))
+    texts = pc.coalesce(_flat(changed["text"]).take(place), batch["text"])
+    return batch.set_column(batch.schema.get_field_index("text"), batch.schema.field("text"), texts)
+
+
+def _flat(column: pa.ChunkedArray) -> pa.Array:
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
