@@ -11,7 +11,7 @@ from curation import own
 from curation.classifiers import signals as classifiers
 from curation.edits import EDITS
 from curation.measures import MEASURES
-from curation.pii import TYPES
+from curation.pii import TYPES as PII_TYPES
 from curation.steps import (
     COLUMN,
     CUT_LEVELS,
@@ -45,7 +45,7 @@ Owners = Mapping[str, tuple[str, str]]
 _OWNERS: Owners = {
     **{name: ("measure", item.family) for item in MEASURES.values() for name in item.signals},
     **{name: ("change", item.name) for item in EDITS.values() for name in item.signals},
-    **dict.fromkeys((f"{PII}.count", *map(pii_signal, sorted(TYPES))), ("change", "redact")),
+    **dict.fromkeys((f"{PII}.count", *map(pii_signal, sorted(PII_TYPES))), ("change", "redact")),
     **{f"cut.{name}": ("change", "cut") for name in ("characters", *CUT_LEVELS)},
 }
 
@@ -141,11 +141,12 @@ class _Check:
                 yield from self._change(step.edit, f"{here}.edit", here, step)
             elif isinstance(step, RedactStep):
                 for index, kind in enumerate(step.redact):
-                    if kind not in TYPES:
+                    if kind not in PII_TYPES:
+                        mend = close_to(kind, PII_TYPES) or "."
                         yield (
                             f"{here}.redact[{index}]",
-                            f"`{kind}` is no type of personal data{close_to(kind, TYPES) or '.'} "
-                            f"There are {', '.join(sorted(TYPES))}",
+                            f"`{kind}` is no type of personal data{mend} There are "
+                            f"{', '.join(sorted(PII_TYPES))}",
                         )
                 yield from self._change("redact", f"{here}.redact", here, step)
             elif isinstance(step, CutStep):
@@ -318,16 +319,16 @@ def _mismatch(condition: Condition, kind: pa.DataType) -> tuple[str, str] | None
     """The key of a condition that does not fit the type of its signal, and why."""
     asked, threshold = condition.operator, condition.threshold
     if kind == NUMBER or pa.types.is_integer(kind):
-        what = "a number, and cannot be judged by", "a number by >, >=, <, <=, == or !="
+        what = "a number, and cannot be tested by", "a number by >, >=, <, <=, == or !="
         is_number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
         operator = asked not in ("in", "not in")
         fits = is_number and not (isinstance(threshold, float) and math.isnan(threshold))
     elif pa.types.is_boolean(kind):
-        what = "true or false, and cannot be judged by", "true or false by == or !="
+        what = "true or false, and cannot be tested by", "true or false by == or !="
         operator = asked in ("==", "!=")
         fits = isinstance(threshold, bool)
     else:
-        what = "a text, and cannot be judged by", "a text by == or !=, or a list by in or not in"
+        what = "a text, and cannot be tested by", "a text by == or !=, or a list by in or not in"
         operator = asked in ("==", "!=", "in", "not in")
         fits = isinstance(threshold, tuple if asked in ("in", "not in") else str)
     if operator and fits:

@@ -145,11 +145,14 @@ class Splits(Contract):
     bytes: int = Field(
         64 * MEBIBYTE,
         ge=1,
-        description="A file larger than this is read as several byte ranges, when its format can "
-        "be entered in the middle. At crawl scale give more than a WARC file holds.",
+        description="The most that a task reads: smaller files are put together, larger ones are "
+        "read as several byte ranges, when their format can be entered in the middle. Of less than "
+        "64 times this, tasks take a 64th, but at least 1 MiB, so that there are enough for "
+        "workers. At crawl scale give more than a WARC file holds.",
     )
     part_bytes: int = Field(
         256 * MEBIBYTE,
         ge=1,
-        description="Later stages put parts together until their files hold this much.",
+        description="Later stages put parts together until their texts hold this much; of less "
+        "than 64 times this, a 64th, but at least 1 MiB.",
     )

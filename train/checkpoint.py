@@ -9,7 +9,6 @@ processes see.
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 import shutil
 import warnings
@@ -20,11 +19,10 @@ from typing import Any, cast
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
-from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import async_save
-from torch.distributed.tensor import DTensor
 
 from schemas.problems import Problem
 from train import metrics
@@ -36,10 +34,12 @@ from train.job import (
     Rollback,
     check_same,
     checkpoints,
+    digest_of,
     read_record,
     resumable,
     write_text,
 )
+from train.local import local
 from train.mesh import World
 from train.model import Decoder
 from train.optim import Optimizer
@@ -71,10 +71,7 @@ class Checkpointer:
 
     def weights_are_finite(self) -> bool:
         """Whether every weight of every process is a finite number."""
-        whole = [
-            torch.isfinite(p.to_local() if isinstance(p, DTensor) else p).all()
-            for p in self._model.parameters()
-        ]
+        whole = [torch.isfinite(local(p)).all() for p in self._model.parameters()]
         ruined = (~torch.stack(whole)).sum().float()
         return self._world.all_reduce(ruined).item() == 0
 
@@ -131,16 +128,12 @@ class Checkpointer:
     def go_back(self, rollback: Rollback, before: Sequence[Rollback]) -> Record | None:
         """Load the newest healthy checkpoint before a window, whose rows are passed over.
 
-        What came after it is removed. Returns its record; None if there is none, where the first
-        weights are made again. `before`: the rollbacks until now.
+        What came after it is removed. Returns its record; None if there is none, and the run must
+        begin anew. `before`: the rollbacks until now.
         """
         self.wait()
         folder = self._job.checkpoints
         record = self._load_first(agreed(self._world, lambda: self._healthy(rollback.start)))
-        if record is None:
-            self._model.initialize(self._job.config.seed)
-            self._optimizer.reset()
-            self._monitor.reset()
 
         def forget() -> None:
             entry = rollback.model_copy(update={"to_step": record.step if record else 0})
@@ -150,6 +143,7 @@ class Checkpointer:
             for name in checkpoints(folder):
                 if record is None or name > record.name:
                     shutil.rmtree(folder / name)
+            self.store()
 
         agreed(self._world, forget)
         return record
@@ -158,6 +152,18 @@ class Checkpointer:
         """Let `latest` name the newest healthy checkpoint up to a position."""
         self.wait()
         agreed(self._world, lambda: self._point_to(next(iter(self._healthy(before)), None)))
+
+    def damaged(self, checkpoint: Path, record: Record) -> list[str]:
+        """Files of a checkpoint that are not what was written; each process reads some."""
+        folder = checkpoint / "state"
+        names = sorted(record.files)[self._world.rank :: self._world.size]
+        found = [name for name in names if digest_of(folder / name) != record.files[name]]
+        return sorted(name for part in gathered(self._world, found) for name in part)
+
+    def store(self) -> None:
+        """Bring what is stored of the output up to date, if it is. For rank 0."""
+        if self._job.store:
+            self._job.store.push(self._job.output)
 
     def tidy(self) -> None:
         """Remove what saves that were broken off have left. For rank 0."""
@@ -177,9 +183,16 @@ class Checkpointer:
         else:
             pointer.unlink(missing_ok=True)
 
-    def _state(self) -> dict[str, Any]:
-        weights, state = get_state_dict(self._model, self._optimizer)
-        return {"model": weights, "optimizer": state, "monitor": self._monitor.state_dict()}
+    def _state(self) -> dict[str, dict[str, Tensor]]:
+        """The tensors themselves by names that no mesh changes, to be copied or filled."""
+        # First this, which shards again what a validation has left gathered.
+        weights = self._model.state_dict()
+        moments = {
+            f"{name}/{key}": value
+            for name, parameter in self._model.named_parameters()
+            for key, value in self._optimizer.state[parameter].items()
+        }
+        return {"model": weights, "optimizer": moments, "monitor": self._monitor.state_dict()}
 
     def _load_first(self, names: Sequence[str]) -> Record | None:
         """Load the first of some checkpoints that is whole; returns its record."""
@@ -190,7 +203,7 @@ class Checkpointer:
                 self._say(f"{folder}: checkpoint.json is missing or damaged")
                 continue
             agreed(self._world, lambda: check_same(self._job, record))  # noqa: B023
-            damaged = self._damaged(record)
+            damaged = self.damaged(folder, record)
             if damaged:
                 self._say(f"{folder}: damaged: {', '.join(damaged)}")
                 continue
@@ -199,27 +212,12 @@ class Checkpointer:
         return None
 
     def _load(self, record: Record) -> None:
-        state = self._state()
         folder = self._job.checkpoints / record.name / "state"
         try:
-            # All are filled in place.
-            load(state, checkpoint_id=folder, no_dist=self._world.size == 1)
+            load(self._state(), checkpoint_id=folder, no_dist=self._world.size == 1)
         except CheckpointException as error:
             causes = [cause for cause, _ in error.failures.values()]
             raise Problem(f"{folder}: cannot be loaded ({causes[0]!r})") from None
-        set_state_dict(
-            self._model,
-            self._optimizer,
-            model_state_dict=state["model"],
-            optim_state_dict=state["optimizer"],
-        )
-
-    def _damaged(self, record: Record) -> list[str]:
-        """Files of the checkpoint that are not what was written; each process reads some."""
-        folder = self._job.checkpoints / record.name / "state"
-        names = sorted(record.files)[self._world.rank :: self._world.size]
-        found = [name for name in names if _digest(folder / name) != record.files[name]]
-        return sorted(name for part in gathered(self._world, found) for name in part)
 
     def _finish(self, record: Record, temporary: Path, copied: Future[Any]) -> None:
         """Wait for the tensors to be written, hash them, and give the checkpoint its name."""
@@ -228,7 +226,7 @@ class Checkpointer:
             copied.result()
             own = [*temporary.glob(f"state/__{self._world.rank}_*")]
             own += temporary.glob("state/.metadata") if self._world.rank == 0 else []
-            files = {path.name: _digest(path) for path in own}
+            files = {path.name: digest_of(path) for path in own}
         except CheckpointException as error:
             failure = str(next(iter(error.failures.values()))[0])
         except OSError as error:
@@ -243,7 +241,7 @@ class Checkpointer:
             for files, _ in parts:
                 record.files.update(files)
             self._commit(record, temporary)
-        except OSError as error:
+        except (OSError, Problem) as error:
             shutil.rmtree(temporary, ignore_errors=True)
             raise Problem(
                 f"{self._job.checkpoints}: step {record.step} could not be saved ({error}): the "
@@ -259,6 +257,7 @@ class Checkpointer:
         _sync(folder)
         self._point_to(record.name)
         self._prune(record.name)
+        self.store()
 
     def _prune(self, newest: str) -> None:
         """Leave the newest checkpoints that are healthy, those to keep for ever, and the newest.
@@ -279,15 +278,6 @@ class Checkpointer:
     def _say(self, text: str) -> None:
         if self._world.rank == 0:
             metrics.show_progress(f"{text}: the one before it is taken")
-
-
-def _digest(path: Path) -> str:
-    """SHA-256 of a file; of none if it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return ""
 
 
 def _sync(folder: Path) -> None:

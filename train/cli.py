@@ -66,8 +66,8 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("run", metavar="RUN", type=Path, help="folder of a finished run")
-    add("--output", type=Path, required=True, help="folder for checkpoints, log and loss curve")
+    add("run", metavar="RUN", help="folder of a finished run, or its URL, such as s3://bucket/run")
+    add("--output", required=True, help="folder, or URL, for checkpoints, log and report")
     add(
         "--preset",
         default="tiny",
@@ -88,6 +88,15 @@ def _parser() -> argparse.ArgumentParser:
         metavar="KEY=VALUE",
         help="change a key of the preset, such as optimizer.lr=1e-3; may be repeated",
     )
+    add(
+        "--from",
+        dest="origin",
+        type=Path,
+        metavar="WEIGHTS",
+        help="begin with the weights, and the shape, of another run's --output, a checkpoint, or a "
+        "folder in Hugging Face's layout",
+    )
+    add("--extend", action="store_true", help="more steps than before, though the rate jumps")
     add("--check", action="store_true", help="compare every file of the shards with its SHA-256")
     add("--resume", action="store_true", help="fail if --output has no checkpoint to go on from")
     return parser
@@ -102,15 +111,27 @@ def _prepare(options: argparse.Namespace, processes: int) -> Job:
         overrides["steps"] = options.steps
     if options.batch_rows is not None:
         overrides["batch_rows"] = options.batch_rows
-    config = load(options.preset, overrides)
-    return prepare(
+    weights = None
+    if options.origin is not None:
+        from train import origin
+
+        weights = origin.find(options.origin)
+        shape = {f"model.{key}": value for key, value in origin.shape_of(weights).items()}
+        overrides = shape | overrides
+    job = prepare(
         options.run,
         options.output,
-        config,
+        load(options.preset, overrides),
         processes,
         check=options.check,
         must_resume=options.resume,
+        may_extend=options.extend,
+        origin=weights,
     )
+    if weights is not None:
+        tokenizer = job.shards / job.manifest.tokenizer.path
+        origin.check_tokenizer(weights, job.manifest, tokenizer)
+    return job
 
 
 def _default_processes() -> int:

@@ -18,7 +18,17 @@ PRESETS = Path(__file__).parent / "presets"
 # More lanes than this only spread the reads of one process over more row groups.
 MAX_DEFAULT_LANES = 64
 # What may change when a run is resumed: none of these decides what is computed.
-FREE_KEYS = ("micro_rows", "log_every", "log_to", "compile", "recompute", "loss_chunk")
+FREE_KEYS = (
+    "steps",  # and the next, if the learning rate is not torn: see train.job
+    "max_epochs",
+    "micro_rows",
+    "log_every",
+    "log_to",
+    "cache_gigabytes",
+    "compile",
+    "recompute",
+    "loss_chunk",
+)
 FREE_SECTIONS = ("evaluation.", "checkpoint.", "guard.", "parallel.", "reference")
 
 
@@ -104,6 +114,9 @@ class Evaluation(Contract):
 
     every: int = Field(500, ge=1, description="Steps between two evaluations.")
     rows: int | None = Field(1024, ge=1, description="The first so many rows; null takes all.")
+    tasks: tuple[str, ...] = Field(
+        (), description="Files of multiple-choice questions that are asked then, see tasks.py."
+    )
 
 
 class Checkpoint(Contract):
@@ -187,6 +200,9 @@ class Config(Contract):
         1 << 12, ge=1, description="Tokens whose logits are held at once. Fewer take less memory."
     )
     log_every: int = Field(10, ge=1, description="Steps between two lines of progress.")
+    cache_gigabytes: float = Field(
+        100.0, gt=0, description="Of shards in an object store, kept on the local disk."
+    )
     log_to: tuple[Literal["tensorboard", "wandb"], ...] = Field(
         (), description="Where numbers go besides steps.jsonl; each is an extra of its own."
     )

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from schemas.problems import Problem
 from schemas.shard import ShardManifest, read_manifest, shard_schema
+from train.remote import Cache
 
 IGNORED = -100  # the label that cross-entropy passes over
 COLUMNS = ["input_ids", "source", "segments"]
@@ -92,12 +93,14 @@ class ShardReader:
         *,
         token_bytes: NDArray[np.int64] | None = None,
         held_groups: int = 2,
+        cache: Cache | None = None,
     ) -> None:
         """Check that the files are there.
 
         token_bytes: bytes of each token id, [vocabulary]; needed only for exact `text_bytes`,
         which without it includes the first token of every segment.
         held_groups: row groups kept in memory, one for each place that is read from in turn.
+        cache: fetches files that are not in the folder, each while the one before it is read.
         Raises Problem if the split or a file is missing, or if a file's size is another.
         """
         if split not in manifest.splits:
@@ -106,18 +109,20 @@ class ShardReader:
         self.source_names = sorted(manifest.splits[split].sources)
         self._token_bytes = token_bytes
         self._schema = shard_schema(manifest.sequence_length, manifest.tokenizer.vocabulary)
-        self._groups: list[tuple[Path, int]] = []
+        self._folder, self._cache = folder, cache
+        self._entries = manifest.splits[split].files
+        self._groups: list[tuple[int, int]] = []  # file, and row group of it
         sizes: list[int] = []
-        for entry in manifest.splits[split].files:
+        for number, entry in enumerate(self._entries):
             path = folder / entry.path
-            if not path.is_file() or path.stat().st_size != entry.size:
+            if not cache and not (path.is_file() and path.stat().st_size == entry.size):
                 state = "has another size than the manifest says" if path.is_file() else "missing"
                 raise Problem(f"{path}: {state}: finish or repair the run before training")
-            self._groups += [(path, index) for index in range(len(entry.row_groups))]
+            self._groups += [(number, index) for index in range(len(entry.row_groups))]
             sizes += [group.rows for group in entry.row_groups]
         self._ends = np.cumsum(sizes, dtype=np.int64)
         self.rows = int(self._ends[-1]) if sizes else 0
-        self._file = functools.lru_cache(held_groups)(_open)
+        self._file = functools.lru_cache(held_groups)(self._open)
         self._group = functools.lru_cache(held_groups)(self._read_group)
         self._table = functools.lru_cache(1)(self._read_table)
 
@@ -164,10 +169,11 @@ class ShardReader:
             yield from (end - len(lists) + row for row in rows.unique().to_pylist())
 
     def _read_group(self, number: int) -> Rows:
-        path, index = self._groups[number]
+        place, index = self._groups[number]
+        path = self._folder / self._entries[place].path
         rows = int(self._ends[number]) - (int(self._ends[number - 1]) if number else 0)
         try:
-            file = self._file(path)
+            file = self._file(place)
             for name in COLUMNS:
                 if file.schema_arrow.field(name).type != self._schema.field(name).type:
                     raise ValueError(f"{name} is {file.schema_arrow.field(name).type}")
@@ -183,8 +189,18 @@ class ShardReader:
             ) from None
 
     def _read_table(self, number: int) -> pa.Table:
-        path, index = self._groups[number]
-        return self._file(path).read_row_group(index, use_threads=False)
+        place, index = self._groups[number]
+        return self._file(place).read_row_group(index, use_threads=False)
+
+    def _open(self, number: int) -> pq.ParquetFile:
+        entry, path = self._entries[number], self._folder / self._entries[number].path
+        if self._cache:
+            path = self._cache.fetch(entry)
+        file = pq.ParquetFile(path, memory_map=True, page_checksum_verification=True)
+        if self._cache and number + 1 < len(self._entries):
+            # Only now, as it may make room by removing this one, which stays readable.
+            self._cache.fetch_ahead(self._entries[number + 1])
+        return file
 
     def _decode(self, table: pa.Table) -> Rows:
         rows, width = table.num_rows, self.manifest.sequence_length
@@ -306,7 +322,3 @@ class Prefetched(Generic[Item]):
     def _submit(self) -> None:
         item = next(self._items, None)
         self._ahead = None if item is None else self._pool.submit(self._load, item)
-
-
-def _open(path: Path) -> pq.ParquetFile:
-    return pq.ParquetFile(path, memory_map=True, page_checksum_verification=True)

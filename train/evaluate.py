@@ -14,7 +14,7 @@ from train.data import IGNORED, Rows, ShardReader
 from train.mesh import World
 from train.metrics import finite
 from train.model import Decoder
-from train.step import Feed, passes
+from train.step import Feed, losses_of, passes
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def evaluate(
     for start in range(first, rows + first, world.data_size * micro):
         part = _filled(reader, min(start, rows), min(start + micro, rows), micro)
         [(inputs, sources)] = passes(feed.batch(part, start), micro, world.device)
-        losses = model(*inputs).each.double().sum(1)
+        losses = losses_of(model, inputs).double().sum(1)
         labels = (cast(Tensor, inputs.labels) != IGNORED).sum(1)
         spelled = part.text_bytes * feed.objective.predicts_all
         text_bytes = torch.from_numpy(spelled).to(world.device)

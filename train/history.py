@@ -14,6 +14,7 @@ from train.job import Job, Record, Rollback
 from train.mesh import World
 from train.model import Decoder
 from train.step import Outcome
+from train.tasks import Accuracy
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class History:
         self._log.write(
             "start",
             step=resumed_step,
-            run=str(job.shards.parent.resolve()),
+            run=job.run,
             steps=job.steps,
             rows=order.rows,
             rows_unused=order.leftover,
@@ -113,15 +114,11 @@ class History:
         for step, (loss, norm, skipped, spike), parts in zip(
             self._window, numbers, nats, strict=True
         ):
+            labels = step.fields["sources"]
+            means = zip(labels.items(), parts, strict=True)
             line = {
                 **step.fields,
-                "sources": {
-                    name: metrics.finite(part / labels)
-                    for (name, labels), part in zip(
-                        step.fields["sources"].items(), parts, strict=True
-                    )
-                    if labels
-                },
+                "sources": {name: metrics.finite(part / n) for (name, n), part in means if n},
                 "loss": metrics.finite(loss),
                 "grad_norm": metrics.finite(norm),
                 "skipped": bool(skipped),
@@ -171,6 +168,16 @@ class History:
             f"bits per byte {score.bits_per_byte:.4f}",
             last=True,
         )
+        self.restart_clock()
+
+    def task(self, step: int, name: str, accuracy: Accuracy) -> None:
+        """Write how many questions of a task were answered as they should."""
+        line = accuracy.measures()
+        self._log.write("task", step=step, task=name, **line)
+        for sink in self._sinks:
+            sink.write(step, f"task/{name}", line)
+        right = line["accuracy_by_length"] or 0.0
+        metrics.show_progress(f"step {step}  {name}: {right:.1%} right, by length", last=True)
         self.restart_clock()
 
     def checkpoint(self, step: int, stalled: float) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,12 @@ import yaml
 from pydantic import BaseModel
 
 from schemas.problems import Problem
-from schemas.shard import ShardManifest
+from schemas.shard import ShardManifest, TokenizerEntry
 from train.config import Config, differences, flat
 from train.data import open_shards
 from train.order import Order
+from train.remote import Cache, Remote, is_url, localized, place_of
+from train.schedule import learning_rate
 
 
 class Record(BaseModel):
@@ -29,7 +33,8 @@ class Record(BaseModel):
     batch_rows: int
     layout_digest: str
     content_revision: int
-    tokenizer: str  # SHA-256 of its file
+    tokenizer: TokenizerEntry
+    sequence_length: int
     config: dict[str, Any]  # with dotted keys
     steps: int  # of the whole run
     healthy: bool = True  # the loss was on its course, and all weights finite
@@ -69,6 +74,11 @@ class Job:
     output: Path
     check: bool = False  # all digests of the shards before the first step
     must_resume: bool = False
+    may_extend: bool = False  # more steps than before, though the rate jumps
+    origin: Path | None = None  # whose weights a new run begins with
+    run: str = ""  # where the shards are, if they are stored elsewhere, as its cache says
+    cache: Cache | None = None
+    store: Remote | None = None  # where the output is kept too
 
     @property
     def checkpoints(self) -> Path:
@@ -85,36 +95,46 @@ class Job:
             batch_rows=self.order.batch_rows,
             layout_digest=self.manifest.layout_digest,
             content_revision=self.manifest.content_revision,
-            tokenizer=self.manifest.tokenizer.sha256,
+            tokenizer=self.manifest.tokenizer,
+            sequence_length=self.manifest.sequence_length,
             config=flat(self.config),
             steps=self.steps,
         )
 
 
 def prepare(
-    run: Path,
-    output: Path,
+    run: str | Path,
+    output: str | Path,
     config: Config,
     world_size: int,
-    *,
-    check: bool = False,
-    must_resume: bool = False,
+    **options: Any,
 ) -> Job:
     """Check that `config` can train on the shards of `run`, in `world_size` processes.
 
-    Raises Problem if the shards are missing or too few, or if the processes cannot share the
-    lanes. What is in `output` is looked at by `resumable`.
+    options: further fields of Job. Raises Problem if the shards are missing or too few, or if the
+    processes cannot share the lanes. What is in `output` is looked at by `resumable`.
     """
-    manifest, shards = open_shards(run)
+    most = int(config.cache_gigabytes * 1e9)
+    local, cache = localized(str(run), most)
+    manifest, shards = open_shards(local)
     train = manifest.splits.get("train")
     order = Order(train.rows if train else 0, config.batch_rows, config.lanes)
-    _, replicate, shard, context, _ = config.parallel.mesh(world_size)
+    pipe, replicate, shard, context, _ = config.parallel.mesh(world_size)
     order.lanes_of(0, replicate * shard)
     _fits(config, manifest.sequence_length, context)
+    if config.batch_rows // (replicate * shard) < pipe:
+        raise Problem(
+            f"parallel.pipe={pipe}: {replicate * shard} processes share {config.batch_rows} rows, "
+            "fewer each than there are stages: give a larger --batch-rows"
+        )
     limits = [config.steps] if config.steps else []
     if config.max_epochs or not limits:
         limits.append((config.max_epochs or 1) * order.steps_per_epoch)
-    return Job(config, shards, manifest, order, min(limits), output, check, must_resume)
+    place = place_of(str(output)) if is_url(str(output)) else Path(output)
+    store = Remote(str(output)) if is_url(str(output)) else None
+    where = str(run) if cache else str(shards.parent.resolve())
+    options |= {"run": where, "cache": cache, "store": store}
+    return Job(config, shards, manifest, order, min(limits), place, **options)
 
 
 def _fits(config: Config, length: int, context: int) -> None:
@@ -133,6 +153,8 @@ def resumable(job: Job) -> list[str]:
 
     Raises Problem if the newest is of another run, or if there is none but must be.
     """
+    if job.store:
+        job.store.pull(job.output)
     pointer = job.checkpoints / "latest"
     if not pointer.is_file():
         if job.must_resume:
@@ -177,6 +199,18 @@ def rollbacks(folder: Path) -> list[Rollback]:
 def check_same(job: Job, record: Record) -> None:
     """Raise Problem if the checkpoint is of another run."""
     mistakes = differences(record.config, flat(job.config))
+    if job.steps != record.steps:
+        last = max(0, record.step - 1)
+        before, now = (
+            learning_rate(last, steps, job.config.optimizer) for steps in (record.steps, job.steps)
+        )
+        if job.steps < record.step:
+            mistakes.append(f"{record.step} steps are done, more than {job.steps}")
+        elif not (job.may_extend or math.isclose(before, now)):
+            mistakes.append(
+                f"steps was {record.steps}, is {job.steps}, with which the learning rate would go "
+                f"from {before:.3g} to {now:.3g} (--extend allows it)"
+            )
     if record.layout_digest != job.manifest.layout_digest:
         mistakes.append(
             f"layout_digest of the shards was {record.layout_digest}, is "
@@ -195,10 +229,20 @@ def begin(job: Job) -> None:
         job.checkpoints.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Problem(f"{job.output}: cannot be made ({error}): give another --output") from None
+    shutil.copyfile(job.shards / job.manifest.tokenizer.path, job.output / "tokenizer.json")
     write_text(
         job.output / "config.yaml",
         yaml.safe_dump(job.config.model_dump(mode="json"), sort_keys=False),
     )
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file in hexadecimal; empty if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
 
 
 def write_text(path: Path, text: str) -> None:

@@ -9,10 +9,12 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
 import torch
+from tokenizers import Tokenizer
 
 from schemas.problems import Problem
 from train import metrics, optim, parallel
@@ -26,9 +28,11 @@ from train.job import Job, Record, Rollback, begin, rollbacks
 from train.mesh import World
 from train.objective import Objective
 from train.order import Window
+from train.origin import is_hf, record_of, start_from
 from train.report import write_report
 from train.schedule import learning_rate
 from train.step import Batch, Feed, micro_rows, train_step
+from train.tasks import answer, read_questions
 from train.trace import segments
 
 
@@ -62,27 +66,33 @@ class Run:
         """Build the model, and load the newest checkpoint if there is one. Raises Problem."""
         self.job, self.world = job, world
         config, manifest = job.config, job.manifest
-        if job.check:
+        if job.check and not job.cache:  # which always checks what it fetches
             _check(job, world)
         self.lanes = job.order.lanes_of(world.data_rank, world.data_size)
         held = self.lanes.stop - self.lanes.start + 1
-        self.reader = ShardReader(job.shards, manifest, "train", held_groups=held)
+        self.reader = ShardReader(job.shards, manifest, "train", held_groups=held, cache=job.cache)
         self.held_out = _validation_reader(job)
+        files = map(Path, config.evaluation.tasks)
+        self.tasks = {path.name: read_questions(path) for path in files}
+        self.tokenizer = Tokenizer.from_file(str(job.shards / manifest.tokenizer.path))
         self.model = parallel.build(config, manifest.tokenizer.vocabulary, world)
         self.optimizer = optim.build(self.model, config.optimizer)
-        self.feed = Feed(
-            Objective(config.objective, manifest.tokenizer.vocabulary, manifest.tokenizer.padding),
-            world.device,
-            micro_rows(job.order.batch_rows // world.data_size, config.micro_rows),
-            len(self.reader.source_names),
-            varlen=self.model.backend == "varlen",
-        )
         self.monitor = Monitor(config.guard, world.device)
         self.guard = Guard(config.guard, job.order.batch_rows)
         self.checkpointer = Checkpointer(job, world, self.model, self.optimizer, self.monitor)
         self.rollbacks = agreed(world, lambda: rollbacks(job.checkpoints))
+        tokenizer, rows = manifest.tokenizer, job.order.batch_rows // world.data_size
+        self.feed = Feed(
+            Objective(config.objective, tokenizer.vocabulary, tokenizer.padding),
+            world.device,
+            micro_rows(rows, min(config.micro_rows, rows // world.size_of("pipe"))),
+            len(self.reader.source_names),
+            varlen=self.model.backend == "varlen",
+        )
         self.step = self.position = self.tokens = 0
         resumed = self.checkpointer.restore()
+        if resumed is None:
+            self._take_origin()
         self._continue_from(resumed)
         self.saved = self.step
         self.history: History | None = None
@@ -181,6 +191,11 @@ class Run:
                 "may help; guard.patience, guard.spikes and guard.rollbacks say what is borne"
             )
         record = self.checkpointer.go_back(rollback, self.rollbacks)
+        if record is None:
+            self.model.initialize(self.job.config.seed)
+            self.optimizer.restart()
+            self.monitor.reset()
+            self._take_origin()
         rollback.to_step = record.step if record else 0
         agreed(self.world, lambda: self._note_passed_over(rollback))
         self.rollbacks.append(rollback)
@@ -195,6 +210,7 @@ class Run:
         if self.history:
             self.history.close()
             write_report(self.job.output)
+            self.checkpointer.store()
 
     def _note_passed_over(self, rollback: Rollback) -> None:
         """Append what the rows of a window hold to `passed-over.jsonl`."""
@@ -206,6 +222,17 @@ class Run:
                 fields = {"rollback": len(self.rollbacks) + 1, **asdict(segment)}
                 known = {name: value for name, value in fields.items() if value is not None}
                 file.write(json.dumps(known) + "\n")
+
+    def _take_origin(self) -> None:
+        """Take the weights that the run starts from, if it does. Raises Problem."""
+        path = self.job.origin
+        if path is None:
+            return
+        if not is_hf(path):
+            files = self.checkpointer.damaged(path, record_of(path))
+            if files:
+                raise Problem(f"{path}: damaged: {', '.join(files)}")
+        start_from(path, self.model)
 
     def _continue_from(self, record: Record | None) -> None:
         self.step = record.step if record else 0
@@ -243,6 +270,18 @@ class Run:
         scores = evaluate(self.model, reader, self.world, self.feed, limit=limit)
         if self.history:
             self.history.validation(self.step, self.tokens, scores)
+        for name, questions in self.tasks.items():
+            accuracy = answer(
+                self.model,
+                questions,
+                self.tokenizer,
+                self.world,
+                settings=self.job.manifest.tokenizer,
+                length=self.job.manifest.sequence_length,
+                micro=self.feed.micro,
+            )
+            if self.history:
+                self.history.task(self.step, name, accuracy)
 
     def _save(self, verdict: Verdict) -> None:
         record = self.job.record(self.step, self.position, self.tokens)
@@ -278,7 +317,7 @@ def _validation_reader(job: Job) -> ShardReader | None:
         return None
     tokenizer = job.manifest.tokenizer
     sizes = token_bytes(job.shards / tokenizer.path, tokenizer.vocabulary)
-    return ShardReader(job.shards, job.manifest, "validation", token_bytes=sizes)
+    return ShardReader(job.shards, job.manifest, "validation", token_bytes=sizes, cache=job.cache)
 
 
 @dataclass

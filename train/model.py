@@ -15,6 +15,7 @@ from train import float8
 from train.attention import Backend, Mask, attend, document_mask
 from train.local import fill, local
 from train.loss import Losses, linear_cross_entropy
+from train.pipeline import Pipeline
 from train.recompute import Recompute, recomputed
 from train.shape import Model
 from train.tensor import enter, gather, leave
@@ -248,6 +249,7 @@ class Decoder(nn.Module):
         self.loss_chunk = 1 << 12
         self.tensor_group: ProcessGroup | None = None
         self.context: Context | None = None
+        self.pipeline: Pipeline | None = None
         self.register_buffer("loss_scale", None)  # of fp16: the scale, and good steps with it
         self.loss_scale: Tensor | None
 
@@ -264,8 +266,8 @@ class Decoder(nn.Module):
         """Losses of the labels; without labels the logits, [batch, T, rows of the vocabulary].
 
         x: tokens, or of a later stage what the one before returned. Others: see Inputs. Under
-        context parallelism all is given whole and each process returns its own tokens'. The loss
-        is computed here, where a sharded head is gathered.
+        context parallelism all is given whole and each process returns its own tokens', losses with
+        zeros for the others'. The loss is computed here, where a sharded head is gathered.
         """
         places = None
         if self.context is not None:
@@ -300,9 +302,13 @@ class Decoder(nn.Module):
         if labels is None:
             return F.linear(x, weight)
         chunk, group = self.loss_chunk, self.tensor_group
-        return linear_cross_entropy(
+        losses = linear_cross_entropy(
             x, weight, labels, chunk=chunk, group=group, compiled=self.compiled
         )
+        if places is None:
+            return losses
+        whole = torch.zeros(segments.shape, device=x.device)
+        return Losses(losses.total, whole.index_copy(1, places, losses.each))
 
     def _embed(self, embedding: nn.Embedding, tokens: Tensor, positions: Tensor) -> Tensor:
         """Vectors of tokens [batch, T], of which a tensor group has some each."""

@@ -15,6 +15,7 @@ from train.config import Config
 from train.mesh import World
 from train.model import Attention, Block, Context, Decoder, FeedForward, Linear
 from train.objective import Objective
+from train.pipeline import Pipeline
 
 DTYPES = {
     "bf16": torch.bfloat16,
@@ -48,6 +49,8 @@ def build(config: Config, vocabulary: int, world: World) -> Decoder:
     if world.mesh and world.size > stages * world.size_of("tensor"):
         _fully_shard(model, config, _data_mesh(world, world.mesh))
     model.to_empty(device=world.device)
+    if group := world.group("pipe"):
+        model.pipeline = Pipeline(model, group)
     model.initialize(config.seed)
     if model.dtype == torch.float16:
         model.loss_scale = torch.tensor([2.0**16, 0.0], device=world.device)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from train import metrics
+from train import metrics, plan
 
 Line = Mapping[str, Any]
 Curve = tuple[Sequence[float], Sequence[float]]
@@ -25,11 +25,10 @@ svg { max-width: 100%; height: auto } code { font-size: 13px } h2 { margin-top: 
 """
 
 
-def write_report(output: Path, predicted: Mapping[str, str] | None = None) -> Path | None:
+def write_report(output: Path) -> Path | None:
     """Write `loss.png` and `report.html` into a run's output, from its logs.
 
-    predicted: what was expected of the run, by the names of what was measured. Returns the path
-    of the page; None if no step is logged.
+    Returns the path of the page; None if no step is logged.
     """
     lines = metrics.read(output / "steps.jsonl")
     steps = [line for line in lines if line["kind"] == "step"]
@@ -52,7 +51,7 @@ def write_report(output: Path, predicted: Mapping[str, str] | None = None) -> Pa
     for key, label in (("grad_norm", "norm of the gradient"), ("lr", "learning rate")):
         parts += [f"<h2>{label.capitalize()}</h2>", draw({"": curve(steps, key)}, label).decode()]
     parts += ["<h2>Spikes</h2>", spikes(output, steps)]
-    parts += ["<h2>Measured</h2>", measured(start, steps, predicted or {})]
+    parts += ["<h2>Measured</h2>", measured(start, steps)]
     head = f'<meta charset="utf-8"><title>{escape(output.name)}</title><style>{STYLE}</style>'
     body = "\n".join(parts)
     path = output / "report.html"
@@ -181,8 +180,33 @@ def listed(steps: Sequence[int]) -> str:
     return f" ({', '.join(map(str, steps[:20]))}{', ...' if len(steps) > 20 else ''})"
 
 
-def measured(start: Line, steps: Sequence[Line], predicted: Mapping[str, str]) -> str:
-    """Speed, work, time and energy, beside what was expected of them."""
+def predicted(start: Line, tokens: int) -> dict[str, object]:
+    """What `plan train` expects of a run, by the names of what is measured."""
+    size, gpus = start["parameters"], start["world_size"]
+    found: dict[str, object] = {
+        "FLOPs": 6.0 * size * tokens,
+        "FLOPs a token": 6 * size,
+        "final loss": f"{plan.chinchilla(size, tokens):.3g} by Chinchilla's fit, for its text",
+    }
+    name = start["device"].lower()
+    # The longest name, so that H100 PCIe is not taken for an H100.
+    known = [gpu for gpu in plan.GPUS if all(part in name for part in gpu.split("-"))]
+    if known:
+        gpu = max(known, key=len)
+        ask = plan.Ask(parameters=float(size), gpu=gpu, gpus=gpus, tokens=float(tokens))
+        run = plan.run(ask, 6.0 * size * tokens)
+        speed = plan.GPUS[gpu].flops * gpus * ask.mfu / (6 * size)
+        found |= {
+            "MFU": f"{ask.mfu:.0%} if nothing is known",
+            "tokens a second, median": speed,
+            "hours of training": (run["days"] or 0.0) * 24,
+            "energy of the first GPU, kJ": tokens / speed * plan.GPUS[gpu].watts * ask.load / 1000,
+        }
+    return found
+
+
+def measured(start: Line, steps: Sequence[Line]) -> str:
+    """Speed, work, time and energy, beside what was to be expected of them."""
     tokens = sum(line["tokens"] for line in steps)
     seconds = sum(line["tokens"] / line["tokens_per_second"] for line in steps)
     windows = {(line["tokens_per_second"], line["joules"]) for line in steps if line["joules"]}
@@ -200,5 +224,6 @@ def measured(start: Line, steps: Sequence[Line], predicted: Mapping[str, str]) -
         "energy of the first GPU, kJ": sum(j for _, j in windows) / 1000 if windows else "unknown",
         "final loss": steps[-1]["loss"] or "not finite",
     }
-    rows = [[name, value, predicted.get(name, "")] for name, value in values.items()]
+    expected = predicted(start, tokens)
+    rows = [[name, value, expected.get(name, "")] for name, value in values.items()]
     return table(["", "measured", "predicted"], rows)

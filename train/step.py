@@ -13,6 +13,7 @@ from torch import Tensor
 from train import optim
 from train.data import IGNORED, Rows
 from train.guard import Monitor
+from train.loss import Losses
 from train.mesh import World
 from train.model import Decoder, Inputs
 from train.objective import Objective
@@ -115,6 +116,10 @@ def accumulate(
     """
     nats = torch.zeros(len(batch.labels), device=world.device)
     factor = scale(model) / max(1, num_labels)
+    if model.pipeline is not None:
+        [(inputs, sources)] = passes(batch, len(batch.sources), world.device)
+        each = model.pipeline.run(inputs, len(batch.sources) // micro, factor)
+        return nats.index_add_(0, sources, each.sum(1))
     parts = passes(batch, micro, world.device)
     for index, (inputs, sources) in enumerate(parts):
         set_gradient_sync(model, every_pass or index == len(parts) - 1)
@@ -122,6 +127,14 @@ def accumulate(
         (losses.total * factor).sum().backward()
         nats.index_add_(0, sources, losses.each.sum(1))
     return nats
+
+
+def losses_of(model: Decoder, inputs: Inputs) -> Tensor:
+    """Nats of every token, [rows, T], without a gradient; a part of them, see World.sum_losses."""
+    if model.pipeline is not None:
+        return model.pipeline.run(inputs, 1, None)
+    losses: Losses = model(*inputs)
+    return losses.each
 
 
 def scale(model: Decoder) -> Tensor | float:
@@ -132,7 +145,7 @@ def scale(model: Decoder) -> Tensor | float:
 class Outcome(NamedTuple):
     """What an update did, still on the device."""
 
-    loss: Tensor  # nats a label, over the global batch; fp32 scalar, as the next two
+    loss: Tensor  # nats a label, over the global batch; fp32 scalar, as the next three
     grad_norm: Tensor
     skipped: Tensor  # 1 if the weights were left as they were
     spike: Tensor  # 1 if the loss left the course of those before

@@ -21,7 +21,9 @@ from schemas.problems import Problem
 from train import metrics
 from train.data import ShardReader, open_shards
 from train.order import Order
+from train.remote import localized
 
+TRACED_BYTES = 10**10  # of shards in an object store, kept on the local disk
 ORIGIN = ["id", "url", "file", "offset", "length"]
 
 
@@ -43,7 +45,7 @@ class Segment:
 class Trace:
     """The log of a trained model, beside the shards it was trained on."""
 
-    def __init__(self, model: Path, run: Path | None = None) -> None:
+    def __init__(self, model: Path, run: str | None = None) -> None:
         """Read the log in the folder `model`; `run`: where the shards are now, if elsewhere.
 
         Raises Problem if there is no log, or if the shards are not those it was trained on.
@@ -53,11 +55,11 @@ class Trace:
         if not starts:
             raise Problem(f"{model}: no steps.jsonl of a training run here")
         self.steps = [line for line in lines if line["kind"] == "step"]
-        self.run = run or Path(starts[-1]["run"])
+        self.run, cache = localized(run or starts[-1]["run"], TRACED_BYTES)
         manifest, shards = open_shards(self.run)
         if manifest.layout_digest != starts[-1]["layout_digest"]:
             raise Problem(f"{self.run}: not the shards that {model} was trained on")
-        self.reader = ShardReader(shards, manifest, "train")
+        self.reader = ShardReader(shards, manifest, "train", cache=cache)
         first = starts[-1]
         self.order = Order(first["rows"], first["batch_rows"], first["lanes"])
 

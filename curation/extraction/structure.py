@@ -417,7 +417,9 @@ def _row(part: _Part, table: _Table, structure: Structure) -> list[str]:
         row.append(text)
     if structure.tables == "text":
         return [" | ".join(row).strip()]
-    row = [text.replace("|", "\\|") for text in row] + [""] * (table.width - len(row))
+    row = [text.replace("|", "\\|") for text in row]
+    if not table.begun:  # readers of Markdown leave out cells that the first row has not
+        row += [""] * (min(table.width, len(row) + _FARTHEST) - len(row))
     lines = ["| " + " | ".join(row) + " |"]
     if not table.begun:
         table.begun = True
@@ -481,7 +483,7 @@ def _code(part: _Part, root: LexborNode, listings: _Listings, structure: Structu
     letters = "".join(_letters(block.text) for block in part.blocks)
     text, whole, language = listings.of(root)
     if letters not in whole and 2 * len(letters) < max(map(len, whole)):
-        text = "\n".join(map(_own_source, part.blocks))
+        text = "\n".join(block.text for block in part.blocks)
     lines = [line.rstrip(_BLANK) for line in text.replace("\xa0", " ").splitlines()]
     filled = [at for at, line in enumerate(lines) if line]
     lines = lines[filled[0] : filled[-1] + 1] if filled else []
@@ -491,12 +493,6 @@ def _code(part: _Part, root: LexborNode, listings: _Listings, structure: Structu
     return [fence + language, *lines, fence]
 
 
-def _own_source(block: Block) -> str:
-    """The source of a block of which its element holds no more; else its words."""
-    text = _source(block.node, numbered=True)
-    return text.strip("\n") if _letters(text) == _letters(block.text) else block.text
-
-
 def _source(node: LexborNode, *, numbered: bool) -> str:
     """Text of an element of code with its line breaks; line numbers are left out if not
     `numbered`.
@@ -504,11 +500,15 @@ def _source(node: LexborNode, *, numbered: bool) -> str:
     Lines are those of the text, and what elements make lines: by their names, classes or styles.
     """
     out: list[str] = []
-    # what is to be read, last first; of an element that is a line also where it began in `out`
-    todo: list[LexborNode | tuple[int, bool]] = [node]
+    # what is to be read, last first; also where lines began in `out`, and gutters end
+    todo: list[LexborNode | tuple[int, bool] | None] = [node]
+    gutters = 0  # around what is read
     ended = blank = False  # whether a line has ended without a "\n", or an empty one with it
     while todo:
         inner = todo.pop()
+        if inner is None:
+            gutters -= 1
+            continue
         if isinstance(inner, tuple):
             began, holds_place = inner
             ended = True
@@ -517,7 +517,8 @@ def _source(node: LexborNode, *, numbered: bool) -> str:
                 ended, blank = False, True
             continue
         if inner.is_text_node:
-            if text := inner.text_content:
+            text = inner.text_content or ""
+            if text and not (gutters and _NUMBERS.fullmatch(text)):
                 if not text.startswith("\n"):
                     if ended:
                         _end_line(out)
@@ -537,11 +538,11 @@ def _source(node: LexborNode, *, numbered: bool) -> str:
             ended = blank = False
             continue
         classes = inner.attrs.sget("class", "")
-        gutter = tag in _NUMBERED and _GUTTER.search(classes) is not None
-        if gutter and not numbered and _NUMBERS.fullmatch(inner.text()):
-            continue
+        if not numbered and tag in _NUMBERED and _GUTTER.search(classes):
+            gutters += 1
+            todo.append(None)
         is_line = tag == "li" or _LINE.search(classes) is not None
-        if inner is not node and (is_line or _begins_line(inner, tag)):
+        if inner is not node and not gutters and (is_line or _begins_line(inner, tag)):
             _end_line(out)
             ended = False
             todo.append((len(out), is_line))

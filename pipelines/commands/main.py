@@ -35,15 +35,23 @@ _TRAINER = {
         "Write a trained model as Hugging Face's libraries read it.",
         "gristmill export-hf models/one exports/one",
     ),
+    "generate": (
+        "Let a trained model go on from a prompt.",
+        "gristmill generate models/one --prompt 'The mill'",
+    ),
+    "answer": (
+        "Let a trained model answer questions of multiple choice.",
+        "gristmill answer models/one arc.jsonl.gz",
+    ),
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of `gristmill`. Exit status: 0 done, 1 failed, 2 something to mend."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if words and words[0] in _TRAINER:
+    if words[:2] == ["plan", "train"] or (words[:1] and words[0] in _TRAINER):
         # the trainer has its own options, and needs nothing of the mill
-        words = words[words[0] == "train" :]
+        words = [*words[:1], *words[2:]] if words[0] == "plan" else words[words[0] == "train" :]
         os.execv(sys.executable, [sys.executable, "-P", "-m", "train", *words])  # noqa: S606
     for word in words[:1] + [word.partition("=")[0] for word in words if word.startswith("--")]:
         if word in _RENAMED:

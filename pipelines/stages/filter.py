@@ -8,7 +8,7 @@ from typing import Any
 from pipelines.runs import rejections
 from pipelines.runs.mill import Mill
 from pipelines.runs.parts import read_part
-from pipelines.runs.receipts import Attempt, Receipt, Task, bin_pack
+from pipelines.runs.receipts import Attempt, Receipt, Task, pack_parts
 from pipelines.runs.steps import Context, Manifest
 from pipelines.stages import chains
 from pipelines.stages.dedup.signatures import schema as signature_schema
@@ -43,21 +43,17 @@ def plan(context: Context) -> list[Task]:
     """A task takes as many parts of documents as make a part of the recipe's size."""
     receipts = context.receipts("extract")
     sizes = {receipt.task: int(receipt.counts["bytes"]) for receipt in receipts}
-    bins = bin_pack(list(sizes.items()), context.recipe.splits.part_bytes)
-    return [
-        Task(f"{index:06d}", {"parts": keys}, sum(sizes[key] for key in keys))
-        for index, keys in enumerate(bins)
-    ]
+    return pack_parts(sizes, context.recipe.splits.part_bytes)
 
 
 def run(mill: Mill, step: str, mark: str) -> Manifest:
-    """Judge every document."""
+    """Filter every document."""
     tasks = mill.plan(step, mark, lambda: plan(mill.context))
     return mill.do(step, filter_parts, tasks)
 
 
 def filter_parts(context: Context, step: str, task: Task) -> Receipt:
-    """Judge the documents of some parts, in their order."""
+    """Filter the documents of some parts, in their order."""
     recipe = context.recipe
     chain = chains.chain_of(recipe, "filter", context.run.url)
     wanted = chains.wanted(chain, recipe, _COLUMNS)

@@ -14,7 +14,7 @@ from curation.mixture import mixing_keys
 from curation.tokenization import Encoded
 from pipelines.runs.mill import Mill
 from pipelines.runs.parts import read_part
-from pipelines.runs.receipts import Attempt, Receipt, Task, bin_pack
+from pipelines.runs.receipts import Attempt, Receipt, Task, pack_parts
 from pipelines.runs.steps import Context, Manifest
 from pipelines.stages import tokenizer
 from schemas.recipe import Recipe
@@ -36,11 +36,7 @@ def relevant(recipe: Recipe) -> Any:
 def plan(context: Context) -> list[Task]:
     """A task takes as much curated text as makes a part of the recipe's size."""
     sizes = {r.task: sum(r.counts["bytes"].values()) for r in context.receipts("curate")}
-    bins = bin_pack(list(sizes.items()), context.recipe.splits.part_bytes)
-    return [
-        Task(f"{index:06d}", {"parts": keys}, sum(sizes[key] for key in keys))
-        for index, keys in enumerate(bins)
-    ]
+    return pack_parts(sizes, context.recipe.splits.part_bytes)
 
 
 def run(mill: Mill, step: str, mark: str) -> Manifest:

@@ -11,16 +11,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import torch.distributed as dist
 
+from schemas.problems import Problem
 from tests.train.conftest import ALONE
 from train import mesh, optim, parallel
+from train.agree import ToldByFirst, agreed
 from train.config import Config, load
 from train.data import Rows, ShardReader, open_shards
 from train.guard import Monitor
 from train.local import fill, local
 from train.loss import Losses
+from train.mesh import World
 from train.objective import Objective
 from train.step import Feed, Outcome, accumulate, clip_gradient, train_step
 
@@ -77,6 +81,8 @@ class Case:
         self.spread = parallel.build(config, vocabulary, self.world)
         self.optimizers = [optim.build(m, config.optimizer) for m in (self.alone, self.spread)]
 
+        self.monitors = [Monitor(config.guard, ALONE.device) for _ in range(2)]
+
     def step(self, which: int, labels: int | None = None) -> Outcome:
         model, batch, world = [
             (self.alone, self.whole, ALONE),
@@ -90,7 +96,7 @@ class Case:
             micro=ROWS if which == 0 else self.micro,
             rate=1e-3,
             clip=1.0,
-            monitor=Monitor(self.config.guard, ALONE.device),
+            monitor=self.monitors[which],
             world=world,
             every_pass=self.config.parallel.reduce_every_pass,
         )
@@ -143,8 +149,10 @@ class Case:
             hook = None
             if self.world.rank == self.world.size - 1:  # alone
                 hook = self.spread.register_forward_hook(
-                    lambda module, given, losses, more=trouble: Losses(
-                        losses.total * more[0], losses.each + more[1]
+                    lambda module, given, losses, more=trouble: (
+                        type(losses)(*[losses[0] * more[0], losses[1] + more[1]])
+                        if isinstance(losses, Losses)
+                        else (losses[0] * more[0], losses[1] + more[1])
                     )
                 )
             outcome = self.step(1)
@@ -155,6 +163,20 @@ class Case:
             assert all(map(torch.equal, before, after)), "a skipped update left a trace"
         assert self.step(1).skipped.item() == 0
         assert not torch.equal(before[0], self.everything()[0])
+
+
+def decisions(world: World) -> None:
+    """Each sees something else, as on a shared disk that lags behind: the first's is all's."""
+    assert agreed(world, lambda: ["step-00000020", "step-00000010"][world.rank :]) == [
+        "step-00000020",
+        "step-00000010",
+    ]
+
+    def refuse() -> None:
+        raise Problem("mistaken")
+
+    with pytest.raises(Problem if world.rank == 0 else ToldByFirst):
+        agreed(world, refuse)
 
 
 def main(run: Path, config_file: str, cases: list[str]) -> None:
@@ -169,6 +191,7 @@ def main(run: Path, config_file: str, cases: list[str]) -> None:
         except BaseException:
             print(f"rank {dist.get_rank()}, case {case}", file=sys.stderr, flush=True)
             raise
+    decisions(mesh.start())
     dist.barrier()
     dist.destroy_process_group()
     mesh.leave(0)

@@ -18,6 +18,10 @@ _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["train.loop", "tests.train.ranks"])
 
 
+# Processes, and how they stand: checkpoints go from any to any.
+WORLDS = ("1", "2", "4", "2 tensor=2", "4 context=2", "4 replicate=2", "2 pipe=2")
+
+
 class Ranks:
     """`size` processes that train together as torchrun would start them."""
 
@@ -60,7 +64,7 @@ def train_through_kills(
     kills: int,
     chance: random.Random,
     *,
-    sizes: Sequence[int] = (1, 2, 4),
+    worlds: Sequence[str] = WORLDS,
     most_steps: int = 5,
     told: Callable[[str], None] = lambda text: None,
 ) -> list[int]:
@@ -72,8 +76,8 @@ def train_through_kills(
     said = output.with_name(f"{output.name}.said")
     killed: list[int] = []
     while len(killed) < kills:
-        size, before = chance.choice(sizes), _last_step(output)
-        ranks = Ranks(size, arguments, said)
+        world, before = chance.choice(worlds), _last_step(output)
+        ranks = Ranks(*in_world(world, arguments), said)
         goal = before + chance.randrange(most_steps + 1)
         while _last_step(output) < goal and ranks.alive():
             time.sleep(0.01)
@@ -81,10 +85,16 @@ def train_through_kills(
         time.sleep(chance.uniform(0, 0.3 if goal > before else 2.0))
         assert ranks.kill(), f"it ended by itself after {len(killed)} kills: {said.read_text()}"
         killed.append(_last_step(output))
-        told(f"kill {len(killed)}: {size} processes at step {killed[-1]}")
-    codes = Ranks(chance.choice(sizes), arguments, said).wait()
+        told(f"kill {len(killed)}: {world} at step {killed[-1]}")
+    codes = Ranks(*in_world(chance.choice(worlds), arguments), said).wait()
     assert set(codes) == {0}, said.read_text()
     return killed
+
+
+def in_world(world: str, arguments: Sequence[str]) -> tuple[int, list[str]]:
+    """How many processes a world has, and the words of the command that put them so."""
+    size, *mesh = world.split()
+    return int(size), [*arguments, *(word for key in mesh for word in ("--set", f"parallel.{key}"))]
 
 
 def _last_step(output: Path) -> int:

@@ -105,7 +105,7 @@ def test_a_poisoned_window_is_survived_and_ruins_the_run_without_the_guard(
         small_yaml,
         tmp_path / "with",
         "--set",
-        "guard.sigmas=4",
+        "guard.window=16",
         "--set",
         "optimizer.final_lr=1",
     )

@@ -36,14 +36,16 @@ def build(model: Decoder, small: Config, name: str) -> optim.Optimizer:
     return optim.build(model, settings)
 
 
-def step(model: Decoder, optimizer: optim.Optimizer, batch: Batch, labels: int) -> Outcome:
+def step(
+    model: Decoder, optimizer: optim.Optimizer, batch: Batch, labels: int, rate: float = 1e-3
+) -> Outcome:
     return train_step(
         model,
         optimizer,
         batch,
         num_labels=labels,
         micro=4,
-        rate=1e-3,
+        rate=rate,
         clip=1.0,
         monitor=Monitor(load("tiny").guard, ALONE.device),
         world=ALONE,
@@ -167,10 +169,7 @@ def test_every_optimizer_learns(small: Config, run: Run, batch: Batch, name: str
     rate = {"sgd": 0.3, "adafactor": 1e-2, "lion": 3e-3}.get(name, 5e-3)
     losses = []
     for _ in range(8):
-        outcome = train_step(
-            model, optimizer, batch, num_labels=batch.num_labels, micro=8, rate=rate, clip=1.0,
-            world=ALONE,
-        )  # fmt: skip
+        outcome = step(model, optimizer, batch, batch.num_labels, rate)
         losses.append(outcome.loss.item())
     assert losses[-1] < losses[0] - 0.5
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from train import metrics
-from train.report import running_mean, write_report
+from train.report import predicted, running_mean, write_report
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ class Text(HTMLParser):
 
 
 def test_the_page_tells_the_run(output: Path) -> None:
-    path = write_report(output, {"FLOPs": "3.5e+07"})
+    path = write_report(output)
     assert path == output / "report.html"
     assert (output / "loss.png").read_bytes().startswith(b"\x89PNG\r\n")
     page = Text()
@@ -79,13 +79,22 @@ def test_the_page_tells_the_run(output: Path) -> None:
         f"web/{3:032x}",
         "and others, in passed-over.jsonl",
         "10.0%",  # 1,000 tokens a second x 6,000 FLOPs of 6e7
-        "3.5e+07",
+        "36,000,000",  # FLOPs by 6 N D
     ):
         assert told in page.text, told
     assert "<b>code" not in path.read_text("utf-8")
     first = path.read_bytes()
-    write_report(output, {"FLOPs": "3.5e+07"})
+    write_report(output)
     assert path.read_bytes() == first
+
+
+def test_a_known_gpu_is_predicted_by_the_planner() -> None:
+    start = {"parameters": 10**9, "world_size": 8, "device": "NVIDIA H100 PCIe"}
+    found = predicted(start, 20 * 10**9)
+    # 6 N D at 756 TFLOP/s, 8 GPUs, 40 % and 5 % lost.
+    hours = 6e9 * 20e9 / (756e12 * 8 * 0.4) / 0.95 / 3600
+    assert found["hours of training"] == pytest.approx(hours)
+    assert "hours of training" not in predicted({**start, "device": "cpu"}, 10)
 
 
 def test_no_steps_no_page(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ import torch
 import yaml
 
 from tests.train.conftest import Run
-from tests.train.ranks import train_through_kills
+from tests.train.ranks import Ranks, train_through_kills
 from train import metrics
 from train.cli import main
 from train.job import Record, read_record
@@ -107,8 +107,8 @@ def one(run: Run, small_yaml: Path, folder: Path) -> Path:
 def two(run: Run, small_yaml: Path, folder: Path) -> Path:
     """An uninterrupted run of two processes, which accumulate over twice as many passes."""
     arguments = command(run, small_yaml, folder / "two", "--set", "micro_rows=2")
-    code, errors = ended(launched(arguments))
-    assert code == 0, errors
+    said = folder / "two.said"
+    assert Ranks(2, arguments, said).wait() == [0, 0], said.read_text()
     return folder / "two"
 
 
@@ -137,8 +137,14 @@ def test_it_learns_and_leaves_what_was_promised(one: Path, run: Run) -> None:
     assert kept == ["latest", "step-00000050", "step-00000060"]
 
 
-def test_two_processes_train_as_one(one: Path, two: Path) -> None:
+def test_two_processes_train_as_one(
+    one: Path, two: Path, run: Run, small_yaml: Path, tmp_path: Path
+) -> None:
     assert_same_curve(one, two)
+    # What two have saved after a validation, one loads whole.
+    shutil.copytree(two, tmp_path / "two")
+    (tmp_path / "two" / "checkpoints" / "step-00000050" / "checkpoint.json").unlink()
+    assert main(command(run, small_yaml, tmp_path / "two")) == 0
     left, right = (
         [line for line in metrics.read(path / "steps.jsonl") if line["kind"] == "validation"]
         for path in (one, two)
@@ -230,6 +236,56 @@ def test_sigterm_saves_and_any_number_of_processes_goes_on(
     assert_same_curve(output, one)
 
 
+def names(output: Path) -> list[str]:
+    return sorted(path.name for path in (output / "checkpoints").glob("step-*"))
+
+
+def test_a_checkpoint_by_signal_and_by_time(run: Run, small_yaml: Path, tmp_path: Path) -> None:
+    rarely = ("--set", "checkpoint.every=1000", "--set", "checkpoint.keep=99")
+    short = ("--steps", "30", "--set", "log_every=1", "--set", "evaluation.rows=8")
+
+    def ask() -> None:
+        until = time.monotonic() + PATIENCE
+        while not steps(tmp_path / "signal"):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    assert main(command(run, small_yaml, tmp_path / "signal", *short, *rarely)) == 0
+    thread.join()
+    first, last = names(tmp_path / "signal")
+    assert "step-00000000" < first < last == "step-00000030"
+
+    often = ("--set", "checkpoint.minutes=0.0005")
+    assert main(command(run, small_yaml, tmp_path / "time", *short, *rarely, *often)) == 0
+    assert len(names(tmp_path / "time")) > 3
+
+
+def test_a_run_is_extended_where_the_rate_goes_on(
+    run: Run, small_yaml: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = ("--set", "checkpoint.keep=99", "--set", "evaluation.rows=8")
+    words = command(run, small_yaml, tmp_path, "--set", "optimizer.schedule=wsd", *kept)
+    assert main([*words, "--steps", "20"]) == 0
+    capsys.readouterr()
+    message = refusal([*words, "--steps", "40"], capsys)
+    assert "steps was 20, is 40, with which the learning rate would go from 0.0005 to 0.005" in (
+        message
+    )
+    assert "20 steps are done, more than 10" in refusal([*words, "--steps", "10"], capsys)
+    # Before it fell, the rate is the same for more steps.
+    (tmp_path / "checkpoints" / "latest").write_text("step-00000010\n")
+    assert main([*words, "--steps", "24"]) == 0
+    rates = [line["lr"] for line in steps(tmp_path)]
+    assert len(rates) == 24
+    assert rates[17] == 0.005 > rates[23]
+    # Or the jump is meant.
+    assert main([*words, "--steps", "26", "--extend"]) == 0
+    assert len(steps(tmp_path)) == 26
+
+
 def refusal(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     assert main(arguments) == 2
     message = capsys.readouterr().err
@@ -245,6 +301,7 @@ def test_another_run_is_refused_with_what_differs(
     message = refusal(other, capsys)
     assert "optimizer.lr was 0.005, is 0.1" in message
     assert "steps was 60, is 70" in message
+    assert "--extend allows it" in message
     assert "lanes was 4, is 8" in refusal(command(run, small_yaml, one, "--set", "lanes=8"), capsys)
 
     copy = Run(tmp_path / "run", run.held_out, run.manifest)
@@ -306,6 +363,11 @@ def test_damaged_checkpoint_and_shard_are_named(
     path = copy.shards / run.manifest.splits["train"].files[2].path
     content = path.read_bytes()
     path.write_bytes(bytes(len(content) // 2) + content[len(content) // 2 :])
+    assert main(command(copy, small_yaml, tmp_path / "other", "--check")) == 2
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert message.startswith(f"gristmill train: {path}: its SHA-256 is not the manifest's")
+    assert main(command(run, small_yaml, tmp_path / "whole", "--check", "--steps", "1")) == 0
+    assert "all files of the shards are as the manifest says" in capsys.readouterr().err
     assert main(command(copy, small_yaml, tmp_path / "other")) == 2
     message = capsys.readouterr().err.splitlines()[-1]
     assert message.startswith(f"gristmill train: {path}, row group ")

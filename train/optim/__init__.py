@@ -42,10 +42,10 @@ class Optimizer(torch.optim.Optimizer):
         """Each group has `params`, `rule`, `weight_decay` and `lr_factor`."""
         names = ("lr", "beta1", "beta2", "eps", "momentum")
         super().__init__(groups, {name: getattr(settings, name) for name in names})
-        self.reset()
+        self.restart()
 
-    def reset(self) -> None:
-        """Begin anew: no moments, no steps."""
+    def restart(self) -> None:
+        """Make all state what it is at the beginning."""
         for group in self.param_groups:
             for parameter in group["params"]:
                 self.state[parameter] = RULES[group["rule"]][0](parameter)

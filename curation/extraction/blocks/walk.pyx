@@ -2,15 +2,19 @@
 """The walk of a page's tree, compiled: see `dom.Dom` for what it finds."""
 
 import numpy as np
+from selectolax.lexbor import LexborHTMLParser
 
 from libc.stdint cimport int32_t, uintptr_t
+from libc.string cimport memcmp
 
 from curation.lexbor cimport (
     ELEMENT,
     TEXT,
     LexborNode,
     following,
+    lexbor_attribute,
     lexbor_characters,
+    lexbor_element,
     lexbor_node,
     text_of,
     wrap,
@@ -38,6 +42,10 @@ cdef enum:
     SIBLINGS = 64  # of them that are looked at
 
 cdef Py_UCS4 BREAK = u"\x0b"
+
+_classed = LexborHTMLParser(b"<p class=a>").body.first_child
+# lexbor's number of the attribute
+cdef uintptr_t CLASS = (<lexbor_element*>(<LexborNode>_classed).node).first_attr.node.local_name
 
 
 def walk(
@@ -205,7 +213,7 @@ cdef bint stands_apart(
     """Whether two texts between which no white space stands are two words all the same.
 
     left, right: the elements that they are in. Text that touches an element goes on in it, as a
-    browser shows it. But where one element ends and another begins, a style may part them: a
+    browser shows it, unless that is no part of a sentence. But where one element ends and another begins, a style may part them: a
     label and its value, the links of a menu. Elements that only format do not, nor do letters
     one by one. Of the rest two are one where their parent has a text of its own, which is a
     sentence, or puts a space between others of its elements.
@@ -216,6 +224,8 @@ cdef bint stands_apart(
     while left != right:
         steps += 1
         if steps > NESTED:
+            return True
+        if is_no_word(<lexbor_element*>place[max(left, right)]):
             return True
         if left > right:
             ends = True
@@ -241,6 +251,35 @@ cdef bint stands_apart(
     if is_letter(before) or is_letter(after):
         return False
     return not has_own_text(<lexbor_node*>place[left])
+
+
+cdef bint begins_with(
+    const unsigned char* at, const unsigned char* end, const char* text, size_t length
+) noexcept nogil:
+    return <size_t>(end - at) >= length and not memcmp(at, text, length)
+
+
+cdef bint is_no_word(const lexbor_element* element) noexcept nogil:
+    """Whether the class of an element says that it is for screen readers, an icon or a badge."""
+    cdef const lexbor_attribute* attribute = element.first_attr
+    cdef const unsigned char* at
+    cdef const unsigned char* end
+    while attribute and attribute.node.local_name != CLASS:
+        attribute = attribute.next
+    if not attribute or not attribute.value:
+        return False
+    at, end = attribute.value.data, attribute.value.data + attribute.value.length
+    while at < end:
+        if (
+            begins_with(at, end, b"hidden", 6)
+            or begins_with(at, end, b"sr-only", 7)
+            or begins_with(at, end, b"screen-reader", 13)
+            or begins_with(at, end, b"icon", 4)
+            or begins_with(at, end, b"badge", 5)
+        ):
+            return True
+        at += 1
+    return False
 
 
 cdef inline bint has_trait(const unsigned char[::1] traits, int tag, int trait) noexcept:

@@ -2,6 +2,7 @@
 
 import json
 import random
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -113,6 +114,8 @@ def test_runs_of_letters_in_any_inline_elements_are_the_sentence(sentence):
         ("<p><code><span>list</span><span>Append</span></code>ed</p>", "listAppended"),
         ("<p>a<x-a>b<div>c</div>d</x-a>e</p>", "ab\nc\nde"),
         ("<x-list><x-item><p>one</p></x-item><x-item><p>two</p></x-item></x-list>", "one\ntwo"),
+        ('<p>options<span class="visually-hidden">for it</span></p>', "options for it"),
+        ('<p><i class="material-icons">home</i>Start</p>', "home Start"),
         ("<p>super<wbr>structure</p>", "superstructure"),
         ("<p>面粉\n <b>带回</b>\n家 and\nhome 강의\n북쪽</p>", "面粉带回家 and home 강의 북쪽"),
         ("<p><ruby>水<rp>(</rp><rt>みず</rt><rp>)</rp>車<rtc>x</rtc></ruby>は</p>", "水車は"),
@@ -189,6 +192,7 @@ XML = "application/xhtml+xml"
     [
         ("<title/><p>a<script src='x>y'/>b", XML, "ab"),
         ('\n<?xml version="1.0"?><title /><p>a<a name="/x" />b<br/>', "", "ab"),
+        ('<html xmlns="x"><title/><p>a<script src="y" />b<a/>', "text/html", "ab"),
         ("<title/><p>a", "text/html", ""),
     ],
 )
@@ -201,6 +205,25 @@ def test_a_shadow_root_is_read_in_its_place():
     <x-b><template shadowrootmode='closed'><p>c</p></template></x-b></template></x-a><p>d</p>"""
     assert seen(html) == "a\nb\nc\nd"
     assert seen("<template><p>a</p></template><p>b") == "b"
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<a " * 300_000,
+        "<a '" * 200_000,
+        "<a b/" * 200_000 + ">",
+        "<a " + "b=c " * 200_000 + "/>",
+        "<template shadowrootmode=open>" * 30_000,
+        "<x-a>" * 30_000 + "y" + "</x-a>z" * 30_000,
+        "<p>" + "<a>x</a><b>y</b>" * 60_000,
+        "<div>" + "<x-a><p>y</p></x-a>" * 30_000,
+    ],
+)
+def test_what_is_mended_and_walked_takes_linear_time(html):
+    began = time.process_time()
+    dom.read(LexborHTMLParser(mended(html, XML)))
+    assert time.process_time() - began < 3
 
 
 def crawled(html, url="https://mill.example/"):
