@@ -93,8 +93,9 @@ def check_chain(spec: Chain, columns: Mapping[str, str] | None = None) -> list[M
 
     The tables must be in the recipe (`rules.load_table`); raises ValueError for a name.
     """
-    wrong = list(_check_measures(spec))
-    return wrong or list(_Check(spec, columns or {}).mistakes())
+    if wrong := list(_check_measures(spec)):  # without them signals are not known
+        return [*wrong, *_check_edits(spec)]
+    return list(_Check(spec, columns or {}).mistakes())
 
 
 def _check_measures(spec: Chain) -> Iterator[Mistake]:
@@ -104,6 +105,12 @@ def _check_measures(spec: Chain) -> Iterator[Mistake]:
         except Problem as error:
             yield f"{spec.SECTION}.measures[{at}]", str(error)
             return
+
+
+def _check_edits(spec: Chain) -> Iterator[Mistake]:
+    for path, step in spec.steps():
+        if isinstance(step, EditStep) and (missing := _missing(step.edit)):
+            yield f"{path}.edit", missing
 
 
 class _Check:
@@ -126,6 +133,7 @@ class _Check:
         self.stale: dict[str, list[tuple[str, Scope]]] = {}
 
     def mistakes(self) -> Iterator[Mistake]:
+        yield from _check_edits(self.spec)
         for at, (here, step) in enumerate(self.spec.steps()):
             if isinstance(step, LanguagesStep):
                 yield from self._languages(here, step)
@@ -136,8 +144,6 @@ class _Check:
             elif isinstance(step, ClassifiersStep):
                 yield from self._classifiers(here, step)
             elif isinstance(step, EditStep):
-                if missing := _missing(step.edit):
-                    yield f"{here}.edit", missing
                 yield from self._change(step.edit, f"{here}.edit", here, step)
             elif isinstance(step, RedactStep):
                 for index, kind in enumerate(step.redact):

@@ -138,7 +138,7 @@ def _rereads(item: Input) -> str | None:
     from pipelines.runs.splits import columns
 
     root = Folder(item.root)
-    files = sorted(name for pattern in item.files for name in root.glob(pattern))
+    files = sorted(name for pattern in item.files for name, _ in root.glob(pattern))
     if not files or item.reader is None:
         return None
 

@@ -99,8 +99,8 @@ def test_the_examples_of_the_page_run_on_two_workers(folder: Path) -> None:
         "Rye is ground. By stones.",
         "A mill is a mill.",
         "Share",  # a row, which is not of the web
-        "The miller opens the sluice before dawn.\n\nHe lets the water run over the wheel.",
-    } | {text for text in kept if text.startswith("The miller")}
+        "The miller opens the sluice before dawn.\n\n\nHe lets the water run over the wheel.",
+    }
     note = kept["Rye is ground. By stones."]
     assert (note["user_id"], note["url"], note["topic"], note["score"]) == (
         "7",
@@ -229,7 +229,7 @@ def test_columns_that_documents_have_already_or_with_two_types(tmp_path: Path) -
 
     with pytest.raises(RecipeError, match="documents have a `url` of their own"):
         resolve("own", inputs({"url": "string"}), tmp_path)
-    with pytest.raises(RecipeError, match="`a` is .* in another input: give one type"):
+    with pytest.raises(RecipeError, match=r"`a` is .* in another input: give one type"):
         resolve("own", inputs({"a": "float"}, {"a": "string"}), tmp_path)
 
 
