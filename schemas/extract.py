@@ -10,6 +10,8 @@ from schemas.base import MEBIBYTE, Contract, Language, ModelFile
 
 LANGUAGE_MODEL = "lid.176.ftz"
 
+ENGINES = ("blocks", "trafilatura", "resiliparse")
+
 # What of `structure` the engines heed that do not heed all of it.
 _HEEDED = {"trafilatura": {"tables"}, "resiliparse": {"tables", "lists"}}
 
@@ -78,8 +80,11 @@ class Rights(Contract):
 class Extract(Contract):
     """Records to main text, metadata and language."""
 
-    engine: Literal["blocks", "trafilatura", "resiliparse"] = Field(
-        "blocks", description="What finds the main text."
+    engine: str = Field(
+        "blocks",
+        description="What finds the main text: `blocks`, `trafilatura` or `resiliparse`; one of "
+        "your own as `package.module:name`, or by the name of an entry point in "
+        "`gristmill.engines`.",
     )
     favor: Literal["balanced", "precision", "recall"] = Field(
         "balanced", description="Which error of the engine is worse: too much or too little text."

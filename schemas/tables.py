@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
@@ -58,6 +58,8 @@ DOCUMENT = _schema(
         # what the document is, and of what format the file or the member of an archive was
         pa.field("kind", pa.string(), False),
         pa.field("format", pa.string(), False),
+        # the user's own id
+        pa.field("user_id", pa.string()),
         # what found the text; null if it came as text
         pa.field("engine", pa.string()),
         pa.field("charset", pa.string(), False),
@@ -244,9 +246,30 @@ CURATED = _schema(
         pa.field("bytes", pa.int64(), False),
         pa.field("holdout", pa.uint64(), False),
         pa.field("pii_replaced", pa.int32(), False),
+        pa.field("user_id", pa.string()),
         *_origin(),
     ],
 )
+
+_TYPES = {
+    "string": pa.string(),
+    "integer": pa.int64(),
+    "float": pa.float64(),
+    "boolean": pa.bool_(),
+}
+# names that the columns that a recipe keeps cannot have
+RESERVED = frozenset({*DOCUMENT.names, *CURATED.names, "cuts", "kept", "reasons"})
+
+
+def column_type(kind: str) -> pa.DataType:
+    """Of a column that a recipe keeps: string, integer, float or boolean."""
+    return _TYPES[kind]
+
+
+def with_columns(schema: pa.Schema, columns: Mapping[str, str]) -> pa.Schema:
+    """A schema of documents, with the columns that a recipe keeps."""
+    kept = [pa.field(name, column_type(kind)) for name, kind in columns.items()]
+    return pa.schema([*schema, *kept], metadata=schema.metadata)
 
 
 def tokens_schema(token_type: str) -> pa.Schema:

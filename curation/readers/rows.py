@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -38,11 +40,12 @@ def row_record(
     crawled = _time(values.pop("crawled", None))
     strings = {name: storable(string) for name, value in values.items() if (string := _text(value))}
     if not columns.html:
-        return text_record(place, str(content), crawled, **strings)
+        record = text_record(place, str(content), crawled, **strings)
+        return _with_kept(record, row, columns.keep)
     charset = strings.get("charset")
     if isinstance(content, str):
         content, charset = content.encode(), "utf-8"
-    return Record(
+    record = Record(
         place.offset,
         place.length,
         place.inner,
@@ -56,13 +59,52 @@ def row_record(
         title=strings.get("title"),
         language=strings.get("language"),
         licence=strings.get("licence"),
+        user_id=strings.get("user_id"),
         unit=place.unit,
         group=place.group,
     )
+    return _with_kept(record, row, columns.keep)
 
 
 def _size(content: str | bytes) -> int:
     return len(content.encode() if isinstance(content, str) else content)
+
+
+def _with_kept(record: Record, row: Mapping[str, Any], keep: Mapping[str, str]) -> Record:
+    """The record with the columns that are kept; `mistyped` are those of another type."""
+    if not keep:
+        return record
+    given = {name: _value(row, name) for name in keep}
+    kept = {name: of_type(given[name], kind) for name, kind in keep.items()}
+    mistyped = tuple(name for name in keep if kept[name] is None and given[name] is not None)
+    return replace(record, kept=kept, mistyped=mistyped)
+
+
+def of_type(value: Any, kind: str) -> str | int | float | bool | None:
+    """A value if it is a string, an integer of 64 bits, a finite float or a boolean; else None."""
+    if kind == "string":
+        return storable(value) if isinstance(value, str) else None
+    if kind == "boolean" or isinstance(value, bool):
+        return value if kind == "boolean" and isinstance(value, bool) else None
+    if kind == "integer":
+        return value if isinstance(value, int) and -(1 << 63) <= value < 1 << 63 else None
+    try:
+        number = float(value) if isinstance(value, int | float) else math.nan
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def parsed(text: str, kind: str) -> Any:
+    """What a cell of a table means as a value of a type; itself if it is none, None if empty."""
+    if not text:
+        return None
+    if kind == "boolean":
+        return {"true": True, "false": False}.get(text.lower(), text)
+    try:
+        return {"integer": int, "float": float}[kind](text) if kind != "string" else text
+    except ValueError:
+        return text
 
 
 def _text(value: Any) -> str:
@@ -91,6 +133,7 @@ def text_record(place: Place, text: str, crawled: datetime | None = None, **fiel
         title=fields.get("title"),
         language=fields.get("language"),
         licence=fields.get("licence"),
+        user_id=fields.get("user_id"),
         unit=place.unit,
         group=place.group,
     )

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from pipelines.commands.options import add_files, reading_of, tell
 from pipelines.commands.parsing import Add
-from schemas.extract import STRUCTURES, Extract
+from schemas.extract import ENGINES, STRUCTURES, Extract
 from schemas.inputs import Format
 
 
@@ -29,7 +29,7 @@ def add_extract(add: Add) -> None:
     extract.add_argument("--recipe", help="take the options of this recipe's `extract`")
     extract.add_argument(
         "--engine",
-        choices=get_args(Extract.model_fields["engine"].annotation),
+        choices=ENGINES,
         help="default: blocks",
     )
     extract.add_argument(

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from pipelines.recipes.checks import check_languages
+from pipelines.recipes.checks import check_languages, code_of
 from pipelines.recipes.files import CHAINS, bundled_models, with_files
 from pipelines.recipes.loading import to_yaml
 from pipelines.recipes.mistakes import RecipeError, shown
@@ -81,7 +81,7 @@ def with_models(recipe: Recipe, run: Folder) -> Recipe:
         recipe = recipe.model_copy(
             update={section: spec.model_copy(update={"classifiers": described})}
         )
-    return recipe
+    return recipe.model_copy(update={"code": code_of(recipe)})
 
 
 def _with_card(path: str, item: Classifier) -> Classifier:

@@ -109,7 +109,8 @@ def _examined(
         raise Problem(f"{place}: its name is not UTF-8: give it another")
     try:
         with root.open(name) as stream:
-            format_ = item.format or formats.detect(place, stream.read(formats.HEAD_BYTES))
+            given = item.reader or item.format
+            format_ = given or formats.detect(place, stream.read(formats.HEAD_BYTES))
             stream.seek(0)
             if size:
                 formats.check(format_, place, stream, columns(item), record_limit(recipe))

@@ -17,6 +17,7 @@ from curation.keys import document_id
 from curation.readers import Damage, Record
 from curation.urls import Blocked, Kind, read_list
 from pipelines.runs import rejections
+from pipelines.runs.events import Warned
 from pipelines.runs.mill import Mill
 from pipelines.runs.receipts import Attempt, Receipt, Task
 from pipelines.runs.splits import input_of, read_split
@@ -25,7 +26,7 @@ from pipelines.runs.store import Folder
 from schemas.extract import Extract
 from schemas.inputs import Format, Input
 from schemas.recipe import Recipe
-from schemas.tables import DOCUMENT
+from schemas.tables import DOCUMENT, with_columns
 
 if TYPE_CHECKING:
     from curation.language import Languages
@@ -54,16 +55,30 @@ def relevant(recipe: Recipe) -> Any:
         by_digest(recipe.extract.model_dump(mode="json")),
         [
             item.model_dump(
-                mode="json", include={"source", "snapshot", "format", "columns", "kind"}
+                mode="json", include={"source", "snapshot", "format", "reader", "columns", "kind"}
             )
             for item in recipe.inputs
         ],
+        {key: mark for key, mark in recipe.code.items() if key.split()[0] in ("reader", "engine")},
     ]
 
 
 def run(mill: Mill, step: str, mark: str) -> Manifest:
     """Extract every split."""
-    return mill.do(step, extract_split, mill.plan(step, mark, lambda: mill.splits))
+    manifest = mill.do(step, extract_split, mill.plan(step, mark, lambda: mill.splits))
+    mistyped: Counter[str] = Counter()
+    for receipt in mill.context.receipts(step):
+        mistyped.update(receipt.counts["mistyped"])
+    for name, count in sorted(mistyped.items()):
+        kind = mill.context.recipe.kept_columns()[name]
+        mill.listener(
+            Warned(
+                f"{count:,} documents have a `{name}` that is no {kind}, and is null now",
+                f"columns.keep.{name}",
+                "give its type there",
+            )
+        )
+    return manifest
 
 
 @cache
@@ -119,16 +134,23 @@ def _model(context: Context) -> Languages:
 
 def extract_split(context: Context, step: str, task: Task) -> Receipt:
     """Read the records of a split, find their main text and its language."""
+    if context.recipe.code:  # also of later stages: what a worker lacks is told before any work
+        from curation import own
+
+        own.check(context.recipe.code)
     item = input_of(context.recipe, task)
     languages = _model(context)
     rejected: Counter[str] = Counter()
-    noted: dict[str, Counter[str]] = {name: Counter() for name in ("flaws", "opt_outs", "licences")}
+    noted: dict[str, Counter[str]] = {name: Counter() for name in _NOTED}
     formats = {piece["file"]: piece.get("format") for piece in task.spec["ranges"]}
     records = text_bytes = 0
     waiting: list[dict[str, Any]] = []
 
     with Attempt(context.run, step, task.key) as attempt, _sandbox(context) as sandbox:
-        documents = attempt.writer("documents", DOCUMENT, dictionary=_REPEATED)
+        columns = context.recipe.kept_columns()
+        documents = attempt.writer(
+            "documents", with_columns(DOCUMENT, columns), dictionary=_REPEATED
+        )
         lost = rejections.writer(attempt, "value")
 
         def flush() -> None:
@@ -146,6 +168,8 @@ def extract_split(context: Context, step: str, task: Task) -> Receipt:
                 continue
             text_bytes += len(result.text.encode())
             _note(noted, result)
+            if isinstance(record, Record):
+                noted["mistyped"].update(record.mistyped)
             waiting.append(_document(item, name, formats[name], record, result))
             if len(waiting) == MICRO_BATCH:
                 flush()
@@ -158,6 +182,7 @@ def extract_split(context: Context, step: str, task: Task) -> Receipt:
         return attempt.commit(records, records - rejected.total(), rejected, counts)
 
 
+_NOTED = ("flaws", "opt_outs", "licences", "mistyped")
 _REPEATED = (
     *("source", "snapshot", "kind", "format", "language", "declared_language", "engine"),
     *("charset", "file"),
@@ -200,6 +225,8 @@ def _document(
         "snapshot": item.snapshot,
         "crawled": record.crawled if isinstance(record, Record) else None,
         "text": page.text,
+        **(record.kept if isinstance(record, Record) else {}),
+        "user_id": record.user_id if isinstance(record, Record) else None,
         "kind": item.kind_of(format),
         "format": format,
         **page.declared(),
