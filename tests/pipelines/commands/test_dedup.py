@@ -17,6 +17,8 @@ from pipelines.engines.runners import Engine
 from schemas.problems import Problem
 from tests.runs import gristmill
 
+pytestmark = pytest.mark.usefixtures("several_parts")
+
 PAGE = (
     "The committee met on {day} to hear what had been done since the spring, and what was left to "
     "do before the winter. Of the nine bridges that were to be repaired, seven were open again; "

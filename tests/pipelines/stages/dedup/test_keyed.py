@@ -12,6 +12,8 @@ from pipelines.alone import dedup
 from pipelines.alone.dedup import deduplicate_files, over_of
 from tests.runs import receipts
 
+pytestmark = pytest.mark.usefixtures("several_parts")
+
 WORDS = [f"word{number}" for number in range(300)]
 
 

@@ -10,6 +10,8 @@ from pipelines.alone.dedup import deduplicate_files
 from pipelines.engines import runners
 from pipelines.engines.jobs import ByKey, Job, JobFailed, Receive, run_here
 
+pytestmark = pytest.mark.usefixtures("several_parts")
+
 
 class Lose:
     """Nothing of what comes."""

@@ -30,6 +30,8 @@ from pipelines.stages.dedup import stage as deduplicate
 from schemas.problems import Problem
 from tests.runs import DEMO, balanced, mill, shards
 
+pytestmark = pytest.mark.usefixtures("several_parts")
+
 Spans = dict[str, list[tuple[str, int, int]]]
 
 
