@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,14 @@ def _compiled(stage: str, spec: str, run: str, more: str) -> Chain:
         for item in chain.classifiers.values()
     }
     return Chain(chain, lambda model: paths[model.sha256], columns, code)
+
+
+def one_thread() -> AbstractContextManager[object]:
+    """BLAS and OpenMP with one thread: with more, sums come in another order."""
+    from threadpoolctl import threadpool_limits
+
+    limits: AbstractContextManager[object] = threadpool_limits(1)
+    return limits
 
 
 def relevant(recipe: Recipe, stage: str) -> Any:

@@ -91,7 +91,7 @@ def curate_part(context: Context, step: str, task: Task) -> Receipt:
     records = 0
     clusters = documents.clusters(context, task.key)
     orphaned: Counter[str] = Counter()
-    with Attempt(context.run, step, task.key) as attempt:
+    with Attempt(context.run, step, task.key) as attempt, chains.one_thread():
         rows = with_columns(CURATED, recipe.kept_columns())
         curated = attempt.writer("text", rows, dictionary=("source", "language", "file"))
         signals = attempt.writer("signals", columns, dictionary=chains.REPEATED)

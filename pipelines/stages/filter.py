@@ -64,7 +64,7 @@ def filter_parts(context: Context, step: str, task: Task) -> Receipt:
     records = edited = 0
     keep = recipe.deduplicate.keep
 
-    with Attempt(context.run, step, task.key) as attempt:
+    with Attempt(context.run, step, task.key) as attempt, chains.one_thread():
         signals = attempt.writer("signals", columns, dictionary=chains.REPEATED)
         lost = rejections.writer(attempt, "detail")
         edits = attempt.writer("edits", EDIT)
