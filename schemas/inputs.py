@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import lru_cache
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -15,6 +16,9 @@ Format = Literal["warc", "jsonl", "parquet", "csv", "tsv", "tar", "zip", "html",
 class Columns(Contract):
     """Names of the columns that hold a row's fields. `meta.url` is `url` inside `meta`, be it a
     struct or JSON."""
+
+    # whether a record brings its row along
+    whole: ClassVar[bool] = False
 
     text: str = Field("text", description="The text; all other fields are optional.")
     url: str | None = Field(None, description="Address of the page.")
@@ -34,9 +38,10 @@ class Columns(Contract):
         """Those that a file must have."""
         return self.named()
 
-    def top(self) -> list[str]:
-        """The columns to read, each once."""
-        return sorted({column.partition(".")[0] for column in self.named().values()})
+    def read(self, there: Collection[str]) -> list[str]:
+        """Of the columns of a file, those to read."""
+        named = self.named().values()
+        return sorted({*named, *(column.partition(".")[0] for column in named)}.intersection(there))
 
 
 # Column names as the data sets' cards give them.

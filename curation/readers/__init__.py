@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
-from typing import Literal
+from typing import Any, Literal
 
 DamageKind = Literal[
     "corrupt_gzip",
@@ -69,6 +69,7 @@ class Record(Place):
     text: the text of a row. If a record of kind `text` has none, its payload is to be decoded.
     title, language, licence: as a row gives them; of source code the language's name, and the
     licence's SPDX identifier.
+    row: all columns of a row, if they are asked for.
     headers: of an HTTP response the fields that declare rights, language and age (`x-robots-tag`,
     `tdm-reservation`, `tdm-policy`, `content-usage`, `content-signal`, `link`,
     `content-language`, `last-modified`), by names in lower case.
@@ -86,6 +87,7 @@ class Record(Place):
     title: str | None = None
     language: str | None = None
     licence: str | None = None
+    row: Mapping[str, Any] | None = field(default=None, hash=False)
     headers: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property

@@ -30,7 +30,7 @@ def row_record(
     most: int,
 ) -> Record | Damage:
     """The record of a row; `Damage` if it has no text or more than `most` bytes of it."""
-    values = {name: _value(row, column) for name, column in columns.named().items()}
+    values = {name: value_of(row, column) for name, column in columns.named().items()}
     text = values.pop("text")
     if not isinstance(text, str):
         detail = f"`{columns.text}` is {'not there' if text is None else 'not a string'}"
@@ -40,9 +40,10 @@ def row_record(
     if 4 * len(text) > most and (size := len(text.encode())) > most:
         detail = f"{size} bytes of text, more than {most}"
         return Damage(offset, length, inner, "too_large", detail, unit=unit)
-    crawled = _time(values.pop("crawled", None))
+    crawled = time_of(values.pop("crawled", None))
     strings = {name: storable(string) for name, value in values.items() if (string := _text(value))}
-    return text_record(Place(offset, length, inner, unit=unit), text, crawled, **strings)
+    place = Place(offset, length, inner, unit=unit)
+    return text_record(place, text, crawled, row if columns.whole else None, **strings)
 
 
 def _text(value: Any) -> str:
@@ -52,7 +53,13 @@ def _text(value: Any) -> str:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
 
 
-def text_record(place: Place, text: str, crawled: datetime | None = None, **fields: str) -> Record:
+def text_record(
+    place: Place,
+    text: str,
+    crawled: datetime | None = None,
+    row: Mapping[str, Any] | None = None,
+    **fields: str,
+) -> Record:
     """A record of kind `text`."""
     return Record(
         place.offset,
@@ -69,11 +76,13 @@ def text_record(place: Place, text: str, crawled: datetime | None = None, **fiel
         title=fields.get("title"),
         language=fields.get("language"),
         licence=fields.get("licence"),
+        row=row,
         unit=place.unit,
     )
 
 
-def _value(row: Mapping[str, Any], column: str) -> Any:
+def value_of(row: Mapping[str, Any], column: str) -> Any:
+    """What a row has in a column; `meta.url` is `url` inside `meta`. None if there is none."""
     if column in row:
         return row[column]
     top, dot, key = column.partition(".")
@@ -86,7 +95,7 @@ def _value(row: Mapping[str, Any], column: str) -> Any:
     return inside.get(key) if isinstance(inside, Mapping) else None
 
 
-def _time(value: Any) -> datetime | None:
+def time_of(value: Any) -> datetime | None:
     """A time in UTC, of a timestamp or ISO 8601; None if it is neither."""
     try:
         if isinstance(value, str):

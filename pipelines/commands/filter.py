@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
+from collections import Counter
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
-from pipelines.commands.options import add_texts, reading_of
+from pipelines.commands.options import add_texts, reading, rejecting, writing
 from pipelines.commands.parsing import Add
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ def add_filter(add: Add) -> None:
         _filter,
     )
     add_rules_option(command, required=True)
-    add_texts(command, "a row for each text: id, language, kept, reasons, edited text, signals")
+    add_texts(command, "id, language, kept, reasons, the edited text, signals")
     command.add_argument(
         "--model",
         default="lid.176",
@@ -58,24 +60,41 @@ def add_rules_option(parser: argparse.ArgumentParser, *, required: bool) -> None
 
 def chain_asked(options: argparse.Namespace, exhaustive: bool | None = None) -> Chain:
     """The chain that the options of `add_rules_option` name. Raises Problem."""
-    from pipelines.alone.filter import chain_of, languages_of
+    from pipelines.commands.filtering import chain_of, languages_of
 
     languages = None if options.languages is None else languages_of(options.languages)
     return chain_of(options.rules, exhaustive=exhaustive, languages=languages)
 
 
 def _filter(options: argparse.Namespace) -> int:
-    from pipelines.alone.filter import filter_files
+    from pipelines.commands.filtering import Filtered, filter_rows, filtered, schema_of
+    from pipelines.commands.progress import listener
+    from pipelines.runs.rows import BATCH_ROWS, batches
 
-    judged = filter_files(
-        chain_asked(options, options.exhaustive),
-        options.input,
-        options.output,
-        source=options.source,
-        model=options.model,
-        reading=reading_of(options),
-        id_column=options.id,
-    )
+    chain = chain_asked(options, options.exhaustive)
+    judged = Filtered()
+    lost: Counter[str] = Counter()
+
+    def lose(row: dict[str, Any]) -> None:
+        lost[row["reason"]] += 1
+        rejected.add(row)
+
+    with (
+        reading(options.input, options) as inputs,
+        writing(options.output, schema_of(chain), more=True) as out,
+        rejecting(options.rejected) as rejected,
+    ):
+        every = batches(inputs, lose, listener("auto", quiet=options.quiet))
+        found = filter_rows(chain, every, judged, source=options.source, model=options.model)
+        while batch := list(islice(found, BATCH_ROWS)):
+            rows = []
+            for each, outcome in batch:
+                if outcome.kept or not rejected.has_file:
+                    rows.append(filtered(each, outcome))
+                else:
+                    first, *others = outcome.reasons
+                    rejected.text("filter", each.row, first, detail=", ".join(others) or None)
+            out.write(rows)
     if not options.quiet:
-        print(judged.summary(), file=sys.stderr)
+        print(judged.summary(lost), file=sys.stderr)
     return 0

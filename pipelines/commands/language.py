@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from pipelines.commands.options import add_texts, reading_of, tell
+from pipelines.commands.options import add_texts, reading, rejecting, tell, writing
 from pipelines.commands.parsing import Add
+from schemas.problems import Problem
+
+if TYPE_CHECKING:
+    from curation.language import Languages, Opinion
 
 
 def add_language(add: Add) -> None:
@@ -17,7 +23,7 @@ def add_language(add: Add) -> None:
         "gristmill language pages.jsonl --output languages.parquet --threshold en=.65",
         _language,
     )
-    add_texts(language, "a row for each text: id, language, score, runners_up")
+    add_texts(language, "id, language, language_score, runners_up, passes, paragraphs")
     language.add_argument(
         "--model",
         default="both",
@@ -40,25 +46,105 @@ def add_language(add: Add) -> None:
     )
 
 
-def _language(options: argparse.Namespace) -> int:
-    from pipelines.alone.accuracy import Accuracy
-    from pipelines.alone.language import name_languages, thresholds_of
+def model_of(name: str) -> Languages:
+    """`both`: lid.176 and the second opinion; `lid.176` alone; or a fastText model's path."""
+    from curation.language import FIRST, SECOND, Languages, bundled
 
-    accuracy = Accuracy()
-    ends = name_languages(
-        options.input,
-        options.output,
-        model=options.model,
-        count=options.top,
-        paragraphs=options.paragraphs,
-        thresholds=thresholds_of(options.threshold),
-        reading=reading_of(options),
-        id_column=options.id,
-        expected=options.expected,
-        accuracy=accuracy if options.expected else None,
+    if name == "both":
+        return Languages(bundled(FIRST), bundled(SECOND))
+    return Languages(bundled(FIRST) if name == "lid.176" else name)
+
+
+def _language(options: argparse.Namespace) -> int:
+    from collections import Counter
+
+    import pyarrow as pa
+
+    from curation.accuracy import Accuracy
+    from curation.language import canonical
+    from curation.readers.rows import value_of
+    from pipelines.commands.progress import listener
+    from pipelines.runs.rows import batches
+
+    opinion = [pa.field("language", pa.string(), False), pa.field("score", pa.float64(), False)]
+    span = [pa.field("start", pa.int64(), False), pa.field("end", pa.int64(), False)]
+    schema = pa.schema(
+        [
+            pa.field("id", pa.string(), False),
+            pa.field("text", pa.large_string(), False),
+            pa.field("language", pa.string(), False),
+            pa.field("language_score", pa.float64(), False),
+            pa.field("runners_up", pa.list_(pa.struct(opinion)), False),
+            # whether the score exceeds the language's threshold; null if none was given
+            pa.field("passes", pa.bool_()),
+            # of each line of the text, in characters; null if not asked for
+            pa.field("paragraphs", pa.list_(pa.struct([*span, *opinion]))),
+        ]
     )
+    if options.top < 1:
+        raise Problem("1 or more", f"top {options.top}")
+
+    thresholds = {}
+    for asked in options.threshold:
+        code, _, score = asked.rpartition("=")
+        try:
+            thresholds[canonical(code) if code else ""] = float(score)
+        except ValueError:
+            raise Problem("write .65 or LANGUAGE=.65", f"threshold {asked}") from None
+    languages = model_of(options.model)
+    accuracy = Accuracy()
+    ends: Counter[str] = Counter()
+    with (
+        reading(options.input, options) as inputs,
+        writing(options.output, schema, more=True) as out,
+        rejecting(options.rejected) as rejected,
+    ):
+        for batch in batches(inputs, rejected.add, listener("auto", quiet=options.quiet)):
+            found = languages.opinions([row.text for row in batch], options.top)
+            named = []
+            for row, ((code, score), *others) in zip(batch, found, strict=True):
+                if options.expected:
+                    said = value_of(row.values, options.expected)
+                    accuracy.add(said and str(said), code, len(row.text))
+                passes = _passes((code, score), thresholds)
+                if passes is False and rejected.has_file:
+                    rejected.text("language", row, "language_score", value=f"{code} {score:g}")
+                    continue
+                ends[code] += 1
+                own: dict[str, Any] = {
+                    "id": row.id,
+                    "text": row.text,
+                    "language": code,
+                    "language_score": score,
+                    "runners_up": list(map(_opinion, others)),
+                    "passes": passes,
+                    "paragraphs": _paragraphs(languages, row.text) if options.paragraphs else None,
+                }
+                named.append({**own, **{k: v for k, v in row.values.items() if k not in own}})
+            out.write(named)
     if not options.quiet:
-        tell(ends)
+        tell(ends + rejected.counts)
     if options.expected:
         print(accuracy.summary(), file=sys.stderr)
     return 0
+
+
+def _opinion(opinion: Opinion) -> dict[str, Any]:
+    return {"language": opinion[0], "score": opinion[1]}
+
+
+def _passes(best: Opinion, thresholds: Mapping[str, float]) -> bool | None:
+    """Nothing passes in a language without a threshold, if there are none for the others."""
+    from curation.language import UNDETERMINED, canonical
+
+    if not thresholds or best[0] == UNDETERMINED:
+        return False if thresholds else None
+    threshold = thresholds.get(canonical(best[0]), thresholds.get(""))
+    return threshold is not None and best[1] > threshold
+
+
+def _paragraphs(languages: Languages, text: str) -> list[dict[str, Any]]:
+    return [
+        {"start": start, "end": end, **_opinion(best)}
+        for start, end, (best, *_) in languages.paragraphs(text)
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from pipelines.commands.filter import add_rules_option, chain_asked
-from pipelines.commands.options import add_reading, reading_of
+from pipelines.commands.options import add_reading, reading
 from pipelines.commands.parsing import Add, adder
 
 
@@ -47,26 +47,43 @@ def add_rules(add: Add) -> None:
 
 
 def _list(_: argparse.Namespace) -> int:
-    from pipelines.alone.rules import listing
+    from pipelines.report.rules import listing
 
     print(listing())
     return 0
 
 
 def _show(options: argparse.Namespace) -> int:
-    from pipelines.alone.rules import show
+    from pipelines.report.rules import show
 
     print(show(options.rules))
     return 0
 
 
 def _explain(options: argparse.Namespace) -> int:
-    from pipelines.alone.rules import explain, spread
+    from pipelines.report.rules import explain
 
     print(explain(options.signal, options.rules or ""))
     if options.sample:
-        chain = chain_asked(options) if options.rules else None
-        print(spread(options.signal, options.sample, chain, options.source, reading_of(options)))
+        print(_spread(options))
     elif not options.quiet and "." in options.signal:
         print("\nHow it is spread over texts: --sample pages.jsonl")
     return 0
+
+
+def _spread(options: argparse.Namespace) -> str:
+    """How the signal is spread over the sample."""
+    from pipelines.commands.filtering import Filtered, filter_rows
+    from pipelines.commands.progress import listener
+    from pipelines.report.rules import measuring, spread
+    from pipelines.runs.rows import batches
+
+    chain = measuring(options.signal, chain_asked(options) if options.rules else None)
+    where = "where the rules measure it"
+    if not options.rules:
+        where = "on the texts as they are (--rules CHAIN: where a chain measures it)"
+    with reading(options.sample, options) as inputs:
+        every = batches(inputs, lambda _: None, listener("auto", quiet=options.quiet))
+        judged = filter_rows(chain, every, Filtered(), source=options.source)
+        values = [outcome.signals[options.signal] for _, outcome in judged]
+    return spread(options.signal, values, where)

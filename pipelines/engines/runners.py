@@ -44,9 +44,9 @@ class Engine:
 
     def __post_init__(self) -> None:
         if self.runner not in RUNNERS:
-            raise Problem(f"--runner {self.runner}: not known; one of {', '.join(RUNNERS)}")
+            raise Problem(f"not known; one of {', '.join(RUNNERS)}", f"runner {self.runner}")
         if self.workers < 1:
-            raise Problem(f"--workers {self.workers}: at least 1")
+            raise Problem("at least 1", f"workers {self.workers}")
 
 
 def run_job(
@@ -125,8 +125,9 @@ def _started(
     binary = os.environ.get("GRISTMILL_PRISM") or shutil.which("prism")
     if binary is None:
         raise Problem(
-            "--runner prism: no `prism` in PATH: `make engines` installs it. Or name the file by "
-            "the variable GRISTMILL_PRISM"
+            "no `prism` in PATH",
+            "runner prism",
+            "`make engines` installs it; or name the file by the variable GRISTMILL_PRISM",
         )
     # Beam's own PrismRunner installs signal handlers, which only a main thread can
     job_port, pool_port = _free_port(), _free_port()

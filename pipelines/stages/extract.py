@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from curation.extraction import Extractor, Page, Rejected
 from curation.extraction.sandbox import Sandbox
-from curation.keys import document_id
 from curation.readers import Damage, Record
 from curation.urls import Blocked, Kind, read_list
 from pipelines.runs import rejections
@@ -65,7 +64,7 @@ def run(mill: Mill, step: str, mark: str) -> Manifest:
 
 
 @cache
-def _languages(run: str, options: str) -> Languages:
+def _languages(run: str, options: str) -> Languages | None:
     from curation.language import languages_of
 
     return languages_of(
@@ -111,7 +110,7 @@ def _entries(context: Context, name: str, kind: Kind) -> list[str]:
     return [entry for path in paths for entry in read_list(path, kind)]
 
 
-def _model(context: Context) -> Languages:
+def _model(context: Context) -> Languages | None:
     return _languages(context.run.url, context.recipe.extract.model_dump_json())
 
 
@@ -129,9 +128,10 @@ def extract_split(context: Context, step: str, task: Task) -> Receipt:
         lost = rejections.writer(attempt, "value")
 
         def flush() -> None:
-            found = languages.identify([row["text"] for row in waiting])
-            for row, (code, score) in zip(waiting, found, strict=True):
-                row["language"], row["language_score"] = code, score
+            if languages:
+                found = languages.identify([row["text"] for row in waiting])
+                for row, (code, score) in zip(waiting, found, strict=True):
+                    row["language"], row["language_score"] = code, score
             documents.write(waiting)
             waiting.clear()
 
@@ -139,7 +139,8 @@ def extract_split(context: Context, step: str, task: Task) -> Receipt:
             records += 1
             if isinstance(result, Rejected):
                 rejected[result.reason] += 1
-                lost.write([_rejection(item, name, record, result)])
+                why = (result.reason, result.value)
+                lost.write([rejections.of_record("extract", item, name, record, *why)])
                 continue
             text_bytes += len(result.text.encode())
             _note(noted, result)
@@ -158,29 +159,9 @@ def extract_split(context: Context, step: str, task: Task) -> Receipt:
 _REPEATED = ("source", "snapshot", "language", "declared_language", "engine", "charset", "file")
 
 
-def _origin(item: Input, name: str, record: Record | Damage) -> dict[str, Any]:
-    return {
-        "id": document_id(item.source, name, record.offset, record.offset_kind),
-        "source": item.source,
-        "url": record.url if isinstance(record, Record) else None,
-        "file": name,
-        "offset": record.offset,
-        "length": record.length,
-    }
-
-
-def _rejection(item: Input, name: str, record: Record | Damage, result: Rejected) -> dict[str, Any]:
-    return {
-        **_origin(item, name, record),
-        "stage": "extract",
-        "reason": result.reason,
-        "value": result.value,
-    }
-
-
 def _document(item: Input, name: str, record: Record | Damage, page: Page) -> dict[str, Any]:
     return {
-        **_origin(item, name, record),
+        **rejections.origin(item, name, record),
         "snapshot": item.snapshot,
         "crawled": record.crawled if isinstance(record, Record) else None,
         "text": page.text,

@@ -109,7 +109,10 @@ def filter_parts(context: Context, step: str, task: Task) -> Receipt:
                 verdicts, kept, changed = [], [], []
                 for row in rows:
                     outcome = chain.apply(
-                        row["text"], row["language"], row["language_score"], row["source"]
+                        row["text"],
+                        row["language"] or "",
+                        row["language_score"] or 0,
+                        row["source"],
                     )
                     verdicts.append(
                         {

@@ -1,9 +1,9 @@
-"""`gristmill filter`: texts by a chain of rules, without a run."""
+"""Rows by a chain of rules, for `gristmill filter` and `gristmill rules explain`."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,11 @@ from pydantic import ValidationError
 from curation.chain import LANGUAGE, LANGUAGE_SCORE, SOURCE, Chain, Outcome
 from curation.language import FIRST, SECOND, Languages, canonical, closest
 from curation.rules import load_chain
-from pipelines.alone.language import model_of
-from pipelines.alone.rows import writing
-from pipelines.alone.texts import Text, batches, texts
+from pipelines.commands.language import model_of
+from pipelines.runs.rows import Row, number
 from schemas.filter import Filter
 from schemas.problems import Problem
 
-_BATCH = 256
 _FILTERED = [
     pa.field("id", pa.string(), False),
     pa.field("source", pa.string()),
@@ -35,17 +33,26 @@ _FILTERED = [
 ]
 
 
+@dataclass(slots=True)
+class Text:
+    """A row with what a chain heeds of it."""
+
+    row: Row
+    source: str | None
+    language: str | None
+    score: float | None
+
+
 @dataclass
 class Filtered:
-    """What became of texts: how many, by their first reason, by all, by the only one; what is no
-    text, why; how many have signals that are null; and who named the languages."""
+    """What became of texts: how many, by their first reason, by all, by the only one; how many have
+    signals that are null; and who named the languages."""
 
     texts: int = 0
     kept: int = 0
     first: Counter[str] = field(default_factory=Counter)
     failing: Counter[str] = field(default_factory=Counter)
     alone: Counter[str] = field(default_factory=Counter)
-    lost: Counter[str] = field(default_factory=Counter)
     partly: int = 0
     named: Counter[str] = field(default_factory=Counter)
 
@@ -59,15 +66,15 @@ class Filtered:
         if len(outcome.reasons) == 1:
             self.alone.update(outcome.reasons)
 
-    def summary(self) -> str:
-        """The counts for a reader, the most frequent reason first."""
+    def summary(self, lost: Mapping[str, int]) -> str:
+        """The counts for a reader, the most frequent reason first; `lost`: records without text."""
         lines = [f"{self.texts:,} documents, {self.kept:,} kept"]
         if self.failing:
             lines.append(f"{'fail':>12}{'as the first':>14}{'alone':>12}")
         for reason, count in sorted(self.failing.items(), key=lambda item: (-item[1], item[0])):
             numbers = f"{count:>12,}{self.first[reason]:>14,}{self.alone[reason]:>12,}"
             lines.append(f"{numbers}  {reason}")
-        for kind, count in sorted(self.lost.items()):
+        for kind, count in sorted(lost.items()):
             lines.append(f"{count:>12,} records hold no text: {kind}")
         if self.partly:
             lines.append(
@@ -89,7 +96,7 @@ def languages_of(asked: str) -> dict[str, float]:
         try:
             found[language] = float(score or 0)
         except ValueError:
-            raise Problem(f"--languages {part}: write LANGUAGE or LANGUAGE=.65") from None
+            raise Problem("write LANGUAGE or LANGUAGE=.65", f"languages {part}") from None
     return found
 
 
@@ -110,17 +117,15 @@ def chain_of(
         raise Problem("; ".join(f"{path}: {message}" for path, message in told.items())) from None
 
 
-def filter_texts(
+def filter_rows(
     chain: Chain,
-    paths: Sequence[str],
+    every: Iterable[list[Row]],
     judged: Filtered,
     *,
     source: str = "",
     model: str = "lid.176",
-    reading: Mapping[str, Any] | None = None,
-    id_column: str = "id",
 ) -> Iterator[tuple[Text, Outcome]]:
-    """Each text of files, folders, patterns or `-`, with the chain's judgement of it, in order.
+    """Each text with the chain's judgement of it, in order.
 
     A text's language and score are its row's `language` and `language_score`; where a row lacks
     what the chain needs, `model` names both: see `model_of`. Codes are those of the chain where
@@ -128,31 +133,41 @@ def filter_texts(
     """
     languages: Languages | None = None
     codes = {canonical(code): code for code in chain.languages}
-    every = texts(paths, judged.lost, reading=reading, id_column=id_column, group=SOURCE, more=True)
-    for batch in batches(every, _BATCH):
-        for each in batch:
-            if each.language is not None:
-                short = each.language if len(each.language) == 2 else canonical(each.language)
-                each.language = codes.get(canonical(short), short)
+    for rows in every:
+        batch = [_text(row, source, codes) for row in rows]
         unnamed = [each for each in batch if _lacks(each, chain)]
         if unnamed:
             languages = languages or _naming(model, chain)
-            found = languages.identify([each.text for each in unnamed])
+            found = languages.identify([each.row.text for each in unnamed])
             for each, (code, score) in zip(unnamed, found, strict=True):
                 each.language, each.score = codes.get(canonical(code), code), score
         if LANGUAGE in chain.needs:
             judged.named[f"is named by {_MODELS.get(model, model)}"] += len(unnamed)
             judged.named["is what their rows say"] += len(batch) - len(unnamed)
         for each in batch:
-            each.group = source or each.group
-            if SOURCE in chain.needs and not each.group:
+            if SOURCE in chain.needs and not each.source:
                 raise Problem(
-                    f"{each.id}: the rules are limited to sources, and this row has no `source`: "
-                    "give --source LABEL for all"
+                    "the rules are limited to sources, and this row has no `source`",
+                    each.row.id,
+                    "name the source of all",
                 )
-            outcome = chain.apply(each.text, each.language or "", each.score or 0, each.group or "")
+            outcome = chain.apply(
+                each.row.text, each.language or "", each.score or 0, each.source or ""
+            )
             judged.add(outcome)
             yield each, outcome
+
+
+def _text(row: Row, source: str, codes: Mapping[str, str]) -> Text:
+    """A row with what a chain heeds of it."""
+    code, own = row.values.get("language"), row.values.get("source")
+    if isinstance(code, str) and code:
+        short = code if len(code) == 2 else canonical(code)
+        code = codes.get(canonical(code), short)
+    else:
+        code = None
+    score = number(row.values.get("language_score"))
+    return Text(row, source or (own if isinstance(own, str) else None), code, score)
 
 
 _MODELS = {"both": f"{FIRST} and {SECOND}", "lid.176": FIRST}
@@ -165,7 +180,7 @@ def _naming(model: str, chain: Chain) -> Languages:
     for code in sorted(chain.languages):
         if canonical(code) not in named:
             raise Problem(
-                f"--model {model}: names no language `{code}`{closest(code, found.codes)}"
+                f"names no language `{code}`{closest(code, found.codes)}", f"model {model}"
             )
     return found
 
@@ -177,42 +192,21 @@ def _lacks(each: Text, chain: Chain) -> bool:
     )
 
 
-def filter_files(
-    chain: Chain,
-    paths: Sequence[str],
-    output: str,
-    *,
-    source: str = "",
-    model: str = "lid.176",
-    reading: Mapping[str, Any] | None = None,
-    id_column: str = "id",
-) -> Filtered:
-    """Write a row for every text to `output`: id, source, language, kept, reasons, the edited text
-    and every signal of the chain, null where it was not measured. Raises Problem.
-    """
-    fields = [pa.field(name, pa.float64()) for name in chain.signals]
-    schema = pa.schema([*_FILTERED, *fields], metadata={b"gristmill.schema": b"filtered/1"})
-    judged = Filtered()
-    with writing(output, schema) as rows:
-        waiting: list[dict[str, Any]] = []
-        every = filter_texts(
-            chain, paths, judged, source=source, model=model, reading=reading, id_column=id_column
-        )
-        for each, outcome in every:
-            waiting.append(
-                {
-                    "id": each.id,
-                    "source": each.group,
-                    "language": each.language,
-                    "language_score": each.score,
-                    "kept": outcome.kept,
-                    "reasons": outcome.reasons,
-                    "text": outcome.text,
-                    **outcome.signals,
-                }
-            )
-            if len(waiting) == _BATCH:
-                rows.write(waiting)
-                waiting = []
-        rows.write(waiting)
-    return judged
+def schema_of(chain: Chain) -> pa.Schema:
+    """Of what the command writes of each text, besides its row's other columns."""
+    return pa.schema([*_FILTERED, *(pa.field(name, pa.float64()) for name in chain.signals)])
+
+
+def filtered(each: Text, outcome: Outcome) -> dict[str, Any]:
+    """A row of `schema_of`, with the other columns of the text's row behind it."""
+    own = {
+        "id": each.row.id,
+        "source": each.source,
+        "language": each.language,
+        "language_score": each.score,
+        "kept": outcome.kept,
+        "reasons": outcome.reasons,
+        "text": outcome.text,
+        **outcome.signals,
+    }
+    return {**own, **{name: item for name, item in each.row.values.items() if name not in own}}
