@@ -6,11 +6,14 @@ import argparse
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipelines.commands.options import add_files, add_rows, reading, rejecting, tell, writing
+from pipelines.commands.options import No, add_texts, map_rows, tell
 from pipelines.commands.parsing import Add
 from schemas.problems import Problem
+
+if TYPE_CHECKING:
+    from pipelines.runs.rows import Row
 
 
 def add_apply(add: Add) -> None:
@@ -28,14 +31,7 @@ def add_apply(add: Add) -> None:
         "(.gz, .zst) or .parquet file with an `id`, and with `kept` (and `cut`), `reason`, or "
         "`start` and `end`",
     )
-    add_files(
-        apply,
-        "the texts, which are called as in the table: JSONL, Parquet, CSV, text, WET; `-` is JSON "
-        "lines on standard input",
-        "a .jsonl (.gz, .zst) or .parquet file of the rows that are kept",
-    )
-    add_rows(apply)
-    apply.add_argument("--quiet", action="store_true", help="no summary")
+    add_texts(apply, "the texts that are kept")
 
 
 @dataclass(slots=True)
@@ -112,40 +108,30 @@ def _rows(path: str) -> Iterator[Mapping[str, Any]]:
 
 def _apply(options: argparse.Namespace) -> int:
     import numpy as np
-    import pyarrow as pa
 
     from curation.dedup.spans import cut
-    from pipelines.commands.progress import listener
-    from pipelines.runs.rows import batches
 
     said, is_whole = fates(options.table)
-    schema = pa.schema(
-        [pa.field("id", pa.string(), False), pa.field("text", pa.large_string(), False)]
-    )
     kept = 0
-    with (
-        reading(options.input, options, also=options.table) as inputs,
-        writing(options.output, schema, more=True) as out,
-        rejecting(options.rejected) as rejected,
-    ):
-        for batch in batches(inputs, rejected.add, listener("auto", quiet=options.quiet)):
-            rows = []
-            for row in batch:
-                fate = said.get(row.id, Fate("not_in_table" if is_whole else None))
-                if fate.is_met:
-                    raise Problem("stands twice: the table does not tell which is meant", row.id)
-                fate.is_met = True
-                spans = np.array(fate.cut, np.int64).reshape(-1, 2)
-                text = cut(row.text, spans[:, 0], spans[:, 1])
-                reason = fate.reason or (None if text.strip() or not fate.cut else "cut_whole")
-                if reason:
-                    rejected.text("apply", row, reason)
-                    continue
-                kept += 1
-                rows.append({**row.values, "id": row.id, "text": text})
-            out.write(rows)
+
+    def work(batch: list[Row]) -> Iterator[dict[str, Any] | No]:
+        nonlocal kept
+        for row in batch:
+            fate = said.get(row.id, Fate("not_in_table" if is_whole else None))
+            if fate.is_met:
+                raise Problem("stands twice: the table does not tell which is meant", row.id)
+            fate.is_met = True
+            spans = np.array(fate.cut, np.int64).reshape(-1, 2)
+            text = cut(row.text, spans[:, 0], spans[:, 1])
+            reason = fate.reason or ("cut_whole" if fate.cut and not text.strip() else None)
+            kept += reason is None
+            yield No(reason) if reason else {"text": text}
+
+    def check() -> None:
         if said and not any(fate.is_met for fate in said.values()):
             raise Problem("none of its ids is one of the texts'", options.table)
+
+    lost = map_rows("apply", options, (), work, also=options.table, finish=check)
     if not options.quiet:
-        tell({"kept": kept, **rejected.counts})
+        tell({"kept": kept, **lost})
     return 0

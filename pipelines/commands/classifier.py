@@ -10,14 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from pipelines.commands.options import (
-    add_reading,
-    add_texts,
-    reading,
-    rejecting,
-    tell,
-    writing,
-)
+from pipelines.commands.options import No, add_reading, add_texts, map_rows, rows_of, tell
 from pipelines.commands.parsing import Add, adder
 from schemas.problems import Problem
 
@@ -135,7 +128,7 @@ def _fit(options: argparse.Namespace) -> int:
         settings,
         held_out=options.held_out,
         survival=options.survival,
-        pool=[row.text for path in options.pool for row in _rows(path, options)],
+        pool=[row.text for row in rows_of(options.pool, options)],
         data=data,
         with_length=options.with_length,
     )
@@ -157,22 +150,6 @@ def _evaluate(options: argparse.Namespace) -> int:
     return 0
 
 
-def _rows(
-    path: str, options: argparse.Namespace, lost: Counter[str] | None = None
-) -> Iterator[Row]:
-    from pipelines.commands.progress import listener
-    from pipelines.runs.rows import batches
-
-    counts = Counter[str]() if lost is None else lost
-
-    def lose(row: dict[str, Any]) -> None:
-        counts[row["reason"]] += 1
-
-    with reading([path], options) as inputs:
-        for batch in batches(inputs, lose, listener("auto", quiet=options.quiet)):
-            yield from batch
-
-
 def _examples(
     options: argparse.Namespace, group: str | None
 ) -> tuple[list[Example], list[dict[str, Any]]]:
@@ -188,7 +165,7 @@ def _examples(
         digest = hashlib.sha256()
         count = 0
         lost: Counter[str] = Counter()
-        for row in _rows(path, options, lost):
+        for row in rows_of([path], options, lost):
             if not row.text.strip():
                 lost["empty"] += 1
                 continue
@@ -198,8 +175,8 @@ def _examples(
         if not count:
             raise Problem("no text in it", f"set {each}")
         # the texts' own checksum: that of the files would change with their compression
-        found = {"label": label, "path": path, "texts": count, "sha256": digest.hexdigest()}
-        data.append({**found, "lost": dict(lost)} if lost else found)
+        told = {"label": label, "path": path, "texts": count, "sha256": digest.hexdigest()}
+        data.append({**told, "lost": dict(lost)} if lost else told)
     return examples, data
 
 
@@ -218,60 +195,41 @@ def _score(options: argparse.Namespace) -> int:
 
     from curation.classifiers.importance import Importance
     from curation.classifiers.scorers import Classifier, scorer
-    from pipelines.commands.progress import listener
-    from pipelines.runs.rows import batches
 
     span = [
         pa.field("start", pa.int64(), False),
         pa.field("end", pa.int64(), False),
         pa.field("score", pa.float64(), False),
     ]
-    schema = pa.schema(
-        [
-            pa.field("id", pa.string(), False),
-            pa.field("text", pa.large_string(), False),
-            pa.field("score", pa.float64(), False),
-            # whether the score reaches the threshold; null if none was given
-            pa.field("reaches", pa.bool_()),
-            # what reaches the threshold in the text, in characters; null if not asked for
-            pa.field("spans", pa.list_(pa.struct(span))),
-        ]
-    )
+    fields = [
+        pa.field("score", pa.float64(), False),
+        # whether the score reaches the threshold; null if none was given
+        pa.field("reaches", pa.bool_()),
+        # what reaches the threshold in the text, in characters; null if not asked for
+        pa.field("spans", pa.list_(pa.struct(span))),
+    ]
     model, threshold = scorer(options.model, options.label), options.threshold
     if threshold is None and isinstance(model, Classifier | Importance):
         threshold = model.card.get("threshold", {}).get("value")
     if options.spans and threshold is None:
         raise Problem("the model's card has no threshold", "spans", "give one")
-    scored = reach = 0
-    with (
-        reading(options.input, options) as inputs,
-        writing(options.output, schema, more=True) as out,
-        rejecting(options.rejected) as rejected,
-    ):
-        for batch in batches(inputs, rejected.add, listener("auto", quiet=options.quiet)):
-            rows = []
-            scores = model.score([row.text for row in batch])
-            for row, score in zip(batch, scores, strict=True):
-                reaches = None if threshold is None else score >= threshold
-                if reaches is False and rejected.has_file:
-                    rejected.text(
-                        "score", row, "score", value=f"{score:g}", detail=f">= {threshold:g}"
-                    )
-                    continue
-                scored, reach = scored + 1, reach + bool(reaches)
-                spans = None
-                if options.spans and threshold is not None:
-                    spans = [
-                        {"start": start, "end": end, "score": value}
-                        for start, end, value in model.spans(row.text, threshold)
-                    ]
-                own = {
-                    "id": row.id, "text": row.text, "score": score, "reaches": reaches,
-                    "spans": spans,
-                }  # fmt: skip
-                rows.append({**own, **{k: v for k, v in row.values.items() if k not in own}})
-            out.write(rows)
+    ends: Counter[str] = Counter()
+
+    def score(batch: list[Row]) -> Iterator[dict[str, Any] | No]:
+        scores = model.score([row.text for row in batch])
+        for row, value in zip(batch, scores, strict=True):
+            reaches = None if threshold is None else value >= threshold
+            if reaches is False and options.rejected:
+                yield No("score", f"{value:g}", f">= {threshold:g}")
+                continue
+            ends["scored"] += 1
+            ends["reach"] += bool(reaches)
+            found = model.spans(row.text, threshold or 0) if options.spans else ()
+            named = [dict(zip(("start", "end", "score"), each, strict=True)) for each in found]
+            yield {"score": value, "reaches": reaches, "spans": named if options.spans else None}
+
+    lost = map_rows("score", options, fields, score)
     if not options.quiet:
-        tell({"scored": scored, **rejected.counts})
-        print(f"{reach:>12,} of them reach the threshold", file=sys.stderr)
+        tell({"scored": ends["scored"], **lost})
+        print(f"{ends['reach']:>12,} of them reach the threshold", file=sys.stderr)
     return 0

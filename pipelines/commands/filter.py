@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections import Counter
-from itertools import islice
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from pipelines.commands.options import add_texts, reading, rejecting, writing
+from pipelines.commands.options import No, add_texts, map_rows
 from pipelines.commands.parsing import Add
 
 if TYPE_CHECKING:
     from curation.chain import Chain
+    from pipelines.runs.rows import Row
 
 
 def add_filter(add: Add) -> None:
@@ -67,34 +67,24 @@ def chain_asked(options: argparse.Namespace, exhaustive: bool | None = None) -> 
 
 
 def _filter(options: argparse.Namespace) -> int:
-    from pipelines.commands.filtering import Filtered, filter_rows, filtered, schema_of
-    from pipelines.commands.progress import listener
-    from pipelines.runs.rows import BATCH_ROWS, batches
+    from pipelines.commands.filtering import Filtering, fields_of, filtered
 
-    chain = chain_asked(options, options.exhaustive)
-    judged = Filtered()
-    lost: Counter[str] = Counter()
+    judge = Filtering(chain_asked(options, options.exhaustive), options.source, options.model)
 
-    def lose(row: dict[str, Any]) -> None:
-        lost[row["reason"]] += 1
-        rejected.add(row)
+    def work(batch: list[Row]) -> Iterator[dict[str, Any] | No]:
+        for each, outcome in judge(batch):
+            if outcome.kept or not options.rejected:
+                yield filtered(each, outcome)
+            else:
+                first, *others = outcome.reasons
+                yield No(first, detail=", ".join(others) or None)
 
-    with (
-        reading(options.input, options) as inputs,
-        writing(options.output, schema_of(chain), more=True) as out,
-        rejecting(options.rejected) as rejected,
-    ):
-        every = batches(inputs, lose, listener("auto", quiet=options.quiet))
-        found = filter_rows(chain, every, judged, source=options.source, model=options.model)
-        while batch := list(islice(found, BATCH_ROWS)):
-            rows = []
-            for each, outcome in batch:
-                if outcome.kept or not rejected.has_file:
-                    rows.append(filtered(each, outcome))
-                else:
-                    first, *others = outcome.reasons
-                    rejected.text("filter", each.row, first, detail=", ".join(others) or None)
-            out.write(rows)
+    lost = map_rows("filter", options, fields_of(judge.chain), work)
     if not options.quiet:
-        print(judged.summary(lost), file=sys.stderr)
+        print(
+            judge.summary(
+                {reason: count for reason, count in lost.items() if reason not in judge.failing}
+            ),
+            file=sys.stderr,
+        )
     return 0

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +19,6 @@ from pipelines.runs.rows import Row, number
 from schemas.filter import Filter
 from schemas.problems import Problem
 
-_FILTERED = [
-    pa.field("id", pa.string(), False),
-    pa.field("source", pa.string()),
-    # of the row, or as the model named it; null if the chain does not need it
-    pa.field("language", pa.string()),
-    pa.field("language_score", pa.float64()),
-    pa.field("kept", pa.bool_(), False),
-    # all failing reasons, in the order of the chain
-    pa.field("reasons", pa.list_(pa.field("item", pa.string(), False)), False),
-    # as far as the chain edited it
-    pa.field("text", pa.large_string(), False),
-]
-
 
 @dataclass(slots=True)
 class Text:
@@ -43,21 +30,66 @@ class Text:
     score: float | None
 
 
-@dataclass
-class Filtered:
-    """What became of texts: how many, by their first reason, by all, by the only one; how many have
-    signals that are null; and who named the languages."""
+_MODELS = {"both": f"{FIRST} and {SECOND}", "lid.176": FIRST}
 
-    texts: int = 0
-    kept: int = 0
-    first: Counter[str] = field(default_factory=Counter)
-    failing: Counter[str] = field(default_factory=Counter)
-    alone: Counter[str] = field(default_factory=Counter)
-    partly: int = 0
-    named: Counter[str] = field(default_factory=Counter)
 
-    def add(self, outcome: Outcome) -> None:
-        """Count one."""
+class Filtering:
+    """Judges rows by a chain, and counts what becomes of the texts.
+
+    A text's language and score are its row's `language` and `language_score`; where a row lacks
+    what the chain needs, `model` names both: see `model_of`. Codes are those of the chain where
+    they mean the same. Its source is `source`, else its row's.
+    """
+
+    def __init__(self, chain: Chain, source: str = "", model: str = "lid.176") -> None:
+        """Nothing is loaded before it is needed."""
+        self.chain, self.source, self.model = chain, source, model
+        self._languages: Languages | None = None
+        self._codes = {canonical(code): code for code in chain.languages}
+        # texts, those that are kept, those with a signal that is null
+        self.texts = self.kept = self.partly = 0
+        # by their first reason, by all, by the only one; by who named the language
+        self.first: Counter[str] = Counter()
+        self.failing: Counter[str] = Counter()
+        self.alone: Counter[str] = Counter()
+        self.named: Counter[str] = Counter()
+
+    def __call__(self, rows: Sequence[Row]) -> Iterator[tuple[Text, Outcome]]:
+        """Each text with the chain's judgement of it, in order. Raises Problem."""
+        chain = self.chain
+        batch = [self._text(row) for row in rows]
+        unnamed = [each for each in batch if _lacks(each, chain)]
+        if unnamed:
+            self._languages = self._languages or _naming(self.model, chain)
+            found = self._languages.identify([each.row.text for each in unnamed])
+            for each, (code, score) in zip(unnamed, found, strict=True):
+                each.language, each.score = self._codes.get(canonical(code), code), score
+        if LANGUAGE in chain.needs:
+            self.named[f"is named by {_MODELS.get(self.model, self.model)}"] += len(unnamed)
+            self.named["is what their rows say"] += len(batch) - len(unnamed)
+        for each in batch:
+            if SOURCE in chain.needs and not each.source:
+                raise Problem(
+                    "the rules are limited to sources, and this row has no `source`",
+                    each.row.id,
+                    "name the source of all",
+                )
+            outcome = chain.apply(
+                each.row.text, each.language or "", each.score or 0, each.source or ""
+            )
+            self._count(outcome)
+            yield each, outcome
+
+    def _text(self, row: Row) -> Text:
+        code, own = row.values.get(LANGUAGE), row.values.get(SOURCE)
+        language = None
+        if isinstance(code, str) and code:
+            short = code if len(code) == 2 else canonical(code)
+            language = self._codes.get(canonical(code), short)
+        source = self.source or (own if isinstance(own, str) else None)
+        return Text(row, source, language, number(row.values.get(LANGUAGE_SCORE)))
+
+    def _count(self, outcome: Outcome) -> None:
         self.texts += 1
         self.kept += outcome.kept
         self.partly += None in outcome.signals.values()
@@ -84,6 +116,25 @@ class Filtered:
         for who, count in sorted(self.named.items()):
             lines += [f"the language of {count:,} {who}"] if count else []
         return "\n".join(lines)
+
+
+def _naming(model: str, chain: Chain) -> Languages:
+    """The model, which must be able to name the chain's languages. Raises Problem."""
+    found = model_of(model)
+    named = set(map(canonical, found.codes))
+    for code in sorted(chain.languages):
+        if canonical(code) not in named:
+            raise Problem(
+                f"names no language `{code}`{closest(code, found.codes)}", f"model {model}"
+            )
+    return found
+
+
+def _lacks(each: Text, chain: Chain) -> bool:
+    """Whether the chain needs what the row does not say."""
+    return (LANGUAGE in chain.needs and each.language is None) or (
+        LANGUAGE_SCORE in chain.needs and each.score is None
+    )
 
 
 def languages_of(asked: str) -> dict[str, float]:
@@ -117,96 +168,28 @@ def chain_of(
         raise Problem("; ".join(f"{path}: {message}" for path, message in told.items())) from None
 
 
-def filter_rows(
-    chain: Chain,
-    every: Iterable[list[Row]],
-    judged: Filtered,
-    *,
-    source: str = "",
-    model: str = "lid.176",
-) -> Iterator[tuple[Text, Outcome]]:
-    """Each text with the chain's judgement of it, in order.
-
-    A text's language and score are its row's `language` and `language_score`; where a row lacks
-    what the chain needs, `model` names both: see `model_of`. Codes are those of the chain where
-    they mean the same. Its source is `source`, else its row's. Raises Problem.
-    """
-    languages: Languages | None = None
-    codes = {canonical(code): code for code in chain.languages}
-    for rows in every:
-        batch = [_text(row, source, codes) for row in rows]
-        unnamed = [each for each in batch if _lacks(each, chain)]
-        if unnamed:
-            languages = languages or _naming(model, chain)
-            found = languages.identify([each.row.text for each in unnamed])
-            for each, (code, score) in zip(unnamed, found, strict=True):
-                each.language, each.score = codes.get(canonical(code), code), score
-        if LANGUAGE in chain.needs:
-            judged.named[f"is named by {_MODELS.get(model, model)}"] += len(unnamed)
-            judged.named["is what their rows say"] += len(batch) - len(unnamed)
-        for each in batch:
-            if SOURCE in chain.needs and not each.source:
-                raise Problem(
-                    "the rules are limited to sources, and this row has no `source`",
-                    each.row.id,
-                    "name the source of all",
-                )
-            outcome = chain.apply(
-                each.row.text, each.language or "", each.score or 0, each.source or ""
-            )
-            judged.add(outcome)
-            yield each, outcome
-
-
-def _text(row: Row, source: str, codes: Mapping[str, str]) -> Text:
-    """A row with what a chain heeds of it."""
-    code, own = row.values.get("language"), row.values.get("source")
-    if isinstance(code, str) and code:
-        short = code if len(code) == 2 else canonical(code)
-        code = codes.get(canonical(code), short)
-    else:
-        code = None
-    score = number(row.values.get("language_score"))
-    return Text(row, source or (own if isinstance(own, str) else None), code, score)
-
-
-_MODELS = {"both": f"{FIRST} and {SECOND}", "lid.176": FIRST}
-
-
-def _naming(model: str, chain: Chain) -> Languages:
-    """The model, which must be able to name the chain's languages. Raises Problem."""
-    found = model_of(model)
-    named = set(map(canonical, found.codes))
-    for code in sorted(chain.languages):
-        if canonical(code) not in named:
-            raise Problem(
-                f"names no language `{code}`{closest(code, found.codes)}", f"model {model}"
-            )
-    return found
-
-
-def _lacks(each: Text, chain: Chain) -> bool:
-    """Whether the chain needs what the row does not say."""
-    return (LANGUAGE in chain.needs and each.language is None) or (
-        LANGUAGE_SCORE in chain.needs and each.score is None
-    )
-
-
-def schema_of(chain: Chain) -> pa.Schema:
-    """Of what the command writes of each text, besides its row's other columns."""
-    return pa.schema([*_FILTERED, *(pa.field(name, pa.float64()) for name in chain.signals)])
+def fields_of(chain: Chain) -> list[pa.Field]:
+    """The columns that a chain gives a row."""
+    return [
+        pa.field("source", pa.string()),
+        # of the row, or as the model named it; null if the chain does not need it
+        pa.field("language", pa.string()),
+        pa.field("language_score", pa.float64()),
+        pa.field("kept", pa.bool_(), False),
+        # all failing reasons, in the order of the chain
+        pa.field("reasons", pa.list_(pa.field("item", pa.string(), False)), False),
+        *(pa.field(name, pa.float64()) for name in chain.signals),
+    ]
 
 
 def filtered(each: Text, outcome: Outcome) -> dict[str, Any]:
-    """A row of `schema_of`, with the other columns of the text's row behind it."""
-    own = {
-        "id": each.row.id,
+    """What a text's row is given: its text as far as the chain edited it, and `fields_of`."""
+    return {
+        "text": outcome.text,
         "source": each.source,
         "language": each.language,
         "language_score": each.score,
         "kept": outcome.kept,
         "reasons": outcome.reasons,
-        "text": outcome.text,
         **outcome.signals,
     }
-    return {**own, **{name: item for name, item in each.row.values.items() if name not in own}}

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pipelines.commands.options import add_texts, reading, rejecting, tell, writing
+from pipelines.commands.options import No, add_texts, map_rows, tell
 from pipelines.commands.parsing import Add
 from schemas.problems import Problem
 
 if TYPE_CHECKING:
     from curation.language import Languages, Opinion
+    from pipelines.runs.rows import Row
 
 
 def add_language(add: Add) -> None:
@@ -56,34 +58,25 @@ def model_of(name: str) -> Languages:
 
 
 def _language(options: argparse.Namespace) -> int:
-    from collections import Counter
-
     import pyarrow as pa
 
     from curation.accuracy import Accuracy
     from curation.language import canonical
     from curation.readers.rows import value_of
-    from pipelines.commands.progress import listener
-    from pipelines.runs.rows import batches
 
     opinion = [pa.field("language", pa.string(), False), pa.field("score", pa.float64(), False)]
     span = [pa.field("start", pa.int64(), False), pa.field("end", pa.int64(), False)]
-    schema = pa.schema(
-        [
-            pa.field("id", pa.string(), False),
-            pa.field("text", pa.large_string(), False),
-            pa.field("language", pa.string(), False),
-            pa.field("language_score", pa.float64(), False),
-            pa.field("runners_up", pa.list_(pa.struct(opinion)), False),
-            # whether the score exceeds the language's threshold; null if none was given
-            pa.field("passes", pa.bool_()),
-            # of each line of the text, in characters; null if not asked for
-            pa.field("paragraphs", pa.list_(pa.struct([*span, *opinion]))),
-        ]
-    )
+    fields = [
+        pa.field("language", pa.string(), False),
+        pa.field("language_score", pa.float64(), False),
+        pa.field("runners_up", pa.list_(pa.struct(opinion)), False),
+        # whether the score exceeds the language's threshold; null if none was given
+        pa.field("passes", pa.bool_()),
+        # of each line of the text, in characters; null if not asked for
+        pa.field("paragraphs", pa.list_(pa.struct([*span, *opinion]))),
+    ]
     if options.top < 1:
         raise Problem("1 or more", f"top {options.top}")
-
     thresholds = {}
     for asked in options.threshold:
         code, _, score = asked.rpartition("=")
@@ -93,37 +86,31 @@ def _language(options: argparse.Namespace) -> int:
             raise Problem("write .65 or LANGUAGE=.65", f"threshold {asked}") from None
     languages = model_of(options.model)
     accuracy = Accuracy()
-    ends: Counter[str] = Counter()
-    with (
-        reading(options.input, options) as inputs,
-        writing(options.output, schema, more=True) as out,
-        rejecting(options.rejected) as rejected,
-    ):
-        for batch in batches(inputs, rejected.add, listener("auto", quiet=options.quiet)):
-            found = languages.opinions([row.text for row in batch], options.top)
-            named = []
-            for row, ((code, score), *others) in zip(batch, found, strict=True):
-                if options.expected:
-                    said = value_of(row.values, options.expected)
-                    accuracy.add(said and str(said), code, len(row.text))
-                passes = _passes((code, score), thresholds)
-                if passes is False and rejected.has_file:
-                    rejected.text("language", row, "language_score", value=f"{code} {score:g}")
-                    continue
-                ends[code] += 1
-                own: dict[str, Any] = {
-                    "id": row.id,
-                    "text": row.text,
-                    "language": code,
-                    "language_score": score,
-                    "runners_up": list(map(_opinion, others)),
-                    "passes": passes,
-                    "paragraphs": _paragraphs(languages, row.text) if options.paragraphs else None,
-                }
-                named.append({**own, **{k: v for k, v in row.values.items() if k not in own}})
-            out.write(named)
+    named: Counter[str] = Counter()
+
+    def name(batch: list[Row]) -> Iterator[dict[str, Any] | No]:
+        found = languages.opinions([row.text for row in batch], options.top)
+        for row, (best, *others) in zip(batch, found, strict=True):
+            code, score = best
+            if options.expected:
+                said = value_of(row.values, options.expected)
+                accuracy.add(said and str(said), code, len(row.text))
+            passes = _passes(best, thresholds)
+            if passes is False and options.rejected:
+                yield No("language_score", f"{code} {score:g}")
+                continue
+            named[code] += 1
+            yield {
+                "language": code,
+                "language_score": score,
+                "runners_up": list(map(_opinion, others)),
+                "passes": passes,
+                "paragraphs": _paragraphs(languages, row.text) if options.paragraphs else None,
+            }
+
+    lost = map_rows("language", options, fields, name)
     if not options.quiet:
-        tell(ends + rejected.counts)
+        tell(named + lost)
     if options.expected:
         print(accuracy.summary(), file=sys.stderr)
     return 0

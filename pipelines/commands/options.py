@@ -7,8 +7,9 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -128,6 +129,15 @@ def writing(path: str, schema: pa.Schema, *, more: bool = False) -> Iterator[Wri
             yield writer
 
 
+@dataclass(frozen=True, slots=True)
+class No:
+    """Why a text is not let through: see REJECTION in `schemas.tables`."""
+
+    reason: str
+    value: str | None = None
+    detail: str | None = None
+
+
 # Of a row, what its rejection says too.
 _OWN = {"source": str, "url": str, "file": str, "offset": int, "length": int}
 
@@ -137,7 +147,6 @@ class Rejected:
 
     def __init__(self, writer: Writer | None, names: Sequence[str]) -> None:
         """`names`: the columns of REJECTION."""
-        self.has_file = writer is not None
         self.counts: Counter[str] = Counter()
         self._writer, self._names = writer, names
 
@@ -152,15 +161,6 @@ class Rejected:
         if self._writer:
             self._writer.write(rows)
 
-    def text(self, stage: str, row: Row, reason: str, **more: Any) -> None:
-        """A text that a command does not let through."""
-        own = {
-            name: value
-            for name, kind in _OWN.items()
-            if isinstance(value := row.values.get(name), kind)
-        }
-        self.add({"id": row.id, "stage": stage, "reason": reason, **own, **more})
-
 
 @contextmanager
 def rejecting(path: str | None) -> Iterator[Rejected]:
@@ -168,11 +168,65 @@ def rejecting(path: str | None) -> Iterator[Rejected]:
     from pipelines.runs.export import readable
     from schemas.tables import REJECTION
 
-    if path is None:
-        yield Rejected(None, REJECTION.names)
-    else:
-        with writing(path, readable(REJECTION)) as writer:
-            yield Rejected(writer, REJECTION.names)
+    with nullcontext() if path is None else writing(path, readable(REJECTION)) as writer:
+        yield Rejected(writer, REJECTION.names)
+
+
+def rows_of(
+    paths: Sequence[str], options: argparse.Namespace, lost: Counter[str] | None = None
+) -> Iterator[Row]:
+    """The texts of files of which no row is written; `lost` counts what holds none, by reason."""
+    from pipelines.commands.progress import listener
+    from pipelines.runs.rows import batches
+
+    with reading(paths, options) as inputs:
+        lose = Rejected(None, ())
+        for batch in batches(inputs, lose.add, listener("auto", quiet=options.quiet)):
+            yield from batch
+        if lost is not None:
+            lost.update(lose.counts)
+
+
+def map_rows(
+    stage: str,
+    options: argparse.Namespace,
+    fields: Sequence[pa.Field],
+    work: Callable[[list[Row]], Iterable[dict[str, Any] | No]],
+    *,
+    also: str | None = None,
+    finish: Callable[[], None] = lambda: None,
+) -> Counter[str]:
+    """Rows in, rows out: each text's row with `id`, `text` and `fields`, and all of its other
+    columns.
+
+    `work` gives for each text of a batch its own columns, or why it is not let through, which goes
+    to `--rejected` as what could not be read does. `also`: another file that is read. `finish` is
+    called before the files appear. Returns how many records were rejected by reason.
+    """
+    import pyarrow as pa
+
+    from pipelines.commands.progress import listener
+    from pipelines.runs.rows import batches
+
+    names = (pa.field("id", pa.string(), False), pa.field("text", pa.large_string(), False))
+    with (
+        reading(options.input, options, also=also) as inputs,
+        writing(options.output, pa.schema([*names, *fields]), more=True) as out,
+        rejecting(options.rejected) as rejected,
+    ):
+        for batch in batches(inputs, rejected.add, listener("auto", quiet=options.quiet)):
+            rows = []
+            for row, found in zip(batch, work(batch), strict=True):
+                if isinstance(found, No):
+                    values = ((name, row.values.get(name), kind) for name, kind in _OWN.items())
+                    own = {name: value for name, value, kind in values if isinstance(value, kind)}
+                    rejected.add({**own, "id": row.id, "stage": stage, **asdict(found)})
+                else:
+                    own = {"id": row.id, "text": row.text, **found}
+                    rows.append({**own, **{k: v for k, v in row.values.items() if k not in own}})
+            out.write(rows)
+        finish()
+    return rejected.counts
 
 
 def validated(key: str, model: type[Model], value: Mapping[str, Any]) -> Model:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from pipelines.commands.filter import add_rules_option, chain_asked
-from pipelines.commands.options import add_reading, reading
+from pipelines.commands.options import add_reading, rows_of
 from pipelines.commands.parsing import Add, adder
 
 
@@ -73,17 +73,14 @@ def _explain(options: argparse.Namespace) -> int:
 
 def _spread(options: argparse.Namespace) -> str:
     """How the signal is spread over the sample."""
-    from pipelines.commands.filtering import Filtered, filter_rows
-    from pipelines.commands.progress import listener
+    from pipelines.commands.filtering import Filtering
     from pipelines.report.rules import measuring, spread
-    from pipelines.runs.rows import batches
 
     chain = measuring(options.signal, chain_asked(options) if options.rules else None)
     where = "where the rules measure it"
     if not options.rules:
         where = "on the texts as they are (--rules CHAIN: where a chain measures it)"
-    with reading(options.sample, options) as inputs:
-        every = batches(inputs, lambda _: None, listener("auto", quiet=options.quiet))
-        judged = filter_rows(chain, every, Filtered(), source=options.source)
-        values = [outcome.signals[options.signal] for _, outcome in judged]
-    return spread(options.signal, values, where)
+    judge = Filtering(chain, options.source)
+    rows = rows_of(options.sample, options)
+    judged = (outcome for row in rows for _, outcome in judge([row]))
+    return spread(options.signal, [outcome.signals[options.signal] for outcome in judged], where)

@@ -52,7 +52,7 @@ def batches(
     Problem.
     """
     recipe = Recipe(name="rows", inputs=tuple(inputs), splits=Splits(bytes=_WHOLE))
-    tasks = plan_splits(recipe)
+    tasks = plan_splits(recipe) if inputs else []
     for path, why in unreadable(recipe, tasks):
         listener(Warned(f"is not read: {why}", path, ""))
     rows = _rows(recipe, tasks, lost)
@@ -97,14 +97,19 @@ def place_of(file: str, record: Record | Damage) -> str:
 
 
 def id_of(item: Input, record: Record) -> str | None:
-    """The id of a record's row; None if it has none, or one that is no text, number or bytes."""
+    """The id of a record's row; None if it has none. Raises Problem for a list or mapping."""
     asked = columns(item)
     if record.row is None or not isinstance(asked, RowColumns):
         return None
     value = value_of(record.row, asked.id)
     if isinstance(value, bytes):
         return value.hex()
-    return None if value in (None, "") or isinstance(value, list | dict | bool) else str(value)
+    if isinstance(value, list | dict):
+        place = f"{item.root}/..., row at {record.offset}"
+        raise Problem(
+            f"its `{asked.id}` is a {type(value).__name__}, which cannot name rows", place
+        )
+    return None if value is None or value == "" else str(value)
 
 
 def number(value: Any) -> float | None:

@@ -68,14 +68,8 @@ def _check_found(context: Context) -> None:
     )
     layout = "name it among the columns"
     counts = [receipt.counts for receipt in context.receipts("sign")]
-    odd = any(each["odd_id"] for each in counts)
     for field, decides, problem in (
         ("row_id", names != ["id"], Problem("no row has such a column", f"id {names[0]}")),
-        (
-            "row_id",
-            odd,
-            Problem("holds neither text nor numbers: cannot name rows", f"id {names[0]}"),
-        ),
         ("url", asked.url, Problem("no row has an address", f"url {asked.url}", layout)),
         (
             "crawled",
@@ -111,8 +105,7 @@ def sign_split(context: Context, step: str, task: Task) -> Receipt:
             records += len(rows)
             for name in _DECIDING:
                 found[name] += sum(row[name] is not None for row in rows)
-            found["odd_id"] += sum(row["odd_id"] for row in rows)
-        counts = {name: found[name] for name in (*_DECIDING, "odd_id")}
+        counts = {name: found[name] for name in _DECIDING}
         return attempt.commit(records + lost.total(), records, lost, counts)
 
 
@@ -121,7 +114,6 @@ def _documents(
 ) -> Iterator[dict[str, Any]]:
     """What signing needs of each text; the others are rejected, and counted in `lost`."""
     item = input_of(recipe, task)
-    asked = columns(item)
     keep = recipe.deduplicate.keep
     for file, record in read_split(recipe, task):
         if why := without_text(record):
@@ -131,12 +123,10 @@ def _documents(
         assert isinstance(record, Record)  # noqa: S101 - it holds text
         row_id = id_of(item, record)
         row = record.row or {}
-        odd = row_id is None and isinstance(asked, Rows) and value_of(row, asked.id)
         yield {
             **rejections.origin(item, file, record),
             "name": row_id or place_of(file, record),
             "row_id": row_id,
-            "odd_id": odd not in (False, None, ""),
             "snapshot": item.snapshot,
             "text": text_of(record),
             # `extract` calls it so

@@ -11,7 +11,7 @@ import pytest
 
 from curation.chain import Chain
 from curation.rules import load_chain
-from pipelines.commands.filtering import Filtered, chain_of, filter_rows, languages_of
+from pipelines.commands.filtering import Filtering, chain_of, languages_of
 from pipelines.runs.events import ignore
 from pipelines.runs.inputs import Rows, inputs_of
 from pipelines.runs.rows import batches
@@ -36,10 +36,10 @@ def texts(folder: Path, rows=ROWS) -> str:
 
 def judged_by(chain: Chain, path: str, id: str = "id", **options):  # noqa: A002
     """Each text with the chain's judgement, and what became of all."""
-    judged = Filtered()
+    judged = Filtering(chain, **options)
     inputs = inputs_of([path], {"columns": Rows(id=id)})
     every = batches(inputs, lambda row: None, ignore)
-    return list(filter_rows(chain, every, judged, **options)), judged
+    return [found for batch in every for found in judged(batch)], judged
 
 
 def test_rows_are_those_of_the_chain(tmp_path):

@@ -10,7 +10,7 @@ from curation.chain import Chain
 from curation.edits import EDITS
 from curation.measures import MEASURES
 from curation.rules import chain_names, table_names
-from pipelines.commands.filtering import Filtered, chain_of, filter_rows
+from pipelines.commands.filtering import Filtering, chain_of
 from pipelines.report import rules
 from pipelines.report.rules import explain, listing, show
 from pipelines.runs.events import ignore
@@ -30,8 +30,8 @@ def spread(signal: str, path: str, chain: Chain | None = None) -> str:
     """How a signal is spread over the texts of a file."""
     measuring = rules.measuring(signal, chain)
     every = batches(inputs_of([path], {"columns": Rows()}), lambda row: None, ignore)
-    judged = filter_rows(measuring, every, Filtered())
-    return rules.spread(signal, [outcome.signals[signal] for _, outcome in judged], "somewhere")
+    judged = (outcome for batch in every for _, outcome in Filtering(measuring)(batch))
+    return rules.spread(signal, [outcome.signals[signal] for outcome in judged], "somewhere")
 
 
 def test_the_list_has_every_chain_table_edit_and_family():
