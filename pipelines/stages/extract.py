@@ -5,6 +5,7 @@ A task reads the records that start in its split; each becomes a document or a r
 
 from __future__ import annotations
 
+import atexit
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -75,6 +76,13 @@ def _languages(run: str, options: str) -> Languages | None:
 
 # Sandboxes that wait for the next task of this process: a child takes a second to start.
 _idle: dict[str, list[Sandbox]] = {}
+
+
+@atexit.register
+def _close_idle() -> None:
+    """End the children with their parent, which waits for them."""
+    for box in (box for waiting in _idle.values() for box in waiting):
+        box.close()
 
 
 @contextmanager
