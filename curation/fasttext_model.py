@@ -34,7 +34,7 @@ class _BadFileError(Exception):
 
 
 def load(path: str | Path) -> fasttext:
-    """A supervised model, for `predict`. Raises Problem for a file that is none."""
+    """A supervised model, for `predict`. Raises Problem for an invalid file."""
     try:
         stat = os.stat(path)
     except OSError as error:

@@ -9,16 +9,16 @@ from contextlib import contextmanager
 
 @contextmanager
 def without_torch() -> Iterator[None]:
-    """Let what is imported inside find no torch, unless it is loaded already.
+    """Let what is imported inside find neither torch nor transformers, unless they are loaded.
 
-    spaCy loads torch where it is installed, though its tokenizers and Presidio's patterns do not
-    use it: 3 seconds and 600 MB in every worker.
+    spaCy and Presidio load them where they are installed, though their tokenizers and patterns do
+    not use them: 3 seconds and 600 MB in every worker.
     """
-    if "torch" in sys.modules:
-        yield
-        return
-    sys.modules["torch"] = None  # type: ignore[assignment]  # what makes an import fail
+    hidden = [name for name in ("torch", "transformers") if name not in sys.modules]
+    for name in hidden:
+        sys.modules[name] = None  # type: ignore[assignment]  # what makes an import fail
     try:
         yield
     finally:
-        del sys.modules["torch"]
+        for name in hidden:
+            del sys.modules[name]

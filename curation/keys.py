@@ -49,6 +49,11 @@ def key64_many(
     return np.frombuffer(b"".join(digests), dtype=">u8").astype(np.uint64)
 
 
+def below(keys: Keys, limit: int) -> npt.NDArray[np.bool_]:
+    """Which keys are below a threshold of up to 2^64."""
+    return np.ones(len(keys), bool) if limit >= 1 << 64 else keys < np.uint64(limit)
+
+
 def document_id(source: str, relative_path: str, offset: int, offset_kind: str) -> bytes:
     """The 16 bytes that name a document: a blake2b of where its record stands.
 

@@ -69,6 +69,7 @@ cdef extern from * nogil:
         lexbor_node* prev
         lexbor_node* parent
         lexbor_node* first_child
+        lexbor_node* last_child
         int type
 
     ctypedef struct lexbor_attribute:

@@ -40,7 +40,6 @@ _USES = {
 }
 # Directives whose value stands after a colon, as directives for one agent do.
 _VALUED = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
-_EVERYONE = frozenset({"robots", "*"})
 _SEPARATORS = re.compile(r"[\s,;]+")
 _NOT_LETTERS = re.compile(r"[^a-z]+")
 
@@ -114,17 +113,14 @@ class Declared:
     opt_outs: in the order of the recipe's names. licences: in the order found, known ones by
     names in the manner of SPDX in lower case (`cc-by-sa-4.0`, `cc0-1.0`, `gfdl-1.3`; without a
     version if none is named; ports such as `3.0/de` by their version), others by their address.
-    tdm_policy: address of the policy of a TDM reservation. noindex, nofollow: as told to every
-    robot; no opt-outs. sources: where each opt-out and licence was first found: a field of the
-    header, `robots meta`, `tdm-reservation meta`, `rights meta`, `rel`, `json-ld`, `microdata`,
-    `badge` or `footer`.
+    tdm_policy: address of the policy of a TDM reservation. sources: where each opt-out and licence
+    was first found: a field of the header, `robots meta`, `tdm-reservation meta`, `rights meta`,
+    `rel`, `json-ld`, `microdata`, `badge` or `footer`.
     """
 
     opt_outs: tuple[OptOut, ...] = ()
     licences: tuple[str, ...] = ()
     tdm_policy: str | None = None
-    noindex: bool = False
-    nofollow: bool = False
     sources: tuple[tuple[str, str], ...] = ()
 
 
@@ -135,19 +131,16 @@ class _Findings:
         self.opt_outs: dict[OptOut, str] = {}
         self.licences: dict[str, str] = {}
         self.tdm_policy: str | None = None
-        self.told: set[str] = set()
 
-    def directives(self, value: str, agent: str, source: str) -> None:
-        """Read directives, for `agent` up to one that names another before a colon."""
+    def directives(self, value: str, source: str) -> None:
+        """Read directives; what names an agent before a colon counts as well."""
         for token in _SEPARATORS.split(value[:_VALUE_CHARACTERS].lower()):
             name, colon, rest = token.partition(":")
             if colon and name not in _VALUED and (name[:1].isalpha() or name == "*"):
-                agent, name = name, rest
+                name = rest
             name = _NOT_LETTERS.sub("", name)
             if name in _DIRECTIVES:
                 self.opt_outs.setdefault(_DIRECTIVES[name], source)
-            elif agent in _EVERYONE:
-                self.told.add(name)
 
     def reservation(self, value: str, source: str) -> None:
         if "1" in (part.strip() for part in value[:_VALUE_CHARACTERS].split(",")):
@@ -168,8 +161,6 @@ class _Findings:
             opt_outs,
             tuple(self.licences),
             self.tdm_policy,
-            bool(self.told & {"noindex", "none"}),
-            bool(self.told & {"nofollow", "none"}),
             (*((name, self.opt_outs[name]) for name in opt_outs), *self.licences.items()),
         )
 
@@ -259,7 +250,7 @@ def _licence_in(text: str) -> str | None:
 
 def _read_headers(headers: Mapping[str, str], found: _Findings) -> None:
     if value := headers.get(_ROBOTS_FIELD):
-        found.directives(value, "*", _ROBOTS_FIELD)
+        found.directives(value, _ROBOTS_FIELD)
     for name, refused in _USES.items():
         if refused.search(headers.get(name, "")):
             found.opt_outs.setdefault("notrain", name)
@@ -282,8 +273,7 @@ def _read_meta(node: LexborNode, found: _Findings) -> None:
     elif _RIGHTS_META.match(name):
         found.licence(_licence_in(content), "rights meta")
     elif name == _ROBOTS_FIELD or _AGENT.search(name):
-        agent = "*" if name == _ROBOTS_FIELD else name
-        found.directives(content, agent, "robots meta")
+        found.directives(content, "robots meta")
 
 
 def _read_link(node: LexborNode, found: _Findings) -> None:

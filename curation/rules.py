@@ -6,19 +6,30 @@ of its folder `chains`; its README says where they differ from their references.
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Mapping
+from functools import reduce
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import yaml
 from pydantic import ValidationError
 
 from curation.edits import EDITS
 from schemas.base import Contract, ModelFile
-from schemas.filter import EditStep, NamedChain, RulesStep
+from schemas.chain import (
+    ClassifiersStep,
+    CutStep,
+    EditStep,
+    LanguagesStep,
+    RedactStep,
+    RulesStep,
+    Scope,
+)
+from schemas.filter import NamedChain
 from schemas.problems import Problem, close_to
 from schemas.rules import (
     AllOf,
@@ -34,41 +45,54 @@ from schemas.rules import (
     conditions,
 )
 
-_HOLDS: Mapping[Operator, Callable[[Any, Any], bool]] = {
-    ">": operator.gt,
-    ">=": operator.ge,
-    "<": operator.lt,
-    "<=": operator.le,
-    "==": operator.eq,
-    "!=": operator.ne,
-    "in": lambda value, threshold: value in threshold,
-    "not in": lambda value, threshold: value not in threshold,
+Columns = Mapping[str, pa.Array]
+
+_COMPARE: Mapping[Operator, Callable[[pa.Array, Any], pa.Array]] = {
+    ">": pc.greater,
+    ">=": pc.greater_equal,
+    "<": pc.less,
+    "<=": pc.less_equal,
+    "==": pc.equal,
+    "!=": pc.not_equal,
 }
 
 
-class NotMeasuredError(LookupError):
-    """A rule asks for a signal that is null or absent: nothing can be decided by it."""
+def holds(rule: Row | Condition | Group, signals: Columns) -> pa.BooleanArray:
+    """For which documents a rule holds, by columns of their signals: bool [documents].
 
-
-def failing(rules: Iterable[Row], signals: Mapping[str, float | None]) -> list[str]:
-    """The reasons of the rules that do not hold, in order.
-
-    Raises NotMeasuredError for a signal that is null or absent, also where the other conditions of
-    a group would decide: a document is neither kept nor rejected by what was not measured.
+    Null where a signal of the rule is null (not measured), also where the other conditions of a
+    group would decide. Raises KeyError for a signal that has no column.
     """
-    return [rule.reason for rule in rules if not _holds(rule, signals)]
-
-
-def _holds(rule: Row | Condition | Group, signals: Mapping[str, float | None]) -> bool:
     if isinstance(rule, Condition):
-        value = signals.get(rule.signal)
-        if value is None:
-            raise NotMeasuredError(f"`{rule.signal}`: not measured")
-        return _HOLDS[rule.operator](value, rule.threshold)
+        return _compare(rule, signals[rule.signal])
     some = isinstance(rule, AnyRule | AnyOf)
     parts = rule.any if isinstance(rule, AnyRule | AnyOf) else rule.all
-    held = [_holds(part, signals) for part in parts]  # a list: every signal must be there
-    return any(held) if some else all(held)
+    join = pc.or_ if some else pc.and_  # null if either is
+    return reduce(join, (holds(part, signals) for part in parts))
+
+
+def _compare(condition: Condition, values: pa.Array) -> pa.BooleanArray:
+    threshold = condition.threshold
+    if condition.operator in ("in", "not in"):
+        among = pc.is_in(values, pa.array(threshold, values.type))
+        found = among if condition.operator == "in" else pc.invert(among)
+        return pc.if_else(pc.is_valid(values), found, None)
+    if pa.types.is_floating(values.type):
+        threshold = float(threshold)  # type: ignore[arg-type]
+    return _COMPARE[condition.operator](values, threshold)
+
+
+def applies(scope: Scope, documents: Columns) -> pa.BooleanArray | None:
+    """For which documents a step is, by columns `source`, `kind`, `format` and `language`: bool
+    [documents]; None for all. What a document is not known to be does not limit it: a column that
+    is not there."""
+    limits = scope.limits().items()
+    masks = [
+        pc.is_in(documents[column], pa.array(values, documents[column].type))
+        for column, values in limits
+        if column in documents
+    ]
+    return reduce(pc.and_, masks) if masks else None
 
 
 def said(rule: Row | Condition | Group) -> str:
@@ -234,7 +258,10 @@ _KINDS: Mapping[type[Contract], str] = {RuleTable: "table", NamedChain: "chain"}
 # what pydantic puts into the path of a value that is one of several models
 _MEMBERS: Mapping[str, type[Contract]] = {
     model.__name__: model
-    for model in (Rule, AnyRule, AllRule, Condition, AnyOf, AllOf, RulesStep, EditStep, RuleTable)
+    for model in (
+        *(Rule, AnyRule, AllRule, Condition, AnyOf, AllOf, RuleTable),
+        *(RulesStep, EditStep, LanguagesStep, ClassifiersStep, RedactStep, CutStep),
+    )
 }
 
 

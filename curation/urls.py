@@ -17,6 +17,7 @@ from urllib.parse import quote_from_bytes, unquote, urlsplit
 
 import numpy as np
 
+from curation.alternatives import alternatives
 from schemas.problems import Problem
 
 if TYPE_CHECKING:
@@ -256,8 +257,8 @@ class Blocked:
         self._words = frozenset(words)
         self._soft_words = frozenset(soft_words)
         self._soft_words_allowed = soft_words_allowed
-        strings = sorted(set(substrings))
-        self._substrings = re.compile(_any_of(strings)) if strings else None
+        strings = frozenset(substrings)
+        self._substrings = re.compile(alternatives(strings)) if strings else None
 
     def reason(self, url: str) -> tuple[str, str] | None:
         """Why an address is blocked, and the entry that decided; None if it is not.
@@ -290,17 +291,6 @@ class Blocked:
 def _address_key(url: str) -> str:
     """What two addresses of one page have in common on lists: no scheme, `www.`, last slash."""
     return url.partition("//")[2].removeprefix("www.").rstrip("/")
-
-
-def _any_of(strings: list[str]) -> str:
-    """A regular expression of strings in order that looks at each first character once."""
-    if "" in strings:
-        return ""
-    tails: dict[str, list[str]] = {}
-    for string in strings:
-        tails.setdefault(string[0], []).append(string[1:])
-    choices = [re.escape(first) + _any_of(rest) for first, rest in tails.items()]
-    return choices[0] if len(choices) == 1 else f"(?:{'|'.join(choices)})"
 
 
 def read_list(path: Path, kind: Kind) -> list[str]:

@@ -1,4 +1,4 @@
-"""What all that a user writes shares: strict mappings, names, and files of models."""
+"""Base types for files that users write: strict mappings, names, model files."""
 
 from __future__ import annotations
 

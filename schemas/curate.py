@@ -1,22 +1,23 @@
-"""`curate`: what is changed in the text of the survivors."""
+"""`curate`: the chain that survivors of deduplication go through before they are published."""
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 
-from schemas.base import Contract
+from schemas.chain import Chain, RedactStep, Steps
 
 
-class Curate(Contract):
-    """What is changed in the survivors before they are published or tokenized."""
+class Curate(Chain):
+    """What is changed in the survivors, and by what they are judged again.
 
-    least_words: int = Field(
-        50,
-        ge=1,
-        description="A document that `deduplicate.spans` leaves fewer words of is rejected as "
-        "`cut_short`; FineWeb's 50. Words as deduplication counts them: a character is one in the "
-        "scripts without spaces.",
-    )
-    pii: tuple[str, ...] = Field(
-        ("EMAIL_ADDRESS", "IP_ADDRESS"), description="Kinds of personal data to replace."
+    If `deduplicate.spans` finds spans and no step `cut` is here, `cut: {}` is put in front.
+    """
+
+    SECTION: ClassVar[str] = "curate"
+
+    chain: Steps = Field(
+        (RedactStep(redact=("EMAIL_ADDRESS", "IP_ADDRESS")),),
+        description="Steps in order, as in `filter`.",
     )

@@ -34,6 +34,10 @@ class Structure(Contract):
     )
 
 
+# By the names that `gristmill extract --structure` has for them.
+STRUCTURES = {"text": Structure(), "markdown": Structure(headings=True, tables="markdown")}
+
+
 class BlockList(Contract):
     """Addresses that are not wanted. All lists are files with an entry a line; `#` comments."""
 

@@ -11,6 +11,7 @@ from pydantic import Field
 from schemas.base import MEBIBYTE, Contract, Name
 
 Format = Literal["warc", "jsonl", "parquet", "csv", "tsv", "tar", "zip", "html", "text", "code"]
+Kind = Literal["web", "code", "papers", "books", "qa", "other"]
 
 
 class Columns(Contract):
@@ -60,6 +61,8 @@ LAYOUTS = {
         text="raw_content", url="meta.url", crawled="meta.date_download", language="meta.language"
     ),
 }
+ROWS = frozenset({"jsonl", "parquet", "csv", "tsv"})
+_WEB_LAYOUTS = tuple(name for name in LAYOUTS if name != "text")
 Layout = Literal["text", "fineweb", "redpajama_v1", "redpajama_v2", "redpajama_v2_hub"]
 
 
@@ -87,6 +90,26 @@ class Input(Contract):
         "layout, or the names.",
     )
     snapshot: str = Field("", description="Label of the crawl, for deduplication by snapshot.")
+    kind: Kind | None = Field(
+        None,
+        description="What its documents are, for steps that are limited to `kinds`. Null: WARC, "
+        "HTML and rows of the layouts `fineweb` and `redpajama_*` are `web`, source code is "
+        "`code`, all else is `other`.",
+    )
+
+    def kinds(self) -> frozenset[Kind]:
+        """The kinds that its documents may be of."""
+        if self.kind is not None or (self.format and self.format not in ("tar", "zip")):
+            return frozenset({self.kind_of(self.format or "text")})
+        return frozenset({"web", "code", "other"})
+
+    def kind_of(self, format: Format) -> Kind:  # noqa: A002
+        """The kind of a document that stands in a file, or member of an archive, of a format."""
+        if self.kind is not None:
+            return self.kind
+        if format in ("warc", "html") or (format in ROWS and self.columns in _WEB_LAYOUTS):
+            return "web"
+        return "code" if format == "code" else "other"
 
 
 class Splits(Contract):
@@ -96,11 +119,14 @@ class Splits(Contract):
     bytes: int = Field(
         64 * MEBIBYTE,
         ge=1,
-        description="A file larger than this is read as several byte ranges, when its format can "
-        "be entered in the middle. At crawl scale give more than a WARC file holds.",
+        description="The most that a task reads: smaller files are put together, larger ones are "
+        "read as several byte ranges, when their format can be entered in the middle. Of less than "
+        "64 times this, tasks take a 64th, but at least 1 MiB, so that there are enough for "
+        "workers. At crawl scale give more than a WARC file holds.",
     )
     part_bytes: int = Field(
         256 * MEBIBYTE,
         ge=1,
-        description="Later stages put parts together until their files hold this much.",
+        description="Later stages put parts together until their texts hold this much; of less "
+        "than 64 times this, a 64th, but at least 1 MiB.",
     )

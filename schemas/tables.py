@@ -53,6 +53,9 @@ DOCUMENT = _schema(
         # null if no model names it
         pa.field("language", pa.string()),
         pa.field("language_score", pa.float32()),
+        # what the document is, and of what format the file or the member of an archive was
+        pa.field("kind", pa.string(), False),
+        pa.field("format", pa.string(), False),
         # what found the text; null if it came as text
         pa.field("engine", pa.string()),
         pa.field("charset", pa.string(), False),
@@ -80,14 +83,18 @@ REJECTION = _schema(
         *(field.with_nullable(True) for field in _origin()),
     ],
 )
-# filter: the columns every signals file has; the measured signals follow as `family.signal`
+
+# filter, curate: the columns every signals file has; the measured signals follow as
+# `family.signal`
 VERDICT = _schema(
     "signals/1",
     [
         pa.field("id", ID, False),
         pa.field("source", pa.string(), False),
         pa.field("url", pa.string()),
-        # with `source` it tells for which documents a table of rules is
+        # with `source` these tell for which documents a step is
+        pa.field("kind", pa.string(), False),
+        pa.field("format", pa.string(), False),
         pa.field("language", pa.string()),
         pa.field("kept", pa.bool_(), False),
         # all failing reasons, in the order of the chain; the first is the ledger's
@@ -147,6 +154,9 @@ EDGE = _schema(
         pa.field("similarity", pa.float32(), False),
     ],
 )
+
+# deduplicate: documents of a part for which others were dropped, and how many
+CLUSTER = _schema("cluster/1", [pa.field("id", ID, False), pa.field("dropped", pa.int64(), False)])
 
 # deduplicate: spans of the documents of a part, in order; `row`: of the survivors of the part;
 # `repeated`: stands earlier in the same part

@@ -3,6 +3,10 @@
 import sys
 
 from train.cli import main
+from train.commands import COMMANDS, run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    words = sys.argv[1:]
+    if words and words[0] in COMMANDS:
+        sys.exit(run(words[0], words[1:]))
+    sys.exit(main(words))

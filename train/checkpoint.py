@@ -1,91 +1,283 @@
-"""Checkpoints that any number of processes can continue from.
+"""Checkpoints that any number of processes can continue from, written while training goes on.
 
-The tensors are written by `torch.distributed.checkpoint` into a temporary folder, which is
-renamed when all processes are done; then `latest` names it. A crash at any moment leaves the
-checkpoint before. The folder must be one that all processes see.
+The tensors are copied to the host's memory, written by `torch.distributed.checkpoint` into a
+temporary folder, and hashed; the folder is renamed when all processes are done; then `latest`
+names it. A crash at any moment leaves the checkpoint before. The folder must be one that all
+processes see.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import warnings
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, cast
 
 import torch
+import torch.distributed as dist
+from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
-from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 from torch.distributed.checkpoint.state_dict_loader import load
-from torch.distributed.checkpoint.state_dict_saver import save as write
+from torch.distributed.checkpoint.state_dict_saver import async_save
 
 from schemas.problems import Problem
-from train.job import Job, Record, write_text
+from train import metrics
+from train.agree import agreed, gathered
+from train.guard import Monitor
+from train.job import (
+    Job,
+    Record,
+    Rollback,
+    check_same,
+    checkpoints,
+    digest_of,
+    read_record,
+    resumable,
+    write_text,
+)
+from train.local import local
+from train.mesh import World
 from train.model import Decoder
-from train.parallel import World
+from train.optim import Optimizer
 
 # A single process saves without a process group, and means to.
 warnings.filterwarnings("ignore", message="torch.distributed is disabled", category=UserWarning)
 
 
-def save(
-    job: Job, record: Record, model: Decoder, optimizer: torch.optim.Optimizer, world: World
-) -> None:
-    """Write a checkpoint of all processes, then remove all but the newest `checkpoint.keep`."""
-    name = f"step-{record.step:08d}"
-    final, temporary = job.checkpoints / name, job.checkpoints / f".{name}.tmp"
-    if world.rank == 0:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-    world.barrier()
-    weights, state = get_state_dict(model, optimizer)
-    # Each process writes what it holds.
-    write(
-        {"model": weights, "optimizer": state},
-        checkpoint_id=temporary / "state",
-        no_dist=world.size == 1,
-    )
-    if world.rank == 0:
-        write_text(temporary / "checkpoint.json", record.model_dump_json(indent=2) + "\n")
-        shutil.rmtree(final, ignore_errors=True)
-        temporary.rename(final)
-        _sync(job.checkpoints)
-        write_text(job.checkpoints / "latest", name + "\n")
-        _prune(job.checkpoints, name, job.config.checkpoint.keep)
-    world.barrier()
+class Checkpointer:
+    """Saves and restores weights, optimizer state and the monitor's losses of one run."""
 
+    def __init__(
+        self,
+        job: Job,
+        world: World,
+        model: Decoder,
+        optimizer: Optimizer,
+        monitor: Monitor,
+    ) -> None:
+        """Nothing is read or written yet."""
+        self._job, self._world = job, world
+        self._model, self._optimizer, self._monitor = model, optimizer, monitor
+        # The thread that writes talks to those of the other processes past the training's group.
+        self._group: dist.ProcessGroup | None = None
+        if world.size > 1:
+            self._group = cast(dist.ProcessGroup, dist.new_group(backend="gloo"))
+        self._pool = ThreadPoolExecutor(1)
+        self._writing: Future[None] | None = None
 
-def restore(
-    job: Job, record: Record, model: Decoder, optimizer: torch.optim.Optimizer, world: World
-) -> None:
-    """Load weights and optimizer state, whatever the number of processes that saved them.
+    def weights_are_finite(self) -> bool:
+        """Whether every weight of every process is a finite number."""
+        whole = [torch.isfinite(local(p)).all() for p in self._model.parameters()]
+        ruined = (~torch.stack(whole)).sum().float()
+        return self._world.all_reduce(ruined).item() == 0
 
-    Raises Problem if the files are damaged.
-    """
-    folder = job.checkpoints / f"step-{record.step:08d}" / "state"
-    weights, state = get_state_dict(model, optimizer)
-    try:
-        # Both are filled in place.
-        load(
-            {"model": weights, "optimizer": state},
-            checkpoint_id=folder,
-            no_dist=world.size == 1,
+    def save(self, record: Record) -> None:
+        """Copy the state and begin to write it; the checkpoint before is waited for.
+
+        Raises Problem where that one could not be written.
+        """
+        self.wait()
+        temporary = self._job.checkpoints / f".{record.name}.tmp"
+
+        def clear() -> None:
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+
+        agreed(self._world, clear)
+        copied = async_save(
+            self._state(),
+            checkpoint_id=temporary / "state",
+            process_group=self._group,
+            no_dist=self._world.size == 1,
         )
-    except CheckpointException as error:
-        causes = [cause for cause, _ in error.failures.values()]
-        raise Problem(
-            f"{folder}: cannot be loaded ({causes[0]!r}): put the name of another checkpoint into "
-            f"{job.checkpoints / 'latest'}"
-        ) from None
-    set_state_dict(model, optimizer, model_state_dict=weights, optim_state_dict=state)
+        finish = functools.partial(self._finish, record, temporary, cast(Future[Any], copied))
+        self._writing = self._pool.submit(finish)
 
+    def failure(self) -> str | None:
+        """Why what is being written cannot be; None if it may yet."""
+        if self._writing is None or not self._writing.done():
+            return None
+        error = self._writing.exception()
+        return str(error) if error else None
 
-def _prune(folder: Path, newest: str, keep: int) -> None:
-    """Leave `keep` checkpoints up to `newest`; what lies after it is of a future given up."""
-    names = sorted(path.name for path in folder.glob("step-*"))
-    kept = [name for name in names if name <= newest][-keep:]
-    for name in names:
-        if name not in kept:
-            shutil.rmtree(folder / name)
+    def wait(self) -> None:
+        """Wait for what is being written. Raises Problem if it cannot be."""
+        if self._writing is not None:
+            agreed(self._world, self._writing.result)
+            self._writing = None
+
+    def restore(self) -> Record | None:
+        """Load the newest checkpoint that is whole, whatever number of processes wrote it.
+
+        Returns what it says of itself; None if there is none. Those that are damaged are named.
+        Raises Problem if none of several is whole, or if it is of another run.
+        """
+        names = agreed(self._world, lambda: resumable(self._job))
+        record = self._load_first(names)
+        if names and record is None:
+            raise Problem(
+                f"{self._job.checkpoints}: no checkpoint is whole: restore one from a copy, or "
+                "remove the folder to begin again"
+            )
+        return record
+
+    def go_back(self, rollback: Rollback, before: Sequence[Rollback]) -> Record | None:
+        """Load the newest healthy checkpoint before a window, whose rows are passed over.
+
+        What came after it is removed. Returns its record; None if there is none, and the run must
+        begin anew. `before`: the rollbacks until now.
+        """
+        self.wait()
+        folder = self._job.checkpoints
+        record = self._load_first(agreed(self._world, lambda: self._healthy(rollback.start)))
+
+        def forget() -> None:
+            entry = rollback.model_copy(update={"to_step": record.step if record else 0})
+            lines = ",\n".join(known.model_dump_json() for known in [*before, entry])
+            write_text(folder / "rollbacks.json", f"[{lines}]\n")
+            self._point_to(record.name if record else None)
+            for name in checkpoints(folder):
+                if record is None or name > record.name:
+                    shutil.rmtree(folder / name)
+            self.store()
+
+        agreed(self._world, forget)
+        return record
+
+    def give_up(self, before: int) -> None:
+        """Let `latest` name the newest healthy checkpoint up to a position."""
+        self.wait()
+        agreed(self._world, lambda: self._point_to(next(iter(self._healthy(before)), None)))
+
+    def damaged(self, checkpoint: Path, record: Record) -> list[str]:
+        """Files of a checkpoint that are not what was written; each process reads some."""
+        folder = checkpoint / "state"
+        names = sorted(record.files)[self._world.rank :: self._world.size]
+        found = [name for name in names if digest_of(folder / name) != record.files[name]]
+        return sorted(name for part in gathered(self._world, found) for name in part)
+
+    def store(self) -> None:
+        """Bring what is stored of the output up to date, if it is. For rank 0."""
+        if self._job.store:
+            self._job.store.push(self._job.output)
+
+    def tidy(self) -> None:
+        """Remove what saves that were broken off have left. For rank 0."""
+        for path in self._job.checkpoints.glob(".step-*.tmp"):
+            shutil.rmtree(path, ignore_errors=True)
+
+    def _healthy(self, before: int) -> list[str]:
+        """Names of the healthy checkpoints up to a position, the newest first."""
+        folder = self._job.checkpoints
+        records = [read_record(folder / name) for name in reversed(checkpoints(folder))]
+        return [r.name for r in records if r and r.healthy and r.position <= before]
+
+    def _point_to(self, name: str | None) -> None:
+        pointer = self._job.checkpoints / "latest"
+        if name:
+            write_text(pointer, name + "\n")
+        else:
+            pointer.unlink(missing_ok=True)
+
+    def _state(self) -> dict[str, dict[str, Tensor]]:
+        """The tensors themselves by names that no mesh changes, to be copied or filled."""
+        # First this, which shards again what a validation has left gathered.
+        weights = self._model.state_dict()
+        moments = {
+            f"{name}/{key}": value
+            for name, parameter in self._model.named_parameters()
+            for key, value in self._optimizer.state[parameter].items()
+        }
+        return {"model": weights, "optimizer": moments, "monitor": self._monitor.state_dict()}
+
+    def _load_first(self, names: Sequence[str]) -> Record | None:
+        """Load the first of some checkpoints that is whole; returns its record."""
+        for name in names:
+            folder = self._job.checkpoints / name
+            record = agreed(self._world, lambda: read_record(folder))  # noqa: B023
+            if record is None:
+                self._say(f"{folder}: checkpoint.json is missing or damaged")
+                continue
+            agreed(self._world, lambda: check_same(self._job, record))  # noqa: B023
+            damaged = self.damaged(folder, record)
+            if damaged:
+                self._say(f"{folder}: damaged: {', '.join(damaged)}")
+                continue
+            self._load(record)
+            return record
+        return None
+
+    def _load(self, record: Record) -> None:
+        folder = self._job.checkpoints / record.name / "state"
+        try:
+            load(self._state(), checkpoint_id=folder, no_dist=self._world.size == 1)
+        except CheckpointException as error:
+            causes = [cause for cause, _ in error.failures.values()]
+            raise Problem(f"{folder}: cannot be loaded ({causes[0]!r})") from None
+
+    def _finish(self, record: Record, temporary: Path, copied: Future[Any]) -> None:
+        """Wait for the tensors to be written, hash them, and give the checkpoint its name."""
+        files, failure = {}, None
+        try:
+            copied.result()
+            own = [*temporary.glob(f"state/__{self._world.rank}_*")]
+            own += temporary.glob("state/.metadata") if self._world.rank == 0 else []
+            files = {path.name: digest_of(path) for path in own}
+        except CheckpointException as error:
+            failure = str(next(iter(error.failures.values()))[0])
+        except OSError as error:
+            failure = str(error)
+        parts = gathered(self._world, (files, failure), self._group)
+        if self._world.rank > 0:
+            return
+        failures = [failure for _, failure in parts if failure]
+        try:
+            if failures:
+                raise OSError(failures[0])
+            for files, _ in parts:
+                record.files.update(files)
+            self._commit(record, temporary)
+        except (OSError, Problem) as error:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise Problem(
+                f"{self._job.checkpoints}: step {record.step} could not be saved ({error}): the "
+                "checkpoints before it stand"
+            ) from None
+
+    def _commit(self, record: Record, temporary: Path) -> None:
+        folder = self._job.checkpoints
+        record.digest = record.digest_of_rest()
+        write_text(temporary / "checkpoint.json", record.model_dump_json(indent=2) + "\n")
+        shutil.rmtree(folder / record.name, ignore_errors=True)
+        temporary.rename(folder / record.name)
+        _sync(folder)
+        self._point_to(record.name)
+        self._prune(record.name)
+        self.store()
+
+    def _prune(self, newest: str) -> None:
+        """Leave the newest checkpoints that are healthy, those to keep for ever, and the newest.
+
+        What lies after the newest is of a future given up.
+        """
+        folder, settings = self._job.checkpoints, self._job.config.checkpoint
+        names = checkpoints(folder)
+        records = [read_record(folder / name) for name in names if name <= newest]
+        healthy = [record for record in records if record and record.healthy]
+        kept = {newest, *(record.name for record in healthy[-settings.keep :])}
+        if settings.keep_every:
+            kept.update(r.name for r in healthy if r.step % settings.keep_every == 0)
+        for name in names:
+            if name not in kept:
+                shutil.rmtree(folder / name)
+
+    def _say(self, text: str) -> None:
+        if self._world.rank == 0:
+            metrics.show_progress(f"{text}: the one before it is taken")
 
 
 def _sync(folder: Path) -> None:

@@ -45,10 +45,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         job = _prepare(options, processes)
         if processes == 1:
             return _train(job)
+        from train.job import resumable
         from train.launch import launch
 
+        resumable(job)  # a mistake is told before the processes start
+
         return launch(words, processes)
-    except Problem as error:
+    except (Problem, OSError) as error:
         print(f"gristmill train: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -63,8 +66,8 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("run", metavar="RUN", type=Path, help="folder of a finished run")
-    add("--output", type=Path, required=True, help="folder for checkpoints, log and loss curve")
+    add("run", metavar="RUN", help="folder of a finished run, or its URL, such as s3://bucket/run")
+    add("--output", required=True, help="folder, or URL, for checkpoints, log and report")
     add(
         "--preset",
         default="tiny",
@@ -85,6 +88,16 @@ def _parser() -> argparse.ArgumentParser:
         metavar="KEY=VALUE",
         help="change a key of the preset, such as optimizer.lr=1e-3; may be repeated",
     )
+    add(
+        "--from",
+        dest="origin",
+        type=Path,
+        metavar="WEIGHTS",
+        help="begin with the weights, and the shape, of another run's --output, a checkpoint, or a "
+        "folder in Hugging Face's layout",
+    )
+    add("--extend", action="store_true", help="more steps than before, though the rate jumps")
+    add("--check", action="store_true", help="compare every file of the shards with its SHA-256")
     add("--resume", action="store_true", help="fail if --output has no checkpoint to go on from")
     return parser
 
@@ -98,8 +111,27 @@ def _prepare(options: argparse.Namespace, processes: int) -> Job:
         overrides["steps"] = options.steps
     if options.batch_rows is not None:
         overrides["batch_rows"] = options.batch_rows
-    config = load(options.preset, overrides)
-    return prepare(options.run, options.output, config, processes, must_resume=options.resume)
+    weights = None
+    if options.origin is not None:
+        from train import origin
+
+        weights = origin.find(options.origin)
+        shape = {f"model.{key}": value for key, value in origin.shape_of(weights).items()}
+        overrides = shape | overrides
+    job = prepare(
+        options.run,
+        options.output,
+        load(options.preset, overrides),
+        processes,
+        check=options.check,
+        must_resume=options.resume,
+        may_extend=options.extend,
+        origin=weights,
+    )
+    if weights is not None:
+        tokenizer = job.shards / job.manifest.tokenizer.path
+        origin.check_tokenizer(weights, job.manifest, tokenizer)
+    return job
 
 
 def _default_processes() -> int:
@@ -111,30 +143,42 @@ def _default_processes() -> int:
 def _work(options: argparse.Namespace) -> int:
     """Be one of the processes of torchrun."""
     from schemas.problems import Problem
+    from train.agree import ToldByFirst
+    from train.mesh import leave
 
     try:
         job = _prepare(options, int(os.environ["WORLD_SIZE"]))
     except Problem:
         if os.environ["RANK"] == "0":
             raise
-        # All find the same mistake and one tells it, before torchrun ends it as we exit.
-        time.sleep(3)
-        return 2
-    status = _train(job)
-    from train.parallel import leave
-
+        return _wait_for_first(2)
+    try:
+        status = _train(job)
+    except ToldByFirst:
+        status = _wait_for_first(2)
     return leave(status)
+
+
+def _wait_for_first(status: int) -> int:
+    """All find the same mistake and one tells it, before torchrun ends it as we exit."""
+    time.sleep(3)
+    return status
 
 
 def _train(job: Job) -> int:
     import torch.distributed as dist
 
+    from train.guard import Diverged
     from train.loop import train
-    from train.parallel import start
+    from train.mesh import start
 
-    world = start()
+    world = start(job.config.parallel)
     try:
         number = train(job, world)
+    except Diverged as error:
+        if world.rank == 0:
+            print(f"gristmill train: {error}", file=sys.stderr)
+        return 1 if world.rank == 0 else _wait_for_first(1)
     except RuntimeError as error:
         if "gloo/transport" not in str(error) and not isinstance(error, dist.DistError):
             raise

@@ -12,62 +12,145 @@ from pydantic import Field, ValidationError, model_validator
 
 from schemas.base import Contract
 from schemas.problems import Problem
+from train.shape import Model
 
 PRESETS = Path(__file__).parent / "presets"
 # More lanes than this only spread the reads of one process over more row groups.
 MAX_DEFAULT_LANES = 64
 # What may change when a run is resumed: none of these decides what is computed.
-FREE_KEYS = ("micro_rows", "log_every", "compile", "activation_checkpointing", "loss_chunk")
-FREE_SECTIONS = ("evaluation.", "checkpoint.")
-
-
-class Model(Contract):
-    """Shape of the decoder; the vocabulary and the sequence length come from the shards."""
-
-    dim: int = Field(ge=1, description="Width of the residual stream.")
-    layers: int = Field(ge=1)
-    heads: int = Field(ge=1, description="Query heads; each has dim / heads channels.")
-    kv_heads: int = Field(ge=1, description="Key and value heads, each shared by some queries.")
-    hidden: int = Field(ge=1, description="Width of the SwiGLU feed-forward layer.")
-    tied: bool = Field(True, description="The output head is the embedding.")
-    rope_theta: float = Field(10_000.0, gt=0)
-    norm_eps: float = Field(1e-5, gt=0)
-    init_std: float = Field(0.02, gt=0)
-
-    @model_validator(mode="after")
-    def _heads_fit(self) -> Self:
-        if self.dim % (2 * self.heads):
-            raise ValueError(f"dim ({self.dim}) must be an even multiple of heads ({self.heads})")
-        if self.heads % self.kv_heads:
-            raise ValueError(f"kv_heads ({self.kv_heads}) must divide heads ({self.heads})")
-        return self
+FREE_KEYS = (
+    "steps",  # and the next, if the learning rate is not torn: see train.job
+    "max_epochs",
+    "micro_rows",
+    "log_every",
+    "log_to",
+    "cache_gigabytes",
+    "compile",
+    "recompute",
+    "loss_chunk",
+)
+FREE_SECTIONS = ("evaluation.", "checkpoint.", "guard.", "parallel.", "reference")
 
 
 class Optimizer(Contract):
-    """AdamW, with a linear warmup and a cosine to `final_lr` of the peak."""
+    """The optimizer and its learning rate, with a linear warmup."""
 
+    name: Literal["adamw", "muon", "adam", "sgd", "adafactor", "lion"] = Field(
+        "adamw", description="muon: for the matrices of the blocks, AdamW for the rest."
+    )
     lr: float = Field(gt=0, description="Peak learning rate.")
+    schedule: Literal["cosine", "linear", "wsd", "constant", "inverse-root"] = "cosine"
     final_lr: float = Field(0.1, ge=0, le=1, description="Last rate, as a fraction of the peak.")
     warmup: float = Field(0.02, ge=0, lt=1, description="Fraction of all steps spent rising.")
+    decay: float = Field(0.2, gt=0, le=1, description="Fraction of all steps wsd spends falling.")
+    embedding_lr: float | None = Field(
+        None,
+        gt=0,
+        description="Times the rate, for the embedding; null is embedding_std / init_std, so that "
+        "it turns as fast as matrices do.",
+    )
     beta1: float = Field(0.9, ge=0, lt=1)
     beta2: float = Field(0.95, ge=0, lt=1)
+    momentum: float = Field(0.95, ge=0, lt=1, description="Of sgd and muon.")
     eps: float = Field(1e-8, gt=0)
     weight_decay: float = Field(0.1, ge=0, description="Of matrices other than the embedding.")
     clip: float = Field(1.0, gt=0, description="Largest norm of the whole gradient.")
+
+
+class Objective(Contract):
+    """What is learned from a row."""
+
+    name: Literal["causal", "prefix", "masked", "span"] = Field(
+        "causal",
+        description="The next token; the same after a prefix that sees all of itself (PaLM, T5); "
+        "masked tokens (BERT); spans that were lost (T5).",
+    )
+    rate: float = Field(0.15, gt=0, lt=1, description="Of the tokens that masked and span hide.")
+    span: float = Field(3.0, ge=1, description="Mean tokens of a span.")
+    middle: float = Field(
+        0.0, ge=0, le=1, description="Of causal documents, those whose middle is told last."
+    )
+    seed: int = Field(0, ge=0)
+
+
+class Parallel(Contract):
+    """How the processes stand: pipe x replicate x shard x context x tensor."""
+
+    pipe: int = Field(1, ge=1, description="Stages of blocks, one after the other.")
+    replicate: int = Field(1, ge=1, description="Copies of the sharded weights (HSDP).")
+    context: int = Field(1, ge=1, description="Processes that share the tokens of a row.")
+    tensor: int = Field(1, ge=1, description="Processes that share heads and channels.")
+    zero: Literal[2, 3] = Field(
+        3, description="3 gathers the weights of a block again for its backward pass; 2 keeps them."
+    )
+    reduce_every_pass: bool = Field(
+        False,
+        description="Reduce gradients after every forward and backward pass: holds a share of "
+        "them in place of all, and sends as much as there are passes.",
+    )
+
+    def mesh(self, size: int) -> tuple[int, int, int, int, int]:
+        """Lengths of the five dimensions for `size` processes. Raises Problem."""
+        others = self.pipe * self.replicate * self.context * self.tensor
+        if size % others:
+            raise Problem(
+                f"{size} processes cannot stand as pipe {self.pipe} x replicate {self.replicate} x "
+                f"shard x context {self.context} x tensor {self.tensor}: use a multiple of {others}"
+            )
+        return self.pipe, self.replicate, size // others, self.context, self.tensor
+
+
+class Reference(Contract):
+    """What a preset's model was published with, for `plan train`."""
+
+    source: str
+    vocabulary: int = Field(ge=1)
+    length: int = Field(ge=1, description="Tokens of a row.")
+    tokens: float = Field(gt=0, description="That it was trained on.")
 
 
 class Evaluation(Contract):
     """When the validation loss is taken; it always is at the end."""
 
     every: int = Field(500, ge=1, description="Steps between two evaluations.")
-    rows: int | None = Field(None, ge=1, description="The first so many rows; null takes all.")
+    rows: int | None = Field(1024, ge=1, description="The first so many rows; null takes all.")
+    tasks: tuple[str, ...] = Field(
+        (), description="Files of multiple-choice questions that are asked then, see tasks.py."
+    )
 
 
 class Checkpoint(Contract):
-    """When the run is saved; it always is at the end and on SIGTERM."""
+    """When the run is saved; it always is at the end, on SIGTERM and on SIGUSR1."""
 
     every: int = Field(500, ge=1, description="Steps between two checkpoints.")
-    keep: int = Field(2, ge=1, description="How many of the newest stay on disk.")
+    minutes: float | None = Field(None, gt=0, description="At most so long between two.")
+    keep: int = Field(2, ge=1, description="How many of the newest healthy ones stay on disk.")
+    keep_every: int | None = Field(
+        None, ge=1, description="Those of steps that this divides are never removed."
+    )
+
+
+class Guard(Contract):
+    """What is done where the loss is not finite or leaves the course of the steps before.
+
+    A spike is a loss that lies `sigmas` standard deviations above the mean of the last `window`
+    losses that were none. A loss that is not finite always leaves the weights as they are.
+    """
+
+    spikes: Literal["go back", "skip", "ignore"] = Field(
+        "go back",
+        description="skip also leaves the weights as they are at a spike; go back trains on, and "
+        "returns to before the first of `patience` in a row.",
+    )
+    sigmas: float = Field(6.0, gt=0)
+    window: int = Field(128, ge=2)
+    patience: int = Field(
+        10,
+        ge=1,
+        description="After so many steps in a row that were spikes or not finite, training "
+        "returns to the last healthy checkpoint, and passes over the rows of those steps.",
+    )
+    rollbacks: int = Field(3, ge=0, description="Returns in a run; the next time it ends.")
 
 
 class Config(Contract):
@@ -77,6 +160,10 @@ class Config(Contract):
     optimizer: Optimizer
     evaluation: Evaluation = Field(default_factory=lambda: Evaluation.model_validate({}))
     checkpoint: Checkpoint = Field(default_factory=lambda: Checkpoint.model_validate({}))
+    guard: Guard = Field(default_factory=lambda: Guard.model_validate({}))
+    objective: Objective = Field(default_factory=lambda: Objective.model_validate({}))
+    parallel: Parallel = Field(default_factory=lambda: Parallel.model_validate({}))
+    reference: Reference | None = None
     batch_rows: int = Field(ge=1, description="Rows of one update, over all processes.")
     micro_rows: int = Field(
         8, ge=1, description="Most rows one process takes through the model at once."
@@ -94,24 +181,31 @@ class Config(Contract):
         f"must divide it. 0 takes the largest divisor up to {MAX_DEFAULT_LANES}.",
     )
     seed: int = Field(0, ge=0, description="Of the first weights.")
-    precision: Literal["auto", "bf16", "fp32"] = Field(
-        "auto", description="Of the matrix products; auto is bf16 on a GPU. Weights stay fp32."
+    precision: Literal["auto", "bf16", "fp32", "fp16", "float8"] = Field(
+        "auto",
+        description="Of the matrix products; auto is bf16 on a GPU. Weights stay fp32. fp16 scales "
+        "the loss; float8 is bf16 with float8 in the blocks.",
     )
-    attention: Literal["auto", "sdpa", "flex"] = Field(
-        "auto", description="auto is flex on a GPU when compiled, else sdpa."
+    attention: Literal["auto", "documents", "dense", "flex", "varlen"] = Field(
+        "auto", description="auto is varlen or flex on a GPU when compiled, and documents on a CPU."
     )
     compile: bool | Literal["auto"] = Field("auto", description="auto is on with a GPU.")
-    activation_checkpointing: bool = Field(
-        False, description="Recompute blocks in the backward pass: less memory, a third more work."
+    recompute: Literal["none", "selective", "full"] = Field(
+        "none",
+        description="What blocks compute again in the backward pass: selective keeps matrix "
+        "products and attention, full keeps nothing and is a third more work.",
     )
     tf32: bool = Field(True, description="Let a GPU round fp32 matrix products to TF32.")
     loss_chunk: int = Field(
-        1 << 15,
-        ge=1,
-        description="Tokens, in whole rows, whose logits are held at once. Fewer take less memory; "
-        "where a pass has more than these, their logits are computed twice.",
+        1 << 12, ge=1, description="Tokens whose logits are held at once. Fewer take less memory."
     )
     log_every: int = Field(10, ge=1, description="Steps between two lines of progress.")
+    cache_gigabytes: float = Field(
+        100.0, gt=0, description="Of shards in an object store, kept on the local disk."
+    )
+    log_to: tuple[Literal["tensorboard", "wandb"], ...] = Field(
+        (), description="Where numbers go besides steps.jsonl; each is an extra of its own."
+    )
 
     @model_validator(mode="after")
     def _lanes_divide(self) -> Self:
@@ -174,7 +268,7 @@ def settings(pairs: Sequence[str]) -> dict[str, Any]:
 
 def flat(config: Config) -> dict[str, Any]:
     """The configuration with dotted keys."""
-    return dict(_flatten(config.model_dump()))
+    return dict(_flatten(config.model_dump(mode="json")))
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

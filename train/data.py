@@ -6,18 +6,22 @@ Row groups are read whole and without copies; nothing here works token by token.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Generator, Sequence
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from schemas.problems import Problem
 from schemas.shard import ShardManifest, read_manifest, shard_schema
+from train.remote import Cache
 
 IGNORED = -100  # the label that cross-entropy passes over
 COLUMNS = ["input_ids", "source", "segments"]
@@ -89,12 +93,14 @@ class ShardReader:
         *,
         token_bytes: NDArray[np.int64] | None = None,
         held_groups: int = 2,
+        cache: Cache | None = None,
     ) -> None:
         """Check that the files are there.
 
         token_bytes: bytes of each token id, [vocabulary]; needed only for exact `text_bytes`,
         which without it includes the first token of every segment.
         held_groups: row groups kept in memory, one for each place that is read from in turn.
+        cache: fetches files that are not in the folder, each while the one before it is read.
         Raises Problem if the split or a file is missing, or if a file's size is another.
         """
         if split not in manifest.splits:
@@ -103,19 +109,22 @@ class ShardReader:
         self.source_names = sorted(manifest.splits[split].sources)
         self._token_bytes = token_bytes
         self._schema = shard_schema(manifest.sequence_length, manifest.tokenizer.vocabulary)
-        self._groups: list[tuple[Path, int]] = []
+        self._folder, self._cache = folder, cache
+        self._entries = manifest.splits[split].files
+        self._groups: list[tuple[int, int]] = []  # file, and row group of it
         sizes: list[int] = []
-        for entry in manifest.splits[split].files:
+        for number, entry in enumerate(self._entries):
             path = folder / entry.path
-            if not path.is_file() or path.stat().st_size != entry.size:
+            if not cache and not (path.is_file() and path.stat().st_size == entry.size):
                 state = "has another size than the manifest says" if path.is_file() else "missing"
                 raise Problem(f"{path}: {state}: finish or repair the run before training")
-            self._groups += [(path, index) for index in range(len(entry.row_groups))]
+            self._groups += [(number, index) for index in range(len(entry.row_groups))]
             sizes += [group.rows for group in entry.row_groups]
         self._ends = np.cumsum(sizes, dtype=np.int64)
         self.rows = int(self._ends[-1]) if sizes else 0
-        self._file = functools.lru_cache(held_groups)(_open)
+        self._file = functools.lru_cache(held_groups)(self._open)
         self._group = functools.lru_cache(held_groups)(self._read_group)
+        self._table = functools.lru_cache(1)(self._read_table)
 
     def read(self, start: int, stop: int) -> Rows:
         """Rows start..stop of the split. Raises Problem if a file is not what was promised."""
@@ -136,11 +145,35 @@ class ShardReader:
             start = min(stop, end)
         return Rows.concatenate(parts)
 
+    def take(self, rows: NDArray[np.int64]) -> Rows:
+        """Rows by number, in the order given."""
+        runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
+        return Rows.concatenate([self.read(int(run[0]), int(run[-1]) + 1) for run in runs])
+
+    def raw(self, row: int) -> dict[str, Any]:
+        """One row with all its columns, as Python values."""
+        number = int(np.searchsorted(self._ends, row, side="right"))
+        table = self._table(number)
+        return dict(table.slice(row - int(self._ends[number]) + table.num_rows, 1).to_pylist()[0])
+
+    def rows_of(self, document: bytes) -> Iterator[int]:
+        """Numbers of the rows that hold a part of a document, in order."""
+        for number, end in enumerate(self._ends.tolist()):
+            lists = self._file(self._groups[number][0]).read_row_group(
+                self._groups[number][1], columns=["segments"], use_threads=False
+            )["segments"]
+            ids = pc.struct_field(pc.list_flatten(lists), "document_id")
+            rows = pc.list_parent_indices(lists).filter(
+                pc.equal(ids, pa.scalar(document, ids.type))
+            )
+            yield from (end - len(lists) + row for row in rows.unique().to_pylist())
+
     def _read_group(self, number: int) -> Rows:
-        path, index = self._groups[number]
+        place, index = self._groups[number]
+        path = self._folder / self._entries[place].path
         rows = int(self._ends[number]) - (int(self._ends[number - 1]) if number else 0)
         try:
-            file = self._file(path)
+            file = self._file(place)
             for name in COLUMNS:
                 if file.schema_arrow.field(name).type != self._schema.field(name).type:
                     raise ValueError(f"{name} is {file.schema_arrow.field(name).type}")
@@ -154,6 +187,20 @@ class ShardReader:
                 f"{path}, row group {index}: cannot be read ({reason}): the shard is damaged, "
                 "make it again"
             ) from None
+
+    def _read_table(self, number: int) -> pa.Table:
+        place, index = self._groups[number]
+        return self._file(place).read_row_group(index, use_threads=False)
+
+    def _open(self, number: int) -> pq.ParquetFile:
+        entry, path = self._entries[number], self._folder / self._entries[number].path
+        if self._cache:
+            path = self._cache.fetch(entry)
+        file = pq.ParquetFile(path, memory_map=True, page_checksum_verification=True)
+        if self._cache and number + 1 < len(self._entries):
+            # Only now, as it may make room by removing this one, which stays readable.
+            self._cache.fetch_ahead(self._entries[number + 1])
+        return file
 
     def _decode(self, table: pa.Table) -> Rows:
         rows, width = table.num_rows, self.manifest.sequence_length
@@ -220,17 +267,58 @@ def token_bytes(tokenizer_file: Path, vocabulary: int) -> NDArray[np.int64] | No
     return sizes
 
 
-def prefetched(load: Callable[[int], Item], items: Sequence[int]) -> Generator[Item]:
+def check_digests(folder: Path, manifest: ShardManifest, part: slice) -> list[str]:
+    """What is wrong with a part of the files of all splits, read whole.
+
+    part: which of the files, counted over all splits; the tokenizer's is the first.
+    """
+    tokenizer = manifest.tokenizer
+    files = [(tokenizer.path, tokenizer.sha256)]
+    files += [
+        (file.path, file.sha256) for split in manifest.splits.values() for file in split.files
+    ]
+    wrong = []
+    for path, promised in files[part]:
+        try:
+            with (folder / path).open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            wrong.append(f"{folder / path}: {error.strerror}")
+        else:
+            if found != promised:
+                wrong.append(f"{folder / path}: its SHA-256 is not the manifest's")
+    return wrong
+
+
+class Prefetched(Generic[Item]):
     """`load(item)` for every item in order, each loaded by a thread while the last is in use."""
-    with ThreadPoolExecutor(1) as pool:
-        ahead: Future[Item] | None = None
-        for item in items:
-            ready, ahead = ahead, pool.submit(load, item)
-            if ready is not None:
-                yield ready.result()
-        if ahead is not None:
-            yield ahead.result()
 
+    def __init__(self, load: Callable[[int], Item], items: Iterable[int]) -> None:
+        """Begin with the first."""
+        self._load, self._items = load, iter(items)
+        self._pool = ThreadPoolExecutor(1)
+        self._ahead: Future[Item] | None = None
+        self._waited = 0.0
+        self._submit()
 
-def _open(path: Path) -> pq.ParquetFile:
-    return pq.ParquetFile(path, memory_map=True)
+    def __iter__(self) -> Iterator[Item]:
+        """The items, each once. Raises what loading them does, where the item is due."""
+        while self._ahead is not None:
+            start = time.perf_counter()
+            item = self._ahead.result()
+            self._waited += time.perf_counter() - start
+            self._submit()
+            yield item
+
+    def take_waited(self) -> float:
+        """Seconds that the user of the items has waited for them since the last call."""
+        waited, self._waited = self._waited, 0.0
+        return waited
+
+    def close(self) -> None:
+        """Load no more."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def _submit(self) -> None:
+        item = next(self._items, None)
+        self._ahead = None if item is None else self._pool.submit(self._load, item)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from train.data import IGNORED, Rows, ShardReader
+from train.mesh import World
 from train.metrics import finite
 from train.model import Decoder
-from train.parallel import World
-from train.step import to_batch
+from train.step import Feed, losses_of, passes
 
 
 @dataclass(frozen=True)
@@ -51,27 +53,28 @@ class Score:
 
 @torch.no_grad()
 def evaluate(
-    model: Decoder, reader: ShardReader, world: World, *, limit: int | None, micro: int
+    model: Decoder, reader: ShardReader, world: World, feed: Feed, *, limit: int | None
 ) -> dict[str, Score]:
     """Scores by source over the first `limit` rows (None: all), with the total under "".
 
-    Every process takes part, with as many forward passes of `micro` rows as any other.
+    Every process takes part, with as many forward passes of `feed.micro` rows as any other.
     """
-    rows = min(reader.rows, limit or reader.rows)
-    padding = reader.manifest.tokenizer.padding
+    rows, micro = min(reader.rows, limit or reader.rows), feed.micro
     sums = torch.zeros(3, len(reader.source_names), dtype=torch.float64, device=world.device)
     model.eval()
-    for start in range(world.rank * micro, rows + world.rank * micro, world.size * micro):
+    first = world.data_rank * micro
+    for start in range(first, rows + first, world.data_size * micro):
         part = _filled(reader, min(start, rows), min(start + micro, rows), micro)
-        batch = to_batch(part, padding, world.device)
-        inputs = [tensor.to(world.device, non_blocking=True) for tensor in batch.inputs]
-        losses = model(*inputs).double().sum(1)
-        labels = (inputs[-1] != IGNORED).sum(1)
-        text_bytes = torch.from_numpy(part.text_bytes).to(world.device)
+        [(inputs, sources)] = passes(feed.batch(part, start), micro, world.device)
+        losses = losses_of(model, inputs).double().sum(1)
+        labels = (cast(Tensor, inputs.labels) != IGNORED).sum(1)
+        spelled = part.text_bytes * feed.objective.predicts_all
+        text_bytes = torch.from_numpy(spelled).to(world.device)
         values = torch.stack([losses, labels.double(), text_bytes.double()])
-        sums.index_add_(1, torch.from_numpy(part.sources).to(world.device), values)
+        sums.index_add_(1, sources, values)
     model.train()
-    sums = world.all_reduce(sums)
+    sums[0] = world.sum_losses(sums[0])
+    sums[1:] = world.sum_rows(sums[1:].long())
     columns = torch.cat([sums.sum(1, keepdim=True), sums], dim=1).T.tolist()
     return {
         name: Score(nats, int(labels), int(text_bytes))

@@ -8,6 +8,8 @@ import signal
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import FrameType
 
 from schemas.problems import Problem
 
@@ -42,6 +44,7 @@ def launch(arguments: Sequence[str], processes: int) -> int:
         logs_specs=DefaultLogsSpecs(),
         shutdown_timeout=SHUTDOWN_SECONDS,
     )
+    signal.signal(signal.SIGUSR1, _forward)
     try:
         elastic_launch(config, sys.executable)("-m", "train", *arguments)
     except SignalException as ended:
@@ -49,6 +52,13 @@ def launch(arguments: Sequence[str], processes: int) -> int:
     except ChildFailedError as error:
         return _failed({rank: failure.exitcode for rank, failure in error.failures.items()})
     return 0
+
+
+def _forward(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    """Hand a signal that asks for a checkpoint on to the processes."""
+    for path in Path("/proc/self/task").glob("*/children"):
+        for child in path.read_text().split():
+            os.kill(int(child), number)
 
 
 def _failed(codes: Mapping[int, int]) -> int:

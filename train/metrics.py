@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import time
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -36,29 +37,40 @@ def mfu(tokens_per_second: float, flops_per_token: int, peak: float | None) -> f
 
 
 class Log:
-    """Lines of JSON, flushed as they are written.
+    """Lines of JSON, flushed as they are written; each step is told once.
 
     skipped: how many of the steps in it left the weights as they were.
     """
 
     def __init__(self, path: Path, *, resumed_step: int) -> None:
         """Open the log; what a lost process wrote after step `resumed_step` is dropped."""
-        kept = [line for line in read(path) if resumed_step and line["step"] <= resumed_step]
-        temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_text("".join(map(_line, kept)), "utf-8")
-        temporary.replace(path)
-        self.skipped = sum(line.get("skipped", False) for line in kept)
-        self._file = path.open("a", encoding="utf-8")
+        self._path = path
+        self._open([line for line in read(path) if resumed_step and line["step"] <= resumed_step])
 
     def write(self, kind: str, **fields: Any) -> None:
-        """Append one line of a kind: start, step or validation."""
-        self._file.write(_line({"kind": kind, **fields}))
+        """Append one line of a kind (start, step, validation, checkpoint), with the time of day."""
+        self._file.write(_line({"kind": kind, "time": round(time.time(), 3), **fields}))
         self._file.flush()
         self.skipped += fields.get("skipped", False)
+
+    def go_back(self, step: int) -> None:
+        """Move what was written after a step to `rolled-back.jsonl`."""
+        self._file.close()
+        lines = read(self._path)
+        with self._path.with_name("rolled-back.jsonl").open("a", encoding="utf-8") as file:
+            file.writelines(_line(line) for line in lines if line["step"] > step)
+        self._open([line for line in lines if line["step"] <= step])
 
     def close(self) -> None:
         """End the log."""
         self._file.close()
+
+    def _open(self, kept: list[dict[str, Any]]) -> None:
+        temporary = self._path.with_name(f".{self._path.name}.tmp")
+        temporary.write_text("".join(map(_line, kept)), "utf-8")
+        temporary.replace(self._path)
+        self.skipped = sum(line.get("skipped", False) for line in kept)
+        self._file = self._path.open("a", encoding="utf-8")
 
 
 def read(path: Path) -> list[dict[str, Any]]:

@@ -3,17 +3,24 @@
 The position is the number of rows consumed. The R rows of the train split are cut into C lanes
 of n = R // C consecutive rows; the batch at a position takes the next B / C rows of every lane.
 C is frozen with the run and does not depend on the number of processes: each process reads a
-contiguous share of the lanes, so every world size that divides C sees the same batches.
+contiguous share of the lanes, so every world size that divides C sees the same batches. From the
+second epoch on, each lane begins at another of its rows and all lanes at another row of the split,
+so that an epoch has other batches, and other rows at the ends that fill none.
 """
 
 from __future__ import annotations
 
+import functools
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.problems import Problem
+
+Window = tuple[int, int]  # positions from .. up to, multiples of the batch
 
 
 @dataclass(frozen=True)
@@ -35,28 +42,58 @@ class Order:
     @property
     def steps_per_epoch(self) -> int:
         """Full batches in the rows."""
-        return (self.rows // self.lanes) // (self.batch_rows // self.lanes)
+        return self._lane_rows // (self.batch_rows // self.lanes)
 
     @property
     def rows_per_epoch(self) -> int:
-        """Rows used before the order begins again."""
+        """Rows used before an epoch ends."""
         return self.steps_per_epoch * self.batch_rows
 
     @property
     def leftover(self) -> int:
-        """Rows at the ends of the lanes and of the split that fill no batch and are never used."""
+        """Rows at the ends of the lanes and of the split that fill no batch of an epoch."""
         return self.rows - self.rows_per_epoch
 
+    @property
+    def _lane_rows(self) -> int:
+        return self.rows // self.lanes
+
     def epoch(self, position: int) -> int:
-        """Times that all rows were used before `position`."""
+        """Whole epochs before `position`."""
         return position // self.rows_per_epoch
 
     def batch(self, position: int) -> NDArray[np.int64]:
         """Row numbers of the batch at `position` (a multiple of the batch), [lanes, B / lanes]."""
         per_lane = self.batch_rows // self.lanes
-        step = position % self.rows_per_epoch // self.batch_rows
-        starts = np.arange(self.lanes, dtype=np.int64) * (self.rows // self.lanes)
-        return starts[:, None] + step * per_lane + np.arange(per_lane, dtype=np.int64)
+        epoch, place = divmod(position, self.rows_per_epoch)
+        shift, turns = _rotation(epoch, self.rows, self.lanes)
+        within = place // self.batch_rows * per_lane + np.arange(per_lane, dtype=np.int64)
+        starts = np.arange(self.lanes, dtype=np.int64) * self._lane_rows
+        rows: NDArray[np.int64] = starts[:, None] + (turns[:, None] + within) % self._lane_rows
+        return (rows + shift) % self.rows
+
+    def positions(self, row: int, before: int) -> Iterator[int]:
+        """The positions below `before` whose batches hold `row`, in order."""
+        per_lane = self.batch_rows // self.lanes
+        for epoch in range(-(-before // self.rows_per_epoch)):
+            shift, turns = _rotation(epoch, self.rows, self.lanes)
+            lane, place = divmod((row - shift) % self.rows, self._lane_rows)
+            if lane == self.lanes:
+                continue
+            step = (place - int(turns[lane])) % self._lane_rows // per_lane
+            position = epoch * self.rows_per_epoch + step * self.batch_rows
+            if step < self.steps_per_epoch and position < before:
+                yield position
+
+    def ahead(self, position: int, windows: Sequence[Window]) -> Iterator[int]:
+        """Positions of the batches from `position` on, without end; `windows` are passed over."""
+        while True:
+            stops = [stop for start, stop in windows if start <= position < stop]
+            if stops:
+                position = max(stops)
+                continue
+            yield position
+            position += self.batch_rows
 
     def lanes_of(self, rank: int, world_size: int) -> slice:
         """Lanes that one of `world_size` processes reads. Raises Problem if they do not share."""
@@ -70,3 +107,15 @@ class Order:
             )
         share = self.lanes // world_size
         return slice(rank * share, (rank + 1) * share)
+
+
+@functools.lru_cache(4)
+def _rotation(epoch: int, rows: int, lanes: int) -> tuple[int, NDArray[np.int64]]:
+    """By how much an epoch shifts the split, and turns each lane, [lanes]; the first by nothing."""
+
+    def below(bound: int, name: str) -> int:
+        digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
+        return int.from_bytes(digest, "big") % bound if epoch else 0
+
+    turns = [below(rows // lanes, f"{epoch}/{lane}") for lane in range(lanes)]
+    return below(rows, str(epoch)), np.array(turns, np.int64)

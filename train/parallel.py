@@ -1,119 +1,136 @@
-"""Processes, devices, and how the model is spread over them."""
+"""How the model is spread over the processes, in the one order that works."""
 
 from __future__ import annotations
 
-import os
-import sys
-from dataclasses import dataclass
-from typing import NoReturn, cast
+from typing import cast
 
 import torch
-import torch.distributed as dist
+from torch import nn
+from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
 from schemas.problems import Problem
+from train import tensor
 from train.config import Config
-from train.model import Block, Decoder, token_loss
+from train.mesh import World
+from train.model import Attention, Block, Context, Decoder, FeedForward, Linear
+from train.objective import Objective
+from train.pipeline import Pipeline
 
-
-@dataclass(frozen=True)
-class World:
-    """This process among all."""
-
-    rank: int
-    size: int
-    device: torch.device
-
-    def all_reduce(self, value: torch.Tensor) -> torch.Tensor:
-        """Sum of `value` over all processes, in place."""
-        if self.size > 1:
-            dist.all_reduce(value)
-        return value
-
-    def barrier(self) -> None:
-        """Wait for all processes."""
-        # The sum of a CPU tensor goes over gloo: a barrier under NCCL would occupy the GPU.
-        self.all_reduce(torch.zeros(1))
-
-
-def start() -> World:
-    """Join the processes that torchrun started; without torchrun, this one is alone."""
-    rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    device = torch.device("cpu")
-    if torch.cuda.is_available():
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-        if device.index >= torch.cuda.device_count():
-            raise Problem(
-                f"this machine has {torch.cuda.device_count()} GPUs, too few for a process each: "
-                "give a smaller --processes"
-            )
-        torch.cuda.set_device(device)
-    if size > 1:
-        # Gloo also carries what the host alone needs: counts, and the wish to stop.
-        backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-        dist.init_process_group(backend)
-    return World(rank, size, device)
-
-
-def leave(status: int) -> NoReturn:
-    """End this process, one of several, at once.
-
-    Gloo's threads may still hold tensors. One that gives them back while the interpreter goes down
-    ends the process by SIGABRT (pytorch/pytorch#179291), so it does not go down in steps.
-    """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
-
-
-def compute_dtype(config: Config, device: torch.device) -> torch.dtype:
-    """The type of matrix products."""
-    if config.precision == "auto":
-        return torch.bfloat16 if device.type == "cuda" else torch.float32
-    return {"bf16": torch.bfloat16, "fp32": torch.float32}[config.precision]
+DTYPES = {
+    "bf16": torch.bfloat16,
+    "float8": torch.bfloat16,
+    "fp16": torch.float16,
+    "fp32": torch.float32,
+}
 
 
 def build(config: Config, vocabulary: int, world: World) -> Decoder:
-    """The model on its device with its first weights, sharded if there are several processes.
+    """The model, or this process's stage of it, on its device with its first weights.
 
-    The order is: recomputation inside a block, then compilation of the block, then sharding
-    around it. A single process keeps plain tensors, which are faster.
+    vocabulary: of the shards. The order is: stages, float8, tensor parallelism, recomputation
+    inside a block, compilation of the block, and sharding around it. A single process keeps
+    plain tensors, which are faster.
     """
-    if world.device.type == "cuda":
-        torch.set_float32_matmul_precision("high" if config.tf32 else "highest")
+    _check(config, world)
+    objective = Objective(config.objective, vocabulary, padding=-1)
+    stage, stages = world.rank_in("pipe"), world.size_of("pipe")
     with torch.device("meta"):
-        model = Decoder(config.model, vocabulary)
-    model.dtype = compute_dtype(config, world.device)
-    model.compiled = world.device.type == "cuda" if config.compile == "auto" else config.compile
-    model.loss_chunk = config.loss_chunk
-    if config.attention == "auto":
-        model.backend = "flex" if model.compiled and world.device.type == "cuda" else "sdpa"
-    else:
-        model.backend = config.attention
-    if model.backend == "flex" and world.device.type == "cpu":
-        raise Problem("attention=flex does not train on a CPU: use sdpa, or auto")
-
-    for block in model.blocks:
-        cast(Block, block).recompute = config.activation_checkpointing
+        model = Decoder(config.model, vocabulary + objective.extra_ids, stage, stages)
+    _configure(model, config, objective, world)
+    if config.precision == "float8":
+        _use_float8(model)
+    if world.mesh and world.size_of("tensor") > 1:
+        tensor.shard(model, world.mesh["tensor"])
+    for block in model.blocks.values():
+        cast(Block, block).recompute = config.recompute
         if model.compiled:
             block.compile(dynamic=False)
-    if model.compiled:
-        model.token_loss = torch.compile(token_loss, dynamic=False)
-    if world.size > 1:
-        # The model itself casts what it is given; angles stay fp32.
-        policy = MixedPrecisionPolicy(
-            param_dtype=model.dtype, reduce_dtype=torch.float32, cast_forward_inputs=False
-        )
-        for block in model.blocks:
-            fully_shard(block, mp_policy=policy)
-        # Head and embedding are used at both ends of a pass: they stay gathered in between.
-        fully_shard(model, mp_policy=policy, reshard_after_forward=False)
+    if world.mesh and world.size > stages * world.size_of("tensor"):
+        _fully_shard(model, config, _data_mesh(world, world.mesh))
     model.to_empty(device=world.device)
+    if group := world.group("pipe"):
+        model.pipeline = Pipeline(model, group)
     model.initialize(config.seed)
+    if model.dtype == torch.float16:
+        model.loss_scale = torch.tensor([2.0**16, 0.0], device=world.device)
     return model
 
 
-def set_gradient_sync(model: Decoder, sync: bool) -> None:
+def set_gradient_sync(model: nn.Module, sync: bool) -> None:
     """Whether the next backward pass reduces gradients over processes, or only adds them up."""
     if isinstance(model, FSDPModule):
         model.set_requires_gradient_sync(sync)
+
+
+def _check(config: Config, world: World) -> None:
+    """Raise Problem if the model cannot be cut as asked."""
+    model, cut, stages = config.model, world.size_of("tensor"), world.size_of("pipe")
+    for key in ("kv_heads", "hidden", "vocabulary_multiple"):
+        if getattr(model, key) % cut:
+            raise Problem(f"parallel.tensor={cut} must divide model.{key} ({getattr(model, key)})")
+    if stages > model.layers:
+        raise Problem(f"parallel.pipe={stages}: the model has {model.layers} layers")
+    if stages > 1 and model.tied:
+        raise Problem("parallel.pipe: a tied head would be on two stages: set model.tied=false")
+    wrong = ("flex", "varlen") if world.device.type == "cpu" else ("documents",)
+    if config.attention in wrong:
+        raise Problem(f"attention={config.attention} does not train on this device: use auto")
+
+
+def _configure(model: Decoder, config: Config, objective: Objective, world: World) -> None:
+    on_gpu = world.device.type == "cuda"
+    if on_gpu:
+        torch.set_float32_matmul_precision("high" if config.tf32 else "highest")
+    auto = "bf16" if on_gpu else "fp32"
+    model.dtype = DTYPES[auto if config.precision == "auto" else config.precision]
+    model.compiled = on_gpu if config.compile == "auto" else config.compile
+    model.loss_chunk = config.loss_chunk
+    model.bidirectional = objective.bidirectional
+    context = world.group("context")
+    if config.attention != "auto":
+        model.backend = config.attention
+    elif not on_gpu:
+        model.backend = "dense" if context else "documents"
+    elif model.compiled:
+        fits = not (objective.has_prefix or context or model.dtype == torch.float32)
+        model.backend = "varlen" if fits else "flex"
+    for module in model.modules():
+        if isinstance(module, Decoder | Attention):
+            module.context = Context(context) if context else None
+        if isinstance(module, Decoder | Attention | FeedForward):
+            module.tensor_group = world.group("tensor")
+
+
+def _use_float8(model: Decoder) -> None:
+    """Blocks only, as the head wants high precision; sizes that the kernels cannot are left."""
+    for module in model.blocks.modules():
+        if isinstance(module, Linear):
+            module.float8 = module.in_features % 16 == module.out_features % 16 == 0
+
+
+def _data_mesh(world: World, mesh: DeviceMesh) -> DeviceMesh:
+    """The mesh that weights are sharded over: (replicate,) shard x context."""
+    names = ("replicate", "shard") if world.size_of("replicate") > 1 else ("shard",)
+    if world.size_of("context") == 1:
+        return mesh[names]
+    flat = mesh["shard", "context"]._flatten("shard_context")
+    return mesh["replicate", "shard_context"] if len(names) == 2 else flat
+
+
+def _fully_shard(model: Decoder, config: Config, mesh: DeviceMesh) -> None:
+    # The model itself casts what it is given; angles stay fp32.
+    policy = MixedPrecisionPolicy(
+        param_dtype=model.dtype, reduce_dtype=torch.float32, cast_forward_inputs=False
+    )
+    for block in model.blocks.values():
+        again = config.parallel.zero == 3
+        fully_shard(block, mesh=mesh, mp_policy=policy, reshard_after_forward=again)
+    # Head and embedding are used at both ends of a pass: they stay gathered in between.
+    fully_shard(model, mesh=mesh, mp_policy=policy, reshard_after_forward=False)
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            # Gradients are summed, as losses are divided by the labels of all processes; gloo
+            # knows no other factor than one.
+            module.set_gradient_divide_factor(1.0)
+            module.set_force_sum_reduction_for_comms(True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 from curation.classifiers.cards import file_sha256
@@ -16,7 +17,7 @@ from curation.measures.ccnet import bucket
 from curation.measures.signals import Measure, ratio
 from curation.measures.view import View
 from schemas.base import ModelFile
-from schemas.filter import Classifier
+from schemas.chain import Classifier
 from schemas.problems import Problem
 
 FAMILY = "classifier"
@@ -67,11 +68,12 @@ def _measure(name: str, classifier: Classifier, find: Callable[[ModelFile], Path
 
     cutoffs = {canonical(code): each for code, each in classifier.cutoffs.items()}
 
-    def measured(view: View) -> dict[str, float]:
-        score = _score(of(), classifier, view.text)
-        found = {name: score}
+    def measured(views: Sequence[View]) -> list[dict[str, float]]:
+        scores = _scores(of(), classifier, [view.text for view in views])
+        found = [{name: score} for score in scores]
         if cutoffs:
-            found[f"{name}.bucket"] = bucket(score, view.language, cutoffs)
+            for each, view in zip(found, views, strict=True):
+                each[f"{name}.bucket"] = bucket(each[name], view.language, cutoffs)
         return found
 
     library = "kenlm" if is_kenlm(file) else "numpy" if is_importance(file) else "fasttext"
@@ -83,16 +85,23 @@ def _measure(name: str, classifier: Classifier, find: Callable[[ModelFile], Path
         measured,
         (library,),
         by_language=bool(classifier.cutoffs),
+        batched=True,
     )
 
 
-def _score(of: Scorer, classifier: Classifier, text: str) -> float:
+def _scores(of: Scorer, classifier: Classifier, texts: Sequence[str]) -> list[float]:
     if classifier.over == "document":
-        return of.score([text])[0]
-    scores = of.score([text[start:end] for start, end in sentences(text)])
-    if classifier.threshold is None:
+        return of.score(list(texts))
+    pieces = [[text[start:end] for start, end in sentences(text)] for text in texts]
+    scores = iter(of.score([piece for own in pieces for piece in own]))
+    return [_over(list(islice(scores, len(own))), classifier.threshold) for own in pieces]
+
+
+def _over(scores: Sequence[float], threshold: float | None) -> float:
+    """The highest score, or the share of scores that reach the threshold."""
+    if threshold is None:
         return max(scores, default=0.0)
-    return ratio(sum(score >= classifier.threshold for score in scores), len(scores))
+    return ratio(sum(score >= threshold for score in scores), len(scores))
 
 
 def local_file(model: ModelFile) -> Path:

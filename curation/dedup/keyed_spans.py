@@ -22,8 +22,6 @@ from curation.measures import View
 
 Index = npt.NDArray[np.int64]
 
-_FACTOR = np.uint64(0xDA942042E4DD58B5)
-
 
 class KeyedSpans(NamedTuple):
     """Spans of some texts, in order: where they stand, [n], and their keys, uint64 [n]."""
@@ -102,7 +100,7 @@ def sentences(texts: Sequence[str], size: int) -> KeyedSpans:
     count = max(len(keys) - size + 1, 0)
     whole = keys[:count].copy()
     for at in range(1, size):
-        whole = whole * _FACTOR + keys[at : at + count]
+        whole = whole * words.FACTOR + keys[at : at + count]
     inside = text[:count] == text[len(keys) - count :]
     spans = Spans(text[:count], starts[:count], ends[len(keys) - count :])
     return KeyedSpans(spans, words.mix(whole)).where(inside)
@@ -121,7 +119,7 @@ def _keys(hashes: Words, counts: Index) -> Words:
         return np.empty(0, np.uint64)
     starts = np.cumsum(counts) - counts
     places = np.arange(len(hashes)) - np.repeat(starts, counts)
-    powers = np.full(int(counts.max()), _FACTOR)
+    powers = np.full(int(counts.max()), words.FACTOR)
     powers[0] = 1
     np.multiply.accumulate(powers, out=powers)
     return words.mix(np.add.reduceat(hashes * powers[places], starts))

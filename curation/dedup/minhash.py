@@ -27,9 +27,6 @@ from schemas.deduplicate import Near
 if TYPE_CHECKING:
     from datasketch import LeanMinHash, MinHash
 
-# Odd factor of the polynomials over word hashes and over the rows of a band (that of PCG64's
-# "cheap" multiplier).
-_FACTOR = np.uint64(0xDA942042E4DD58B5)
 _EMPTY = np.uint64((1 << 64) - 1)
 # Shingles hashed at once: with the buffers they stay in a processor's second-level cache.
 _SLICE = 1 << 15
@@ -120,7 +117,7 @@ class Signer:
         count = max(len(hashes) - size + 1, 0)
         result = hashes[:count].copy()
         for word in range(1, size):
-            result *= _FACTOR
+            result *= words.FACTOR
             result += hashes[word : word + count]
         return result
 
@@ -178,7 +175,7 @@ def band_keys(signatures: Words, bands: int, rows: int, scope: str | Iterable[st
     keys: Words = words.mix(np.add.outer(scopes, np.arange(bands, dtype=np.uint64)))
     values = signatures.reshape(len(signatures), bands, rows)
     for row in range(rows):
-        keys = keys * _FACTOR + values[:, :, row]
+        keys = keys * words.FACTOR + values[:, :, row]
     return words.mix(keys)
 
 

@@ -20,7 +20,6 @@ from curation.dedup.windows import windows
 Index = npt.NDArray[np.int64]
 Tokens = npt.NDArray[np.uint32]
 
-_FACTOR = np.uint64(0xDA942042E4DD58B5)
 # Windows that are hashed, sorted and compared token by token at once.
 _HASHED, _SORTED, _COMPARED = 1 << 20, 1 << 22, 1 << 16
 
@@ -59,7 +58,7 @@ def tokens(text: str) -> tuple[Tokens, Tokens, Tokens]:
     lengths = ends - starts
     values = codes[solid].astype(np.uint64) + np.uint64(1)
     firsts = np.cumsum(lengths) - lengths
-    powers = np.full(int(lengths.max()), _FACTOR)
+    powers = np.full(int(lengths.max()), words.FACTOR)
     powers[0] = 1
     np.multiply.accumulate(powers, out=powers)
     values *= powers[np.arange(len(values)) - np.repeat(firsts, lengths)]

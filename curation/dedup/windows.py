@@ -7,8 +7,6 @@ import numpy as np
 from curation.dedup import words
 from curation.dedup.nodes import Words
 
-_FACTOR = 0xDA942042E4DD58B5
-
 
 def windows(values: Words, size: int) -> Words:
     """Hash of every run of `size` values: uint64 [n - size + 1], or none if there are fewer."""
@@ -17,7 +15,7 @@ def windows(values: Words, size: int) -> Words:
         return np.empty(0, np.uint64)
     # h(a b) = h(a) F^len(b) + h(b): runs of powers of two are put together
     result = np.zeros(len(values) + 1, np.uint64)
-    done, power, width, factor = 0, values, 1, np.uint64(_FACTOR)
+    done, power, width, factor = 0, values, 1, words.FACTOR
     rest = size
     while rest:
         if rest & 1:

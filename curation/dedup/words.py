@@ -32,6 +32,8 @@ _REMOVED = 0
 _SEPARATOR = ord(" ")
 _ZERO = ord("0")
 # Set on a character that is a word by itself.
+# Odd factor of polynomials over hashes (that of PCG64's "cheap" multiplier).
+FACTOR = np.uint64(0xDA942042E4DD58B5)
 _ALONE = 1 << 31
 # Of the polynomials over characters: 2^64 / golden ratio, the increment of SplitMix64.
 _BASE = 0x9E3779B97F4A7C15
@@ -89,8 +91,8 @@ for _first, _end in _ASSIGNED:
     _table[_first:_end] = _UNKNOWN
 
 
-def _folded(points: Array) -> Array:
-    """`_fold` of code points, with `_ALONE`: uint32 [n]."""
+def folded(points: Array) -> Array:
+    """What code points become, uint32 [n]: 0 is removed, a blank separates, from 2^31 on alone."""
     result = np.take(_table, points, mode="clip")
     if result.max(initial=0) < _UNKNOWN:
         return result
@@ -119,14 +121,14 @@ def _codes(text: str) -> Array:
     points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
     others = np.flatnonzero(points > 127)
     if 2 * len(others) > len(points):
-        return _folded(points)
+        return folded(points)
     # Most are ASCII: quotation marks, dashes and accents are looked up alone, and fold to it.
-    folded = _folded(points[others])
+    others_folded = folded(points[others])
     low = bytearray(points.astype(np.uint8)).translate(_ASCII)
     codes: Array = np.frombuffer(low, np.uint8)
-    if folded.max() > 255:
+    if others_folded.max() > 255:
         codes = codes.astype(np.uint32)
-    codes[others] = folded
+    codes[others] = others_folded
     return codes
 
 

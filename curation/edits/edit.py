@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from curation.measures import Signals, View, round_signal
 
@@ -28,14 +29,17 @@ class Edit:
     `version` is bumped by hand when a text or value changes; `formulas` has, in order, the signals
     it gives, without the edit's name, and what each is; `source` says by whom; `libraries` whose
     versions may change any of them. What it does to the text says its function's docstring.
+
+    `function` gives the edited view and values by name of a view; if `batched`, of each of a list.
     """
 
     name: str
     version: int
     formulas: Mapping[str, str]
-    function: Callable[[View], tuple[View, Mapping[str, float]]]
+    function: Callable[[Any], Any]
     libraries: tuple[str, ...] = ()
     source: str = ""
+    batched: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -55,6 +59,12 @@ class Edit:
 
     def __call__(self, view: View) -> Edited:
         """The edited text, with rounded signals by full name in the order of `signals`."""
-        edited, values = self.function(view)
-        signals = {f"{self.name}.{name}": round_signal(values[name]) for name in self.formulas}
-        return Edited(edited, signals)
+        return self.many([view])[0]
+
+    def many(self, views: Sequence[View]) -> list[Edited]:
+        """Each of some texts edited."""
+        every = self.function(views) if self.batched else map(self.function, views)
+        return [Edited(edited, self._signals(values)) for edited, values in every]
+
+    def _signals(self, values: Mapping[str, float]) -> Signals:
+        return {f"{self.name}.{name}": round_signal(values[name]) for name in self.formulas}

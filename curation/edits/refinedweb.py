@@ -13,6 +13,7 @@ from importlib import resources
 
 import numpy as np
 
+from curation.alternatives import alternatives
 from curation.edits.edit import Edit
 from curation.measures import View, characters
 from curation.measures.fasttext_words import count_words
@@ -180,24 +181,11 @@ _SIGNALS = {
 def _addresses() -> tuple[re.Pattern[str], re.Pattern[str]]:
     """What a text must start with, and what an address is."""
     listed = resources.files(__package__).joinpath("tlds.txt").read_text("utf-8").split()
-    domains = _alternatives(sorted(listed))
+    domains = f"(?:{alternatives(listed)})"
     return re.compile(domains, re.I), re.compile(
         rf"\s{{0,10}}(?:(?:https?|ftp)://)?[-a-zA-Z0-9@:%._+~#=]{{1,256}}\.{domains}\b"
         r"[-a-zA-Z0-9()@:%_+.~#?&/=]*"
     )
-
-
-def _alternatives(words: list[str]) -> str:
-    """An expression for one of the words, sorted; those that share a start share its test."""
-    if words == [""]:
-        return ""
-    branches = []
-    for first in sorted({word[:1] for word in words}):
-        if first:
-            rest = [word[1:] for word in words if word[:1] == first]
-            branches.append(re.escape(first) + _alternatives(rest))
-    optional = "?" if "" in words else ""
-    return "(?:" + "|".join(branches) + ")" + optional
 
 
 _IP = re.compile(

@@ -12,8 +12,10 @@ from curation import rights
 from curation.extraction import quick
 from curation.extraction.charset import UndecodableError, decode, is_wrong, markup_of
 from curation.extraction.engines import Engine, engine
+from curation.extraction.markup import mended
 from curation.extraction.tags import tags
 from curation.language import Languages
+from curation.lines import normalised
 from curation.readers import Damage, Record, storable
 from curation.urls import Blocked
 from schemas.extract import Extract
@@ -175,11 +177,13 @@ class Extractor:
             return Rejected("undecodable", str(error))
         if record.kind in TEXTS:
             return self._of_text(record, content, charset)
-        markup = markup_of(record.payload, content, charset)  # what the parser reads
-        if excess := _excess(content, markup, self.options.max_page_nodes):
+        html = mended(content, record.content_type)
+        # what the parser reads
+        markup = markup_of(record.payload, html, charset) if html is content else html.encode()
+        if excess := _excess(html, markup, self.options.max_page_nodes):
             return Rejected(*excess)
         try:
-            found = self._of_html(record, content, markup)
+            found = self._of_html(record, html, markup)
         except Exception as error:
             return Rejected("extractor_error", type(error).__name__)
         if isinstance(found, Rejected):
@@ -202,12 +206,12 @@ class Extractor:
         if refused := rights.decide(declared, self.options.rights):
             return _refused(refused)
         about = metadata.read(tree, record.url, record.crawled)
-        text = storable(self._engine(html, tree))
+        text = normalised(_without_hyphens(storable(self._engine(html, tree))))
         if not text.strip():
             return Rejected("no_main_text", None)
         return Page(
             text,
-            title=_maybe(about.title),
+            title=about.title and _without_hyphens(storable(about.title)),
             author=_maybe(about.author),
             published=about.published,
             canonical=_maybe(about.canonical),
@@ -237,6 +241,11 @@ class Extractor:
     @cached_property
     def _engine(self) -> Engine:
         return engine(self.options)
+
+
+def _without_hyphens(text: str) -> str:
+    """A text without the hyphens that are seen only where a line ends at them."""
+    return text.replace("\xad", "")
 
 
 def _maybe(text: str | None) -> str | None:

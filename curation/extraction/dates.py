@@ -11,7 +11,7 @@ from datetime import date
 
 from selectolax.lexbor import LexborNode
 
-from curation.extraction.nearby import Line
+from curation.extraction.nearby import Line, Piece
 from curation.extraction.nearby import text as text_of
 
 _MONTHS = {
@@ -19,34 +19,38 @@ _MONTHS = {
     for number, names in enumerate(
         (
             "jan january januar jänner janvier janv enero ene gennaio gen janeiro januari stycznia"
-            " ledna leden tammikuuta января янв січня ocak",
+            " ledna leden tammikuuta января янв січня ocak มกราคม ม.ค.",
             "feb february februar feber février fevrier févr febrero febbraio fevereiro fev"
-            " februari lutego února únor helmikuuta февраля фев лютого şubat",
+            " februari lutego února únor helmikuuta февраля фев лютого şubat กุมภาพันธ์ ก.พ.",
             "mar march märz maerz mär mrz mars marzo março maart mrt marts marca března březen"
-            " maaliskuuta марта мар березня mart",
+            " maaliskuuta марта мар березня mart มีนาคม มี.ค.",
             "apr april avril avr abril abr aprile kwietnia dubna duben huhtikuuta апреля апр квітня"
-            " nisan",
-            "may mai mayo maggio mag maio mei maj maja května květen toukokuuta мая травня mayıs",
+            " nisan เมษายน เม.ย.",
+            "may mai mayo maggio mag maio mei maj maja května květen toukokuuta мая травня mayıs"
+            " พฤษภาคม พ.ค.",
             "jun june juni juin junio giugno giu junho czerwca června červen kesäkuuta июня июн"
-            " червня haziran",
+            " червня haziran มิถุนายน มิ.ย.",
             "jul july juli juillet juil julio luglio lug julho lipca července červenec heinäkuuta"
-            " июля июл липня temmuz",
+            " июля июл липня temmuz กรกฎาคม ก.ค.",
             "aug august août aout agosto ago augustus augusti sierpnia srpna srpen elokuuta августа"
-            " авг серпня ağustos",
+            " авг серпня ağustos สิงหาคม ส.ค.",
             "sep sept september septembre septiembre settembre set setembro września září syyskuuta"
-            " сентября сен вересня eylül",
+            " сентября сен вересня eylül กันยายน ก.ย.",
             "oct october okt oktober octobre octubre ottobre ott outubro out października října"
-            " říjen lokakuuta октября окт жовтня ekim",
+            " říjen lokakuuta октября окт жовтня ekim ตุลาคม ต.ค.",
             "nov november novembre noviembre novembro listopada listopad marraskuuta ноября ноя"
-            " листопада kasım",
+            " листопада kasım พฤศจิกายน พ.ย.",
             "dec december dez dezember décembre déc decembre diciembre dic dicembre dezembro des"
-            " desember grudnia prosince prosinec joulukuuta декабря дек грудня aralık",
+            " desember grudnia prosince prosinec joulukuuta декабря дек грудня aralık ธันวาคม ธ.ค.",
         ),
         1,
     )
     for name in names.split()
 }
-_MONTH = r"(?P<m>[^\W\d_]{3,12})\.?"
+# Signs of Thai are no letters to `\w`; its short names have dots in them.
+_MONTH = (
+    r"(?P<m>(?:[\u0e01-\u0e2e\u0e40\u0e34\u0e35]{1,3}\.){2}|(?:[^\W\d_]|[\u0e31-\u0e4e]){3,12})\.?"
+)
 # With the year, the month and the day by name, or two numbers of which one is the month.
 _PATTERNS = tuple(
     re.compile(pattern)
@@ -56,7 +60,7 @@ _PATTERNS = tuple(
         r"(?<![\d.])(?P<d>[0-3]?\d)\s?\.\s?(?P<m>[01]?\d)\s?\.\s?(?P<y>[12]\d{3})(?!\d)",
         r"(?<![\d.])(?P<d>[0-3]?\d)\.(?P<m>[01]?\d)\.(?P<y>\d\d)(?![\d.])",
         rf"(?<!\d)(?P<d>[0-3]?\d)(?:st|nd|rd|th|er|º|\.)?(?:\s+|-)(?:(?:de|of)\s+)?{_MONTH}"
-        r",?(?:\s+|-)(?:del?\s+)?(?P<y>[12]\d{3})(?!\d)",
+        r",?(?:\s+|-)(?:del?\s+|พ\.\s?ศ\.\s*)?(?P<y>[12]\d{3})(?!\d)",
         rf"(?<!\w){_MONTH}\s+(?P<d>[0-3]?\d)(?:st|nd|rd|th)?(?:,\s*|\s+)(?P<y>[12]\d{{3}})"
         r"(?!\d)",
         r"(?<![\d/])(?P<a>[0-3]?\d)(?P<s>[-/])(?P<b>[0-3]?\d)(?P=s)(?P<y>[12]\d{3})(?![\d/])",
@@ -68,7 +72,8 @@ _ADDRESS = re.compile(
     re.IGNORECASE,
 )
 _YEAR = re.compile(r"[12]\d{3}|\d\.\d\d(?!\d)")
-_FIRST_YEAR = 1990  # of the web
+_FIRST_YEAR, _LAST_YEAR = 1990, 2100  # of the web
+_BUDDHIST = 543  # years more, in Thailand and beyond
 _CHARACTERS = 200  # of a text that are read
 # Languages that write 03/04 for the fourth of March, and those that may.
 _MONTH_FIRST = re.compile(r"en-(?:US|PH)\Z")
@@ -83,8 +88,25 @@ _CHANGED = re.compile(
     r"|zmieniono|обновл|оновл|güncel|更新|copyright|©|joined|since|registered",
     re.IGNORECASE,
 )
+# And of what it is not of the page at all: of a manuscript, of an event, of a person.
+_OTHER = re.compile(
+    r"recei?ved|accepted|submitted|submission|in revised form|eingegangen|eingereicht|angenommen"
+    r"|reçu|accepté|soumis|recibido|aceptado|enviado el|recebido|aceito|submetido|ricevuto"
+    r"|accettato|ontvangen|geaccepteerd|поступила|принята|принято|投稿受付|受理|收稿|接受日期|수신|접수"
+    r"|\bevent (?:date|time)|veranstaltungs|\btermin\b|deadline|\bdue\b|expir|valid (?:un)?til"
+    r"|gültig|\b(?:held|takes place|when|wann|quand|cuándo)\b"
+    r"|\bborn\b|geboren|\bdied\b|gestorben|\bcomment|kommentar",
+    re.IGNORECASE,
+)
+_RANGE = re.compile(r"\d\s*(?:[-–—~]|bis|to|au|al|до)\s*\Z", re.IGNORECASE)
+# The same, in names of classes and properties.
+_MARKED_OTHER = re.compile(
+    r"(?:start|end)[-_]?(?:date|time)|received|accepted|deadline|birth|death",
+    re.IGNORECASE,
+)
 _STAMP = 32  # characters of a moment by ISO 8601
 _LINE = 120  # characters of a line that is no prose
+_LABEL = 25  # before a day
 _LEAD = 30  # at the beginning of prose
 _SHORTEST = 6  # characters of a day
 
@@ -127,7 +149,7 @@ def _in_lines(
     """Days and the numbers of their lines, but for those of changes, which are put aside."""
     last = ""
     for place, line in enumerate(lines):
-        words = text_of(line)
+        words = text_of([piece for piece in line if not _is_of_other(piece)])
         if _YEAR.search(words[:_LINE]):
             end = 0
             for start, day in days(words, language):
@@ -135,11 +157,24 @@ def _in_lines(
                     break
                 said = words[end:start].strip() or last
                 end = start + _SHORTEST
+                if _OTHER.search(said[-_LABEL:]) or _RANGE.search(words[:start]):
+                    continue
                 if _CHANGED.search(said):
                     changes.append(day)
                 else:
                     yield place, day
         last = words[:_LEAD]
+
+
+def _is_of_other(piece: Piece) -> bool:
+    """Whether a piece with a year in it is marked as another day than the page's."""
+    if not _YEAR.search(piece.text):
+        return False
+    attributes = piece.element.attributes
+    return any(
+        (value := attributes.get(key)) and _MARKED_OTHER.search(value)
+        for key in ("class", "itemprop", "id")
+    )
 
 
 def days(text: str, language: str | None = None) -> list[tuple[int, date]]:
@@ -193,8 +228,11 @@ def _month(text: str) -> int:
 
 
 def _date(year: str, month: int, day: str | int) -> date | None:
+    number = 2000 + int(year) if len(year) == 2 else int(year)
+    if number >= _FIRST_YEAR + _BUDDHIST:
+        number -= _BUDDHIST
     try:
-        found = date(2000 + int(year) if len(year) == 2 else int(year), month, int(day))
+        found = date(number, month, int(day))
     except ValueError:
         return None
-    return found if found.year >= _FIRST_YEAR else None
+    return found if _FIRST_YEAR <= found.year <= _LAST_YEAR else None

@@ -19,6 +19,7 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from curation import linked_data
 from curation.extraction import bylines, dates, nearby
+from curation.extraction.blocks import dom
 from curation.selectors import Selector
 from curation.urls import normalise, registered_domain
 
@@ -34,6 +35,8 @@ _NEAR = 4  # lines before the heading that are looked at; half of those after it
 _MOST_HEADINGS = 5
 _MOST_TIMES = 10
 _MOST_TITLES = 5
+_MOST_LEVELS = 12  # around an element, that are asked whether they hold an answer
+_WHOLE = frozenset({"html", "head", "body", "main"})
 _TELLING = 10  # letters that one heading of a page has and no other
 # Least share of the words of a heading and a title that both have, of several headings and of the
 # only one: by the gold titles of WCXB.
@@ -133,24 +136,33 @@ def read(tree: LexborHTMLParser, url: str | None, crawled: datetime | None) -> M
     times: list[LexborNode] = []
     subheadings: list[LexborNode] = []
     authors: list[LexborNode] = []
+    answers = _Answers()
     for node in _elements(tree.root, _MOST_NODES):
         tag = node.tag
         if tag == "meta":
-            _read_meta(node, fields)
+            if "itemprop" not in node.attributes or not answers.hold(node):
+                _read_meta(node, fields)
         elif tag == "script":
             scripts.append(node.text())
         elif tag == "time":
-            times.append(node)
+            if len(times) < _MOST_TIMES and not answers.hold(node):
+                times.append(node)
         elif tag == "h2" or tag == "h3":
             subheadings.append(node)
         elif tag != "h1":
-            authors.append(node)
+            if len(authors) < _MOST_BYLINES and not answers.hold(node):
+                authors.append(node)
         elif len(headings) < _MOST_HEADINGS:
-            text = _line(node.text(separator=" "), _TITLE_CHARACTERS)
+            text = _line(dom.text(node), _TITLE_CHARACTERS)
             headings.append((_ANCHOR.sub("", text), node))
     nodes = linked_data.nodes(scripts)
-    articles = [node for node in nodes if any(map(_ARTICLE.search, linked_data.types(node)))]
     pages = [node for node in nodes if any(map(_PAGE.search, linked_data.types(node)))]
+    main = (node.get("mainEntity") for node in pages)  # such as the question of a thread
+    articles = [
+        node
+        for node in (*nodes, *(node for node in main if isinstance(node, dict)))
+        if any(map(_ARTICLE.search, linked_data.types(node)))
+    ]
     site = _site(fields, nodes)
     domain = registered_domain(url or "")
     names = {_bare(name) for name in (site or "", domain, domain.partition(".")[0])} - {""}
@@ -160,11 +172,11 @@ def read(tree: LexborHTMLParser, url: str | None, crawled: datetime | None) -> M
     headlines = [text for node in articles for text in linked_data.texts(node.get("headline"))]
     given = [*_values(fields, _TITLES), *headlines]
     days = [
-        *(text for node in articles for text in linked_data.texts(node.get("datePublished"))),
+        *(text for node in articles for text in linked_data.texts(_published(node))),
         *_values(fields, _DATES),
         *_values(fields, filter(_DATE.search, fields)),
         *(text for node in pages for text in linked_data.texts(node.get("datePublished"))),
-        *dates.stated(times[:_MOST_TIMES]),
+        *dates.stated(times),
     ]
     title = _title(whole, given, [text for text, _ in headings], names)
     language = _language(tree, fields)
@@ -187,7 +199,7 @@ def read(tree: LexborHTMLParser, url: str | None, crawled: datetime | None) -> M
         if author is None and (published or is_article):
             author = "; ".join(bylines.shown(chain(reversed(before), again))) or None
     if author is None and (published or is_article):
-        author = _byline(authors[:_MOST_BYLINES])
+        author = _byline(authors)
     return Metadata(
         title=title,
         author=author,
@@ -199,6 +211,38 @@ def read(tree: LexborHTMLParser, url: str | None, crawled: datetime | None) -> M
         ),
         site=site,
     )
+
+
+class _Answers:
+    """Which elements stand in comments, replies or answers; elements that hold the heading of the
+    page are none of these, whatever their names say."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, bool] = {}
+
+    def hold(self, node: LexborNode) -> bool:
+        """Whether an element or one of the nearest around it holds an answer."""
+        path: list[int] = []
+        found = False
+        above: LexborNode | None = node
+        for _ in range(_MOST_LEVELS):
+            if above is None or above.tag in _WHOLE:
+                break
+            known = self._known.get(above.mem_id)
+            if known is not None:
+                found = known
+                break
+            path.append(above.mem_id)
+            if nearby.is_answer(above):
+                found = above.css_first("h1") is None
+                break
+            above = above.parent
+        self._known.update(dict.fromkeys(path, found))
+        return found
+
+
+def _published(node: linked_data.Node) -> object:
+    return node.get("datePublished") or node.get("dateCreated")
 
 
 def _read_meta(node: LexborNode, fields: dict[str, list[str]]) -> None:
@@ -292,7 +336,8 @@ def _declared_author(
     nodes: list[linked_data.Node],
     names: set[str],
 ) -> str | None:
-    linked = [text for node in articles for text in _linked_authors(node.get("author"), nodes)]
+    known = linked_data.by_id(nodes)
+    linked = [text for node in articles for text in linked_data.names(node.get("author"), known)]
     for group in (linked, *(fields.get(name, []) for name in _AUTHORS)):
         lines = (_line(text, 4 * _AUTHOR_CHARACTERS) for text in group)
         if found := [name for name in bylines.names(lines) if _bare(name) not in names]:
@@ -309,13 +354,6 @@ def _byline(nodes: list[LexborNode]) -> str | None:
         text = node.attributes.get("content") or node.text(separator=" ")
         found.update(dict.fromkeys(bylines.byline([_line(text, _TITLE_CHARACTERS)])))
     return "; ".join(found) if len(found) == 1 else None
-
-
-def _linked_authors(value: object, nodes: list[linked_data.Node]) -> list[str]:
-    """Names of authors, also of those that stand in a node of their own."""
-    if isinstance(value, dict) and "name" not in value and "@id" in value:
-        value = next((node for node in nodes if node.get("@id") == value["@id"]), value)
-    return linked_data.texts(value)
 
 
 def _heading(

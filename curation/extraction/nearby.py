@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from operator import attrgetter
 from typing import NamedTuple
@@ -25,6 +26,18 @@ _INLINE = frozenset(
 )
 
 
+# Names of elements that hold what others say of the page, not what its author does.
+_ANSWERS = re.compile(
+    r"(?:^|[\s_]|(?<!type)-)(?:comments?|repl(?:y|ies)|answers?|responses?|respond|disqus|kommentare"
+    r"|suggestedAnswer|acceptedAnswer)(?:$|[\s_-])",
+    re.IGNORECASE,
+)
+_ANSWER_NAMES = ("class", "id", "itemprop")
+
+
+_PLAIN = frozenset({"-text", "-comment", "a", "b", "br", "em", "i", "img", "strong", "time"})
+
+
 class Piece(NamedTuple):
     """A run of text that no markup parts, and the element that it stands in."""
 
@@ -44,6 +57,15 @@ def before(heading: LexborNode) -> Iterator[Line]:
     """The lines that stand before a heading, the nearest first; 40 nodes are walked at most."""
     for line in _lines(heading, attrgetter("last_child"), attrgetter("prev"), _NODES_BEFORE):
         yield line[::-1]
+
+
+def is_answer(node: LexborNode) -> bool:
+    """Whether an element says that it holds a comment, a reply or an answer, or several."""
+    attributes = node.attributes
+    return bool(attributes) and any(
+        (value := attributes.get(name)) is not None and _ANSWERS.search(value) is not None
+        for name in _ANSWER_NAMES
+    )
 
 
 def text(line: Line) -> str:
@@ -76,7 +98,7 @@ def _lines(
         if step is None:
             break
         node, tag = step, step.tag
-        enter = tag not in _SKIPPED
+        enter = tag not in _SKIPPED and (tag in _PLAIN or not is_answer(node))
         if tag == "-text":
             words = (node.text_content or "").strip()
             parent = node.parent

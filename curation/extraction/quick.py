@@ -63,7 +63,8 @@ _FILES = re.compile(
 )
 # In one pass: what ends nowhere reaches to the end of the page.
 _UNSEEN = re.compile(
-    rb"<!--.*?(?:-->|\Z)|<(script|style|title|template|svg)\b.*?(?:</\1|\Z)|<[^>]*+>?"
+    rb"<!--.*?(?:-->|\Z)|<(?:script|style|title|template|svg)\b[^<>]*+(?<=/)>"
+    rb"|<(script|style|title|template(?![^<>]*shadowroot)|svg)\b.*?(?:</\1|\Z)|<[^>]*+>?"
     rb"|&(?:nbsp|#160|#xa0);?|\s+",
     re.IGNORECASE | re.DOTALL,
 )

@@ -9,20 +9,21 @@ of a code's language behind its fence.
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
 from typing import NamedTuple, Protocol
 
 from selectolax.lexbor import LexborNode
 
+from curation.extraction import elements
+from curation.extraction.elements import words
 from schemas.extract import Structure
 
 
 class Block(Protocol):
     """A run of text that begins a line of its own: the element that it stands in, and its words
-    with single spaces between them."""
+    with single spaces between them, or line breaks."""
 
     @property
     def node(self) -> LexborNode:
@@ -30,11 +31,7 @@ class Block(Protocol):
 
     @property
     def text(self) -> str:
-        """Its words."""
-
-    @property
-    def broken(self) -> bool:
-        """Whether lines are broken in it by `br`."""
+        r"""Its words; `br` is "\n"."""
 
 
 _DEEPEST = 8  # levels of a list that are indented
@@ -45,24 +42,15 @@ _CELL_CHARACTERS = 1500
 _FARTHEST = 64  # columns that spans can push a cell to the right
 
 
-def _words(names: str) -> frozenset[str]:
-    return frozenset(names.split())
-
-
-_INLINE = _words(
-    """a abbr b bdi bdo big br cite code del dfn em font i img input ins kbd label mark nobr q rp rt
-    ruby s samp small source span strike strong sub sup time tt u var picture data output embed
-    progress math wbr"""
-)
-_NO_TEXT = _words(
-    """script style noscript template svg iframe select textarea video audio canvas object noembed
-    noframes title map -comment"""
-)
-_TABLE = _words("table thead tbody tfoot tr")
+# White space between what these hold is not shown.
+_ROWS = words("table thead tbody tfoot tr ul ol")
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 # Elements that say something of what stands in them.
-_TELLING = _words("h1 h2 h3 h4 h5 h6 li dt dd ol table tr td th pre")
+_TELLING = words("h1 h2 h3 h4 h5 h6 li dt dd ol ul menu dir dl table tr td th pre div")
 _NUMBERS = re.compile(r"[\d\s]+")
+_UNREAD = elements.SKIPPED | elements.CLOSED
+_NUMBERED = words("td th span a div pre")  # elements that hold a line number
+_BLANK = " \t\r\f\v\u200b"  # at the end of a line
 # Class names, by part, of what holds line numbers, and of the cell beside it.
 _GUTTER = re.compile(
     r"(?:^|[\s_-])(?:gutter|line-?nos?|linenodiv|line-?numbers?|line-num|blob-num|ln-numbers|lnt?)"
@@ -70,6 +58,10 @@ _GUTTER = re.compile(
     re.IGNORECASE,
 )
 _CODE = re.compile(r"(?:^|[\s_-])code(?:$|[\s_-])", re.IGNORECASE)
+# Of a line of code, by whichever highlighter, and of an element of a style that makes it one.
+_LINE = re.compile(r"(?:^|\s)(?:[\w-]*[_-])?line(?:$|\s)", re.IGNORECASE)
+_SHOWN_AS_LINE = re.compile(r"display\s*:\s*(?:block|flex|grid|table|list-item)", re.IGNORECASE)
+_LISTING = re.compile(r"code|highlight|listing|editor|syntax|(?:^|[\s_-])ace[\s_-]", re.IGNORECASE)
 _LANGUAGE = re.compile(
     r"(?:^|\s)(?:lang(?:uage)?-|highlight-(?:source-)?|brush:\s*|sourceCode\s+)([a-z][a-z0-9+#-]{0,19})"
     r"(?=$|[\s;])",
@@ -95,7 +87,9 @@ class _Table:
     cell_characters: int = 0
     coded: set[int] = field(default_factory=set)  # rows with code in them
     begun: bool = False  # whether a row was written
-    columns: dict[int, int] | None = None  # column of each cell
+    filled: set[int] = field(default_factory=set)  # cells that hold chosen blocks
+    width: int = 0  # columns with text
+    columns: dict[int, int] | None = None  # that of each cell, among them
 
     def add(self, place: _Place, text: str) -> None:
         """Count a block in a cell of it."""
@@ -109,6 +103,7 @@ class _Table:
         if place.cell != self.cell:
             self.cell, self.cell_characters = place.cell, 0
             self.cells += 1
+            self.filled.add(place.cell)
             self.row_cells += 1
             self.widest = max(self.widest, self.row_cells)
         self.blocks += 1
@@ -137,6 +132,7 @@ class _Place(NamedTuple):
     """What the elements around a text say of it. Numbers are those of nodes, 0 for none."""
 
     heading: int = 0  # its level
+    lists: int = 0  # around it
     item: _Item | None = None
     table: _Table | None = None
     table_node: LexborNode | None = None
@@ -177,13 +173,14 @@ class _Places:
         match tag:
             case "h1" | "h2" | "h3" | "h4" | "h5" | "h6":
                 return place._replace(heading=_HEADINGS[tag])
-            case "li" | "dt" | "dd":
-                level = place.item.level + 1 if place.item else 1
+            case "li" | "dt" | "dd" if place.code is None:
                 number = self._numbers.get(node.mem_id)
                 marker = f"{number}. " if number is not None else "" if tag == "dd" else "- "
-                return place._replace(item=_Item(marker, level))
-            case "ol" if not _is_styled(node) and node.attrs.get("type") in {None, "1"}:
-                self._numbers.update(_numbers(node))
+                return place._replace(item=_Item(marker, max(place.lists, 1)))
+            case "ol" | "ul" | "menu" | "dir" | "dl":
+                if tag == "ol" and not _is_styled(node) and node.attrs.get("type") in {None, "1"}:
+                    self._numbers.update(_numbers(node))
+                return place._replace(lists=place.lists + 1)
             case "table":
                 if place.table:
                     place.table.layout = True
@@ -206,8 +203,10 @@ class _Places:
                 ):
                     return place._replace(code=place.table_node)
                 return place
-            case "pre" if place.code is None:
-                return place._replace(code=node)
+            case "pre" | "div" if place.code is None:
+                if _is_line_of_listing(node):
+                    return place._replace(code=node.parent)
+                return place._replace(code=node) if tag == "pre" else place
         return place
 
 
@@ -246,6 +245,21 @@ def _integer(value: str) -> int | None:
     return int(value) if value.isascii() and value.isdigit() and len(value) < 5 else None
 
 
+def _is_line_of_listing(node: LexborNode) -> bool:
+    """Whether an element is one of the lines that an editor or a highlighter makes of a listing."""
+    classes = node.attrs.sget("class", "")
+    if not classes or not _LINE.search(classes):
+        return False
+    around: LexborNode | None = node
+    for _ in range(3):
+        if around is None or not around.is_element_node:
+            return False
+        if _LISTING.search(around.attrs.sget("class", "")):
+            return True
+        around = around.parent
+    return False
+
+
 def _beside_gutter(cell: LexborNode) -> bool:
     before = cell.prev
     for _ in range(4):
@@ -274,11 +288,11 @@ def render(blocks: Sequence[Block], structure: Structure) -> str:
     if not blocks:
         return ""
     places = _Places()
-    known = [(places.of(block.node), block) for block in blocks]
+    known = [(_listed(places.of(block.node), block), block) for block in blocks]
     for place, block in known:
         if place.table and place.cell:
             place.table.add(place, block.text)
-    runs = _Runs()
+    listings = _Listings()
     lines: list[str] = []
     for part in _parts(known, structure):
         place = part.place
@@ -287,15 +301,30 @@ def render(blocks: Sequence[Block], structure: Structure) -> str:
             written = _row(part, place.table, structure)
             item = place.table.item
         elif place.code:
-            written = _code(part, place.code, runs, structure)
+            written = _code(part, place.code, listings, structure)
             item = place.item
         else:
-            written = _lines(part.blocks[0], place, runs, structure)
+            written = _lines(part.blocks[0], place, structure)
             item = place.item
         if structure.lists and item:
             written = _itemised(written, item)
         lines += written
     return "\n".join(lines)
+
+
+def _listed(place: _Place, block: Block) -> _Place:
+    """The place of a block, which is a listing if it is one element of code with several lines."""
+    if place.code:
+        return place
+    inner = block.node.first_child
+    while inner is not None and inner.is_text_node and not (inner.text_content or "").strip():
+        inner = inner.next
+    if inner is None or inner.tag != "code":
+        return place
+    source = _source(inner, numbered=True)
+    if "\n" in source.strip() and _letters(source) == _letters(block.text):
+        return place._replace(code=inner)
+    return place
 
 
 def _parts(known: list[tuple[_Place, Block]], structure: Structure) -> Iterator[_Part]:
@@ -319,7 +348,7 @@ def _parts(known: list[tuple[_Place, Block]], structure: Structure) -> Iterator[
                     part = _Part(place)
                 if not part.cells or part.cells[-1][0].cell != place.cell:
                     part.cells.append((place, []))
-                part.cells[-1][1].append(block.text)
+                part.cells[-1][1].append(block.text.replace("\n", " "))
                 continue
         yield from _some(part)
         yield _Part(place, [block])
@@ -354,71 +383,15 @@ def _itemised(lines: list[str], item: _Item) -> list[str]:
 # --- lines ------------------------------------------------------------------------------------
 
 
-def _lines(block: Block, place: _Place, runs: _Runs, structure: Structure) -> list[str]:
+def _lines(block: Block, place: _Place, structure: Structure) -> list[str]:
     if place.heading:
-        return [f"{'#' * place.heading} {block.text}" if structure.headings else block.text]
-    if not block.broken:
-        return [block.text]
-    words = block.text.split()
-    ends = list(accumulate(map(len, words)))  # letters up to the end of each word
-    lines, done, begun = [], 0, 0
-    for line in runs.of(block).split("\n"):
-        done += len(_letters(line))
-        end = bisect_right(ends, done)
-        if end > begun:
-            lines.append(" ".join(words[begun:end]))
-            begun = end
-    return lines
-
-
-class _Runs:
-    """The texts of elements as their source has them, found again by their letters."""
-
-    def __init__(self) -> None:
-        self._known: dict[int, dict[str, str]] = {}
-        self._codes: dict[int, tuple[str, frozenset[str], str]] = {}
-
-    def code(self, root: LexborNode) -> tuple[str, frozenset[str], str]:
-        """Source of a whole element of code without line numbers, its letters without and with
-        them, and the name of its language."""
-        at = root.mem_id
-        if at not in self._codes:
-            text = _source(root, numbered=False)
-            letters = {_letters(text), _letters(_source(root, numbered=True))}
-            self._codes[at] = text, frozenset(letters), _language(root)
-        return self._codes[at]
-
-    def of(self, block: Block) -> str:
-        """The source of a block, `br` as line breaks; its words if they are not found."""
-        at = block.node.mem_id
-        if at not in self._known:
-            self._known[at] = {_letters(run): run for run in _runs(block.node)}
-        return self._known[at].get(_letters(block.text), block.text)
+        text = block.text.replace("\n", " ")
+        return [f"{'#' * place.heading} {text}" if structure.headings else text]
+    return block.text.split("\n")
 
 
 def _letters(text: str) -> str:
     return "".join(text.split())
-
-
-def _runs(node: LexborNode) -> Iterator[str]:
-    """The texts in an element, divided by the elements in it that begin lines; `br` is "\\n"."""
-    run: list[str] = []
-    kept = node.tag == "pre"
-    todo = _inside(node)
-    while todo:
-        inner = todo.pop()
-        tag = inner.tag or ""
-        if inner.is_text_node:
-            text = inner.text_content or ""
-            run.append(text if kept else " ".join(text.splitlines()))
-        elif tag == "br":
-            run.append("\n")
-        elif tag in _INLINE:
-            todo += _inside(inner)
-        elif tag and tag not in _NO_TEXT:
-            yield "".join(run)
-            run = []
-    yield "".join(run)
 
 
 def _inside(node: LexborNode) -> list[LexborNode]:
@@ -431,16 +404,22 @@ def _inside(node: LexborNode) -> list[LexborNode]:
 
 def _row(part: _Part, table: _Table, structure: Structure) -> list[str]:
     texts = [" ".join(cell) for _, cell in part.cells]
-    if structure.tables == "text":
-        return [" | ".join(texts)]
     assert part.place.table_node is not None  # noqa: S101
     if table.columns is None:
-        table.columns = _columns(part.place.table_node)
+        columns = _columns(part.place.table_node)
+        filled = sorted({columns.get(cell, 0) for cell in table.filled})
+        table.width = len(filled)
+        table.columns = {cell: bisect_left(filled, column) for cell, column in columns.items()}
     row: list[str] = []
     for (place, _), text in zip(part.cells, texts, strict=True):
         column = min(table.columns.get(place.cell, 0), len(row) + _FARTHEST)
         row += [""] * (column - len(row))
-        row.append(text.replace("|", "\\|"))
+        row.append(text)
+    if structure.tables == "text":
+        return [" | ".join(row).strip()]
+    row = [text.replace("|", "\\|") for text in row]
+    if not table.begun:  # readers of Markdown leave out cells that the first row has not
+        row += [""] * (min(table.width, len(row) + _FARTHEST) - len(row))
     lines = ["| " + " | ".join(row) + " |"]
     if not table.begun:
         table.begun = True
@@ -483,13 +462,29 @@ def _rows(table: LexborNode) -> Iterator[LexborNode]:
 # --- code -------------------------------------------------------------------------------------
 
 
-def _code(part: _Part, root: LexborNode, runs: _Runs, structure: Structure) -> list[str]:
+class _Listings:
+    """The listings of a page, each read once."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[str, frozenset[str], str]] = {}
+
+    def of(self, root: LexborNode) -> tuple[str, frozenset[str], str]:
+        """Source of a whole element of code without line numbers, its letters without and with
+        them, and the name of its language."""
+        at = root.mem_id
+        if at not in self._known:
+            text = _source(root, numbered=False)
+            letters = {_letters(text), _letters(_source(root, numbered=True))}
+            self._known[at] = text, frozenset(letters), _language(root)
+        return self._known[at]
+
+
+def _code(part: _Part, root: LexborNode, listings: _Listings, structure: Structure) -> list[str]:
     letters = "".join(_letters(block.text) for block in part.blocks)
-    text, whole, language = runs.code(root)
-    if letters not in whole:
-        # only some of it was chosen
-        text = "\n".join(runs.of(block).strip("\n") for block in part.blocks)
-    lines = [line.rstrip() for line in text.replace("\xa0", " ").splitlines()]
+    text, whole, language = listings.of(root)
+    if letters not in whole and 2 * len(letters) < max(map(len, whole)):
+        text = "\n".join(block.text for block in part.blocks)
+    lines = [line.rstrip(_BLANK) for line in text.replace("\xa0", " ").splitlines()]
     filled = [at for at, line in enumerate(lines) if line]
     lines = lines[filled[0] : filled[-1] + 1] if filled else []
     if not structure.code or not lines:
@@ -500,50 +495,76 @@ def _code(part: _Part, root: LexborNode, runs: _Runs, structure: Structure) -> l
 
 def _source(node: LexborNode, *, numbered: bool) -> str:
     """Text of an element of code with its line breaks; line numbers are left out if not
-    `numbered`."""
+    `numbered`.
+
+    Lines are those of the text, and what elements make lines: by their names, classes or styles.
+    """
     out: list[str] = []
-    todo: list[LexborNode | None] = [node]
+    # what is to be read, last first; also where lines began in `out`, and gutters end
+    todo: list[LexborNode | tuple[int, bool] | None] = [node]
+    gutters = 0  # around what is read
+    ended = blank = False  # whether a line has ended without a "\n", or an empty one with it
     while todo:
         inner = todo.pop()
-        if inner is None:  # the end of an element that stands on lines of its own
-            if out and not out[-1].endswith("\n"):
+        if inner is None:
+            gutters -= 1
+            continue
+        if isinstance(inner, tuple):
+            began, holds_place = inner
+            ended = True
+            if began == len(out) and holds_place:
                 out.append("\n")
+                ended, blank = False, True
             continue
         if inner.is_text_node:
-            if text := inner.text_content:
-                out.append(text)
+            text = inner.text_content or ""
+            if text and not (gutters and _NUMBERS.fullmatch(text)):
+                if not text.startswith("\n"):
+                    if ended:
+                        _end_line(out)
+                elif blank:
+                    text = text[1:]
+                if text:
+                    out.append(text)
+                ended = blank = False
             continue
         tag = inner.tag or ""
-        if not tag or tag in _NO_TEXT:
+        if not inner.is_element_node or tag in _UNREAD:
             continue
         if tag == "br":
+            if ended:
+                _end_line(out)
             out.append("\n")
+            ended = blank = False
             continue
-        if not numbered and tag in {"td", "th", "span", "a", "div", "pre"}:
-            classes = inner.attrs.sget("class", "")
-            if classes and _GUTTER.search(classes) and _is_number(inner):
-                continue
-        if tag not in _INLINE and tag not in {"td", "th"} and inner is not node:
-            if out and not out[-1].endswith("\n"):
-                out.append("\n")
+        classes = inner.attrs.sget("class", "")
+        if not numbered and tag in _NUMBERED and _GUTTER.search(classes):
+            gutters += 1
             todo.append(None)
+        is_line = tag == "li" or _LINE.search(classes) is not None
+        if inner is not node and not gutters and (is_line or _begins_line(inner, tag)):
+            _end_line(out)
+            ended = False
+            todo.append((len(out), is_line))
         within = _inside(inner)
-        if tag in _TABLE:  # white space between cells is not shown
+        if tag in _ROWS:
             within = [part for part in within if part.is_element_node]
         todo += within
     return "".join(out)
 
 
-def _is_number(node: LexborNode) -> bool:
-    """Whether an element holds a number and nothing else; looks a few elements deep."""
-    for _ in range(4):
-        inner = node.first_child
-        if inner is None or inner.next is not None:
-            return False
-        if inner.is_text_node:
-            return _NUMBERS.fullmatch(inner.text_content or "") is not None
-        node = inner
-    return False
+def _end_line(out: list[str]) -> None:
+    if out and not out[-1].endswith("\n"):
+        out.append("\n")
+
+
+def _begins_line(node: LexborNode, tag: str) -> bool:
+    """Whether an element in a listing stands on lines of its own."""
+    if tag in elements.LINES:
+        return tag not in elements.CELLS
+    if tag == "code":  # one for each line
+        return any(beside is not None and beside.tag == "code" for beside in (node.prev, node.next))
+    return _SHOWN_AS_LINE.search(node.attrs.sget("style", "")) is not None
 
 
 def _language(root: LexborNode) -> str:

@@ -32,8 +32,3 @@ def bucket(
     if perplexity < head:
         return HEAD
     return MIDDLE if perplexity < middle else TAIL
-
-
-def perplexity(log10_probability: float, tokens: int) -> float:
-    """10 ** (-log10 probability / tokens), to one decimal; `tokens` with one end a line."""
-    return round(10.0 ** (-log10_probability / tokens), 1)

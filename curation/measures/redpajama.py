@@ -36,7 +36,7 @@ _TOP = (2, 3, 4)
 
 @functools.cache
 def stop_words(language: str) -> frozenset[str]:
-    """spaCy's stop words of a language by its ISO 639 code; none of one that it has no list of."""
+    """spaCy's stop words by ISO 639 code; empty if spaCy has no list for the language."""
     name = f"spacy.lang.{language}.stop_words"
     try:
         found = importlib.util.find_spec(name) if language.isalpha() else None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from curation.measures.view import View
 
@@ -32,15 +33,19 @@ class Measure:
     `version` is bumped by hand when a value changes; `formulas` has, in order, the signals it
     gives, without the family, and what each is; `source` says by whom; `libraries` whose versions
     may change a value; `by_language` if a value depends on the language of the view.
+
+    `function` gives the values of a view by name; if `batched`, those of each view of a list. The
+    values of a text must not depend on the other texts of its batch.
     """
 
     family: str
     version: int
     formulas: Mapping[str, str]
-    function: Callable[[View], Mapping[str, float]]
+    function: Callable[[Any], Any]
     libraries: tuple[str, ...] = ()
     source: str = ""
     by_language: bool = False
+    batched: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -54,5 +59,13 @@ class Measure:
 
     def __call__(self, view: View) -> Signals:
         """The rounded signals of a text by full name, in the order of `signals`."""
-        values = self.function(view)
-        return {f"{self.family}.{name}": round_signal(values[name]) for name in self.formulas}
+        return self.many([view])[0]
+
+    def many(self, views: Sequence[View]) -> list[Signals]:
+        """The signals of each of some texts."""
+        function: Callable[[Any], Any] = self.function
+        every: Iterable[Mapping[str, float]] = (
+            function(views) if self.batched else map(function, views)
+        )
+        names = [(f"{self.family}.{name}", name) for name in self.formulas]
+        return [{full: round_signal(values[name]) for full, name in names} for values in every]

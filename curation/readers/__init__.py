@@ -8,6 +8,8 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Literal
 
+from schemas.inputs import Format
+
 DamageKind = Literal[
     "corrupt_gzip",
     "corrupt_zstd",
@@ -66,6 +68,7 @@ class Record(Place):
     flaw: what is wrong with it though it could be read. `wrong_length`: its length is not what
     its header says, it was read up to the next record. `wrong_coding`: its body is not coded as
     its header says, or is cut off; it is what could be decoded.
+    format: of a file or member of an archive that is one document: `html`, `text` or `code`.
     text: the text of a row. If a record of kind `text` has none, its payload is to be decoded.
     title, language, licence: as a row gives them; of source code the language's name, and the
     licence's SPDX identifier.
@@ -83,6 +86,7 @@ class Record(Place):
     charset: str | None
     payload: bytes
     flaw: FlawKind | None = None
+    format: Format | None = None
     text: str | None = None
     title: str | None = None
     language: str | None = None

@@ -81,6 +81,7 @@ def document(
         content_type,
         None,
         payload,
+        format="html" if html else format,
         language=language_of(name) if format == "code" else None,
         licence=spdx(payload) or licence if format == "code" else None,
     )

@@ -7,17 +7,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from curation.readers import Damage, DamageKind, Place, Record, storable
+from curation.readers import Damage, Place, Record, storable
 from schemas.inputs import Columns
-
-
-class RowError(ValueError):
-    """A row without a text."""
-
-    def __init__(self, kind: DamageKind, detail: str) -> None:
-        """`kind` and `detail` as of `Damage`."""
-        super().__init__(detail)
-        self.kind = kind
 
 
 def row_record(

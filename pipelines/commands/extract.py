@@ -7,7 +7,7 @@ from typing import get_args
 
 from pipelines.commands.options import add_files, reading, rejecting, tell, validated, writing
 from pipelines.commands.parsing import Add
-from schemas.extract import Extract, Rights
+from schemas.extract import STRUCTURES, Extract, Rights
 from schemas.inputs import Format
 
 
@@ -39,6 +39,11 @@ def add_extract(add: Add) -> None:
     )
     extract.add_argument("--comments", action="store_true", help="keep readers' comments")
     extract.add_argument(
+        "--structure",
+        choices=tuple(STRUCTURES),
+        help="how headings, lists and tables are written; default: text, or what the recipe says",
+    )
+    extract.add_argument(
         "--languages",
         type=lambda text: tuple(part.strip() for part in text.split(",")),
         metavar="LIST",
@@ -63,6 +68,8 @@ def _options(asked: argparse.Namespace) -> Extract:
         for name in ("engine", "favor", "comments", "languages")
         if (value := getattr(asked, name))
     }
+    if asked.structure:
+        over["structure"] = STRUCTURES[asked.structure]
     if asked.recipe:
         from pipelines.recipes.loading import load
 

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import ValidationError
 
-from curation.chain import LANGUAGE, LANGUAGE_SCORE, SOURCE, Chain, Outcome
+from curation.chain import LANGUAGE, LANGUAGE_SCORE, SOURCE, Chain, Document
 from curation.language import FIRST, SECOND, Languages, canonical, closest
 from curation.rules import load_chain
 from pipelines.commands.language import model_of
@@ -30,6 +30,14 @@ class Text:
     score: float | None
 
 
+_DOCUMENTS = pa.schema(
+    [
+        pa.field("text", pa.large_string()),
+        pa.field(LANGUAGE, pa.string()),
+        pa.field(LANGUAGE_SCORE, pa.float64()),
+        pa.field(SOURCE, pa.string()),
+    ]
+)
 _MODELS = {"both": f"{FIRST} and {SECOND}", "lid.176": FIRST}
 
 
@@ -54,7 +62,7 @@ class Filtering:
         self.alone: Counter[str] = Counter()
         self.named: Counter[str] = Counter()
 
-    def __call__(self, rows: Sequence[Row]) -> Iterator[tuple[Text, Outcome]]:
+    def __call__(self, rows: Sequence[Row]) -> Iterator[tuple[Text, Document]]:
         """Each text with the chain's judgement of it, in order. Raises Problem."""
         chain = self.chain
         batch = [self._text(row) for row in rows]
@@ -74,9 +82,14 @@ class Filtering:
                     each.row.id,
                     "name the source of all",
                 )
-            outcome = chain.apply(
-                each.row.text, each.language or "", each.score or 0, each.source or ""
-            )
+        columns = {
+            "text": [each.row.text for each in batch],
+            LANGUAGE: [each.language for each in batch],
+            LANGUAGE_SCORE: [each.score for each in batch],
+            SOURCE: [each.source for each in batch],
+        }
+        outcomes = chain.apply(pa.RecordBatch.from_pydict(columns, _DOCUMENTS)).documents()
+        for each, outcome in zip(batch, outcomes, strict=True):
             self._count(outcome)
             yield each, outcome
 
@@ -89,7 +102,7 @@ class Filtering:
         source = self.source or (own if isinstance(own, str) else None)
         return Text(row, source, language, number(row.values.get(LANGUAGE_SCORE)))
 
-    def _count(self, outcome: Outcome) -> None:
+    def _count(self, outcome: Document) -> None:
         self.texts += 1
         self.kept += outcome.kept
         self.partly += None in outcome.signals.values()
@@ -178,11 +191,11 @@ def fields_of(chain: Chain) -> list[pa.Field]:
         pa.field("kept", pa.bool_(), False),
         # all failing reasons, in the order of the chain
         pa.field("reasons", pa.list_(pa.field("item", pa.string(), False)), False),
-        *(pa.field(name, pa.float64()) for name in chain.signals),
+        *(pa.field(name, kind) for name, kind in chain.types.items()),
     ]
 
 
-def filtered(each: Text, outcome: Outcome) -> dict[str, Any]:
+def filtered(each: Text, outcome: Document) -> dict[str, Any]:
     """What a text's row is given: its text as far as the chain edited it, and `fields_of`."""
     return {
         "text": outcome.text,

@@ -31,14 +31,32 @@ _OPTIONS = frozenset(
     )
 )
 _MENDS = {"inputs": "or give --input SOURCE=PATH", "parent": "or leave --parent out"}
+# The trainer's commands: what they do, and an example.
+_TRAINER = {
+    "train": ("Train a model on a run's shards.", "gristmill train runs/one --output models/one"),
+    "trace": ("Tell which documents a training step saw.", "gristmill trace models/one --step 9"),
+    "export-hf": (
+        "Write a trained model as Hugging Face's libraries read it.",
+        "gristmill export-hf models/one exports/one",
+    ),
+    "generate": (
+        "Let a trained model go on from a prompt.",
+        "gristmill generate models/one --prompt 'The mill'",
+    ),
+    "answer": (
+        "Let a trained model answer questions of multiple choice.",
+        "gristmill answer models/one arc.jsonl.gz",
+    ),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of `gristmill`. Exit status: 0 done, 1 failed, 2 something to mend."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if words[:1] == ["train"]:
+    if words[:2] == ["plan", "train"] or (words[:1] and words[0] in _TRAINER):
         # the trainer has its own options, and needs nothing of the mill
-        os.execv(sys.executable, [sys.executable, "-P", "-m", "train", *words[1:]])  # noqa: S606
+        words = [*words[:1], *words[2:]] if words[0] == "plan" else words[words[0] == "train" :]
+        os.execv(sys.executable, [sys.executable, "-P", "-m", "train", *words])  # noqa: S606
     for word in words[:1] + [word.partition("=")[0] for word in words if word.startswith("--")]:
         if word in _RENAMED:
             _leave(f"gristmill: `{word}` is called `{_RENAMED[word]}` now: write that", 2)
@@ -96,12 +114,8 @@ def parser() -> argparse.ArgumentParser:
     ):
         add_command(add)
     # `main` has handed it on before anything is parsed: here it is for the list of commands
-    add(
-        "train",
-        "Train a model on a run's shards.",
-        "gristmill train runs/one --output models/one",
-        lambda _: 0,
-    )
+    for name, (help_text, example) in _TRAINER.items():
+        add(name, help_text, example, lambda _: 0)
     return parser
 
 

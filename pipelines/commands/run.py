@@ -33,7 +33,7 @@ def add_run(add: Add) -> None:
     )
     run.add_argument("--parent", metavar="RUN", help="take over this run's equal stages")
     run.add_argument("--until", default="mix", metavar="STAGE", help="stop after this stage")
-    run.add_argument("--runner", default="direct", help="direct (default) or prism")
+    run.add_argument("--runner", default="local", help="local (default), direct or prism")
     run.add_argument("--workers", type=int, default=1, help="worker processes (default 1)")
     run.add_argument(
         "--memory", type=bytes_of, default=2 << 30, help="for shuffles, such as 4G (default 2G)"

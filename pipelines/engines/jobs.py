@@ -1,13 +1,14 @@
 """A job as data, which an engine runs: elements, and the steps that they go through.
 
-`pipelines.engines.beam` makes a Beam pipeline of it. `run_here` calls the same steps in a loop of
-this process: what takes a second or less is not worth an engine's start, and one worker needs none.
+`pipelines.engines.local` deals the elements out to processes of this machine,
+`pipelines.engines.beam` makes a Beam pipeline of them. `run_here` calls the same steps in a loop of
+this process: what takes a second or less is not worth sending, and one worker needs no other.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby
 from operator import itemgetter
@@ -17,6 +18,11 @@ from typing import IO, Any, Protocol
 SPILLED_BYTES = 4096  # smaller chunks are no more than what says where they would stand
 
 Place = tuple[str, int, int]  # name of a file, first byte, bytes
+Receive = Callable[[Any], None]
+
+
+class JobFailed(Exception):
+    """A job ended without doing its work; the message says why."""
 
 
 class Step(Protocol):
@@ -41,35 +47,76 @@ class ByKey:
 
 
 @dataclass(frozen=True)
+class Barrier:
+    """Wait for all elements; then `then.process(None)` makes those that go on, dealt out anew.
+
+    It makes them of what the steps before have left on disk, so that an engine whose jobs take
+    minutes to start runs several stretches of work as one job.
+    """
+
+    label: str
+    then: Step
+
+
+@dataclass(frozen=True)
 class Job:
-    """Elements, dealt out to the workers, and what they go through in turn."""
+    """Elements, dealt out to the workers in this order, and what they go through in turn."""
 
     items: Sequence[Any]
-    steps: Sequence[Step | ByKey]
+    steps: Sequence[Step | ByKey | Barrier]
 
 
-def run_here(job: Job, scratch: Path | None = None) -> None:
-    """Run a job in this process; chunks that are grouped stand in the folder `scratch`."""
+def through(steps: Iterable[Step], elements: Iterable[Any]) -> Iterable[Any]:
+    """What the steps make of elements, one after another."""
+    for step in steps:
+        elements = chain.from_iterable(map(step.process, elements))
+    return elements
+
+
+def ignore(_: Any) -> None:
+    """Receives nothing."""
+
+
+def run_here(job: Job, receive: Receive = ignore, scratch: Path | None = None) -> None:
+    """Run a job in this process; chunks that are grouped stand in the folder `scratch`.
+
+    `receive` is given what comes to a barrier, and to the end.
+    """
     elements: Iterable[Any] = job.items
     for step in job.steps:
         if isinstance(step, ByKey):
             elements = _grouped(elements, step.keys, scratch)
+        elif isinstance(step, Barrier):
+            elements = _after(elements, step, receive)
         else:
-            elements = chain.from_iterable(map(step.process, elements))
-    for _ in elements:
-        pass
+            elements = through([step], elements)
+    for element in elements:
+        receive(element)
+
+
+def _after(elements: Iterable[Any], barrier: Barrier, receive: Receive) -> Iterator[Any]:
+    for element in elements:
+        receive(element)
+    yield from barrier.then.process(None)
 
 
 def _grouped(
     chunks: Iterable[tuple[Any, bytes]], keys: Sequence[Any], scratch: Path | None
 ) -> Iterator[tuple[Any, Iterable[bytes]]]:
-    groups: dict[Any, list[Any]] = {key: [] for key in keys}
-    places = chunks if scratch is None else chain.from_iterable(map(Spill(scratch).process, chunks))
-    for key, value in places:
-        groups.setdefault(key, []).append(value)
+    if scratch is not None:
+        chunks = through([Spill(scratch)], chunks)
+    groups = gathered(chunks, keys)
     for key in list(groups):
         group = key, groups.pop(key)
         yield from [group] if scratch is None else Unspill(scratch).process(group)
+
+
+def gathered(pairs: Iterable[tuple[Any, Any]], keys: Sequence[Any]) -> dict[Any, list[Any]]:
+    """Values by key, with an empty list for each of `keys` that has none."""
+    groups: dict[Any, list[Any]] = {key: [] for key in keys}
+    for key, value in pairs:
+        groups.setdefault(key, []).append(value)
+    return groups
 
 
 class Spill:
@@ -114,3 +161,9 @@ class Unspill:
                     file.seek(start)
                     chunks.append(file.read(size))
         yield key, chunks
+
+
+def last_line(error: BaseException) -> str:
+    """What an error says at its end, which of an engine's is the cause."""
+    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    return lines[-1].strip() if lines else type(error).__name__

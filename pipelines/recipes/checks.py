@@ -1,12 +1,13 @@
-"""Names in a recipe that others know: signals, kinds of personal data, sources, languages."""
+"""Names in a recipe that others know: signals, sources and kinds of inputs, languages."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
-from pipelines.recipes.files import bundled_models
+from pipelines.recipes.files import CHAINS, bundled_models
 from pipelines.recipes.mistakes import Mistake, did_you_mean
-from schemas.filter import Filter, RulesStep
+from schemas.chain import LanguagesStep, Scope
+from schemas.filter import Filter
 from schemas.recipe import Recipe
 
 
@@ -22,27 +23,13 @@ def check_keep(keep: str, spec: Filter) -> list[Mistake]:
 
 
 def check_names(recipe: Recipe) -> list[Mistake]:
-    """Names that others know: kinds of personal data, sources of the inputs, languages."""
+    """Names that others know: sources and kinds of the inputs, languages."""
     from curation.language import bundled, languages_of
-    from curation.pii import KINDS
 
-    mistakes = [
-        (f"curate.pii[{index}]", f"`{kind}` is not known{did_you_mean(kind, KINDS)}")
-        for index, kind in enumerate(recipe.curate.pii)
-        if kind not in KINDS
-    ]
-    limited = [
-        (f"filter.chain[{index}]", step)
-        for index, step in enumerate(recipe.filter.chain)
-        if isinstance(step, RulesStep)
-    ]
-    sources = [item.source for item in recipe.inputs]
-    mistakes += [
-        (f"{path}.sources[{at}]", f"no input has the source `{name}`{did_you_mean(name, sources)}")
-        for path, step in limited
-        for at, name in enumerate(step.sources)
-        if sources and name not in sources
-    ]
+    mistakes = []
+    for section in CHAINS:
+        for path, step in getattr(recipe, section).steps():
+            mistakes += _check_limits(recipe, path, step)
     models = (recipe.extract.language_model, recipe.extract.second_opinion)
     known = all(model is None or model.file in bundled_models() for model in models)
     if known and _languages(recipe):
@@ -51,23 +38,44 @@ def check_names(recipe: Recipe) -> list[Mistake]:
     return mistakes
 
 
+def _check_limits(recipe: Recipe, path: str, step: Scope) -> list[Mistake]:
+    """A step must be for documents that there can be."""
+    if not recipe.inputs:
+        return []
+    sources = [item.source for item in recipe.inputs]
+    mistakes = [
+        (f"{path}.sources[{at}]", f"no input has the source `{name}`{did_you_mean(name, sources)}")
+        for at, name in enumerate(step.sources)
+        if name not in sources
+    ]
+    left = [item for item in recipe.inputs if not step.sources or item.source in step.sources]
+    kinds = {kind for item in left for kind in item.kinds()}
+    if left and step.kinds and not kinds & set(step.kinds):
+        there = ", ".join(sorted(kinds))
+        mistakes.append(
+            (f"{path}.kinds", f"no input is of {' or '.join(step.kinds)}: they are {there}")
+        )
+    return mistakes
+
+
 def _languages(recipe: Recipe) -> list[tuple[str, str]]:
     """The languages in the recipe, each with its path."""
-    return [
-        *((f"extract.languages[{at}]", code) for at, code in enumerate(recipe.extract.languages)),
-        *((f"filter.languages.{code}", code) for code in recipe.filter.languages),
-        *(
-            (f"filter.chain[{index}].languages[{at}]", code)
-            for index, step in enumerate(recipe.filter.chain)
-            if isinstance(step, RulesStep)
-            for at, code in enumerate(step.languages)
-        ),
-        *(
-            (f"filter.classifiers.{name}.cutoffs.{code}", code)
-            for name, item in recipe.filter.classifiers.items()
+    found = [(f"extract.languages[{at}]", code) for at, code in enumerate(recipe.extract.languages)]
+    for section in CHAINS:
+        spec = getattr(recipe, section)
+        for path, step in spec.steps():
+            languages = getattr(step, "languages", ())
+            if not isinstance(step, LanguagesStep):
+                found += [(f"{path}.languages[{at}]", code) for at, code in enumerate(languages)]
+                continue
+            where = path if path.endswith(".languages") else f"{path}.languages"
+            found += [(f"{where}.{code}", code) for code in languages]
+        found += [
+            (f"{section}.classifiers.{name}.cutoffs.{code}", code)
+            for name, item in spec.classifiers.items()
             for code in item.cutoffs
-        ),
-    ]
+        ]
+    return found
 
 
 def check_languages(recipe: Recipe, codes: Collection[str]) -> list[Mistake]:

@@ -11,12 +11,14 @@ from typing import Any
 import yaml
 
 from curation.rules import asked, load_chain, read_yaml, said, table_names
+from curation.steps import table_of
 from pipelines.recipes.loading import load, names
 from pipelines.recipes.saving import read_saved
 from pipelines.runs.store import Folder, is_remote
-from schemas.filter import EditStep, Filter, RulesStep
+from schemas.chain import Chain, RulesStep
+from schemas.filter import Filter
 from schemas.recipe import Recipe
-from schemas.rules import Row, Rule, RuleTable
+from schemas.rules import Row, Rule
 
 _WIDTH = 100
 _KEY = 44
@@ -94,8 +96,8 @@ def _is_rules(name: str) -> bool:
 def compare(left: Recipe | Filter, right: Recipe | Filter, called: tuple[str, str]) -> Comparison:
     """What two recipes have in common and what not; `called`: what to call them. Of a recipe and a
     set of rules it is what they judge by."""
-    one, other = (side.filter if isinstance(side, Recipe) else side for side in (left, right))
     whole = isinstance(left, Recipe) and isinstance(right, Recipe)
+    one, other = (_chains(side, whole) for side in (left, right))
     rests = [_rest(side) if whole else {"filter": _rest(side)["filter"]} for side in (left, right)]
     return Comparison(
         called,
@@ -105,6 +107,13 @@ def compare(left: Recipe | Filter, right: Recipe | Filter, called: tuple[str, st
     )
 
 
+def _chains(side: Recipe | Filter, whole: bool) -> list[Chain]:
+    """What documents are judged by: a recipe as a whole also after deduplication."""
+    if isinstance(side, Filter):
+        return [side]
+    return [side.filter, side.curate] if whole else [side.filter]
+
+
 def _rest(side: Recipe | Filter) -> dict[str, Any]:
     """All that is no rule."""
     if isinstance(side, Filter):
@@ -112,7 +121,7 @@ def _rest(side: Recipe | Filter) -> dict[str, Any]:
     rest = side.model_dump(
         mode="json", exclude={**dict.fromkeys(_SAID, True), "inputs": {"__all__": {"root"}}}
     )
-    del rest["filter"]["chain"]
+    del rest["filter"]["chain"], rest["curate"]["chain"]
     return rest
 
 
@@ -126,33 +135,25 @@ def _keys(left: Any, right: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
         yield path, left, right
 
 
-def _steps(spec: Filter) -> list[str]:
+def _steps(specs: Sequence[Chain]) -> list[str]:
+    """In order; those after deduplication say so."""
     return [
-        f"edit {step.edit}" if isinstance(step, EditStep) else _table(step).name + _scope(step)
+        f"{'' if spec.SECTION == 'filter' else f'{spec.SECTION}: '}{step.title()}{step.scope()}"
+        for spec in specs
         for step in spec.chain
     ]
 
 
-def _table(step: RulesStep) -> RuleTable:
-    if isinstance(step.rules, str):
-        raise ValueError(f"the table `{step.rules}` is not loaded")
-    return step.rules
-
-
-def _scope(step: RulesStep) -> str:
-    scope = [", ".join(labels) for labels in (step.languages, step.sources) if labels]
-    return f" (of {'; '.join(scope)})" if scope else ""
-
-
-def _rules(spec: Filter) -> Iterator[Standing]:
-    for step in spec.chain:
-        if isinstance(step, RulesStep):
-            for row in _table(step).rules:
-                yield _standing(row, step)
+def _rules(specs: Sequence[Chain]) -> Iterator[Standing]:
+    for spec in specs:
+        for step in spec.chain:
+            if isinstance(step, RulesStep):
+                for row in table_of(step).rules:
+                    yield _standing(row, step)
 
 
 def _standing(row: Row, step: RulesStep) -> Standing:
-    place = (_scope(step), row.reason, _table(step).name)
+    place = (step.scope(), row.reason, table_of(step).name)
     if isinstance(row, Rule):
         family, _, name = row.signal.rpartition(".")
         bound = {">": "least", "<": "most"}.get(row.operator[0], row.operator)
@@ -205,7 +206,7 @@ def as_text(found: Comparison) -> str:
     kinds = [pair.kind for pair in found.rules]
     lines = [_line("", left, right)]
     if found.steps[0] != found.steps[1]:
-        lines += ["", *_row("filter.chain", *("\n".join(steps) or "-" for steps in found.steps))]
+        lines += ["", *_row("chain", *("\n".join(steps) or "-" for steps in found.steps))]
     if found.rules:
         equal = kinds.count("equal")
         lines += ["", f"Rules: {equal} of {len(kinds)} equal" + (", not shown" if equal else "")]

@@ -11,8 +11,8 @@ from typing import Any
 
 from pipelines.runs.store import is_remote
 from schemas.base import ModelFile
-from schemas.extract import LISTS, Extract
-from schemas.filter import Filter
+from schemas.extract import LISTS
+from schemas.recipe import Recipe
 
 
 @cache
@@ -34,10 +34,12 @@ def absolute(model: ModelFile, base: Path) -> ModelFile:
     return model.model_copy(update={"file": absolute_path(model.file, base)})
 
 
-def with_files(
-    extract: Extract, spec: Filter, change: Callable[[str, ModelFile], ModelFile]
-) -> tuple[Extract, Filter]:
-    """The sections with each of their files changed; `change` is given its YAML path too."""
+CHAINS = ("filter", "curate")
+
+
+def with_files(recipe: Recipe, change: Callable[[str, ModelFile], ModelFile]) -> Recipe:
+    """The recipe with each of its files changed; `change` is given its YAML path too."""
+    extract, load = recipe.extract, recipe.tokenizer.load
     lists = {
         kind: tuple(
             change(f"extract.block.{kind}[{index}]", file)
@@ -51,13 +53,18 @@ def with_files(
         "second_opinion": second and change("extract.second_opinion", second),
         "block": extract.block.model_copy(update=lists),
     }
-    classifiers = {
-        name: item.model_copy(
-            update={"model": change(f"filter.classifiers.{name}.model", item.model)}
+    sections: dict[str, Any] = {"extract": extract.model_copy(update=models)}
+    for section in CHAINS:
+        spec = getattr(recipe, section)
+        classifiers = {
+            name: item.model_copy(
+                update={"model": change(f"{section}.classifiers.{name}.model", item.model)}
+            )
+            for name, item in spec.classifiers.items()
+        }
+        sections[section] = spec.model_copy(update={"classifiers": classifiers})
+    if load is not None:
+        sections["tokenizer"] = recipe.tokenizer.model_copy(
+            update={"load": change("tokenizer.load", load)}
         )
-        for name, item in spec.classifiers.items()
-    }
-    return (
-        extract.model_copy(update=models),
-        spec.model_copy(update={"classifiers": classifiers}),
-    )
+    return recipe.model_copy(update=sections)

@@ -11,9 +11,9 @@ from typing import Any
 import yaml
 
 from pipelines.recipes.checks import check_keep, check_names
-from pipelines.recipes.files import absolute, absolute_path, with_files
+from pipelines.recipes.files import CHAINS, absolute, absolute_path, with_files
 from pipelines.recipes.mistakes import Mistake, RecipeError, validate
-from schemas.filter import EditStep, Filter, RulesStep
+from schemas.chain import Chain, CutStep, RulesStep
 from schemas.problems import Problem
 from schemas.recipe import Recipe
 
@@ -58,13 +58,16 @@ def _resolved(name: str, value: Mapping[str, Any], base: Path, known: Sequence[M
     mistakes = [*known, *mistakes]
     if recipe is None:
         raise RecipeError(name, mistakes)
-    spec, wrong = _with_tables(recipe.filter, base)
-    mistakes += wrong or check_keep(recipe.deduplicate.keep, spec)
+    if recipe.deduplicate.spans.levels():
+        recipe = _with_cut(recipe)
+    wrong: list[Mistake] = []
+    for section in CHAINS:
+        spec, found = _with_tables(getattr(recipe, section), base)
+        wrong += found
+        recipe = recipe.model_copy(update={section: spec})
+    mistakes += wrong or check_keep(recipe.deduplicate.keep, recipe.filter)
     mistakes += check_names(recipe)
-    extract, spec = with_files(recipe.extract, spec, lambda _, file: absolute(file, base))
-    tokenizer = recipe.tokenizer
-    if tokenizer.load is not None:
-        tokenizer = tokenizer.model_copy(update={"load": absolute(tokenizer.load, base)})
+    recipe = with_files(recipe, lambda _, file: absolute(file, base))
     deduplicate = recipe.deduplicate.model_copy(
         update={"against": tuple(absolute_path(run, base) for run in recipe.deduplicate.against)}
     )
@@ -73,14 +76,17 @@ def _resolved(name: str, value: Mapping[str, Any], base: Path, known: Sequence[M
     )
     if mistakes:
         raise RecipeError(name, mistakes)
+    return recipe.model_copy(update={"deduplicate": deduplicate, "inputs": inputs})
+
+
+def _with_cut(recipe: Recipe) -> Recipe:
+    """What `deduplicate.spans` finds is cut, if only by default."""
+    chain = recipe.curate.chain
+    if any(isinstance(step, CutStep) for step in chain):
+        return recipe
+    cut = CutStep.model_validate({"cut": {}})
     return recipe.model_copy(
-        update={
-            "filter": spec,
-            "extract": extract,
-            "deduplicate": deduplicate,
-            "tokenizer": tokenizer,
-            "inputs": inputs,
-        }
+        update={"curate": recipe.curate.model_copy(update={"chain": (cut, *chain)})}
     )
 
 
@@ -91,12 +97,12 @@ def to_yaml(recipe: Recipe) -> str:
     )
 
 
-def _with_tables(spec: Filter, base: Path) -> tuple[Filter, list[Mistake]]:
+def _with_tables(spec: Chain, base: Path) -> tuple[Chain, list[Mistake]]:
     """The chain with its rule tables in full, and what is wrong with it."""
     from curation.chain import check_chain
     from curation.rules import load_table
 
-    chain: list[RulesStep | EditStep] = []
+    chain = []
     places: list[int] = []
     mistakes: list[Mistake] = []
     for index, step in enumerate(spec.chain):
@@ -104,17 +110,17 @@ def _with_tables(spec: Filter, base: Path) -> tuple[Filter, list[Mistake]]:
             try:
                 step = step.model_copy(update={"rules": load_table(step.rules, base)})
             except Problem as error:
-                mistakes.append((f"filter.chain[{index}].rules", str(error)))
+                mistakes.append((f"{spec.SECTION}.chain[{index}].rules", str(error)))
                 continue
         chain.append(step)
         places.append(index)
     whole = spec.model_copy(update={"chain": tuple(chain)})
 
     def place(match: re.Match[str]) -> str:
-        return f"filter.chain[{places[int(match[1])]}]"
+        return f"{spec.SECTION}.chain[{places[int(match[1])]}]"
 
     for path, text in check_chain(whole):  # which numbers the steps that there are
-        mistakes.append((re.sub(r"filter\.chain\[(\d+)\]", place, path), text))
+        mistakes.append((re.sub(rf"{spec.SECTION}\.chain\[(\d+)\]", place, path), text))
     return whole, mistakes
 
 

@@ -21,7 +21,12 @@ _PLACEHOLDERS = {"name": "x", "inputs": [{"source": "x", "root": "x", "files": [
 
 
 # Keys that had other names before.
-_RENAMED = {"judge": "filter", "pieces": "spans"}
+_RENAMED = {
+    "judge": "filter",
+    "pieces": "spans",
+    "pii": "chain: [{redact: [...]}]",
+    "least_words": "chain: [{cut: {least_words: ...}}]",
+}
 
 
 class RecipeError(Problem):

@@ -11,13 +11,13 @@ from typing import Any
 import yaml
 
 from pipelines.recipes.checks import check_languages
-from pipelines.recipes.files import bundled_models, with_files
+from pipelines.recipes.files import CHAINS, bundled_models, with_files
 from pipelines.recipes.loading import to_yaml
 from pipelines.recipes.mistakes import RecipeError, shown
 from pipelines.runs.steps import model_path
 from pipelines.runs.store import Folder
 from schemas.base import ModelFile
-from schemas.filter import Classifier
+from schemas.chain import Classifier
 from schemas.problems import Problem
 from schemas.recipe import Recipe
 
@@ -73,20 +73,17 @@ def with_models(recipe: Recipe, run: Folder) -> Recipe:
 
     Raises Problem if one is missing or has another checksum than the recipe says.
     """
-    extract, spec = with_files(
-        recipe.extract, recipe.filter, lambda path, file: _save(path, file, run)
-    )
-    described = {
-        name: _with_card(f"filter.classifiers.{name}", item)
-        for name, item in spec.classifiers.items()
-    }
-    spec = spec.model_copy(update={"classifiers": described})
-    tokenizer = recipe.tokenizer
-    if tokenizer.load is not None:
-        tokenizer = tokenizer.model_copy(
-            update={"load": _save("tokenizer.load", tokenizer.load, run)}
+    recipe = with_files(recipe, lambda path, file: _save(path, file, run))
+    for section in CHAINS:
+        spec = getattr(recipe, section)
+        described = {
+            name: _with_card(f"{section}.classifiers.{name}", item)
+            for name, item in spec.classifiers.items()
+        }
+        recipe = recipe.model_copy(
+            update={section: spec.model_copy(update={"classifiers": described})}
         )
-    return recipe.model_copy(update={"extract": extract, "filter": spec, "tokenizer": tokenizer})
+    return recipe
 
 
 def _with_card(path: str, item: Classifier) -> Classifier:
@@ -133,8 +130,8 @@ def model_name(model: ModelFile) -> str:
 
 
 def check_models(recipe: Recipe, run: Folder) -> None:
-    """Load the run's models once, so that a file that is none is found out before any work is
-    done; and check the languages in the recipe, which must be some that its model can name.
+    """Load the run's models once, so that an invalid file fails before work starts, and check that
+    the language model knows the languages that the recipe names.
 
     Raises Problem.
     """
@@ -145,13 +142,14 @@ def check_models(recipe: Recipe, run: Folder) -> None:
 
     languages = languages_of(recipe.extract, find)
     mistakes = check_languages(recipe, languages.codes if languages else ())
-    for name, item in recipe.filter.classifiers.items():
-        from curation.classifiers.scorers import scorer
+    for section in CHAINS:
+        for name, item in getattr(recipe, section).classifiers.items():
+            from curation.classifiers.scorers import scorer
 
-        try:
-            scorer(str(find(item.model)), item.label, item.features)
-        except Problem as error:
-            mistakes.append((f"filter.classifiers.{name}", str(error)))
+            try:
+                scorer(str(find(item.model)), item.label, item.features)
+            except Problem as error:
+                mistakes.append((f"{section}.classifiers.{name}", str(error)))
     if mistakes:
         raise RecipeError(recipe.name, mistakes)
     spec = recipe.tokenizer

@@ -19,7 +19,7 @@ from pipelines.report import samples, shape
 from pipelines.report.display import visible
 from pipelines.report.duplicates import duplicates
 from pipelines.report.reading import RowSample
-from pipelines.report.signals import conditions_of, filtering, rules_of
+from pipelines.report.signals import filtering, signals_of
 from pipelines.report.spans import spans
 from pipelines.run import STAGES, Run
 from pipelines.runs import ledger
@@ -32,6 +32,7 @@ from schemas.shard import ShardManifest
 from schemas.shard import Split as ShardSplit
 
 TOP_LANGUAGES = 20
+_JUDGED = ("id", "source", "kind", "format", "language", "reasons")
 TOP_LICENCES = 20
 
 
@@ -52,12 +53,7 @@ def collect(run: Run) -> shape.Report:
     ledger.check(done)
     curated = RowSample(context, "curate", "text") if "curate" in done else None
     verdicts = RowSample(context, "filter", "signals") if "filter" in done else None
-    judged_by = dict.fromkeys(
-        item["signal"] for rule in rules_of(context.recipe) for item in conditions_of(rule)
-    )
-    judged = (
-        verdicts.table(["id", "source", "language", "reasons", *judged_by]) if verdicts else None
-    )
+    judged = verdicts.table([*_JUDGED, *signals_of(context.recipe.filter)]) if verdicts else None
     recipe = context.recipe
     return shape.Report(
         schema=shape.SCHEMA,
@@ -88,9 +84,9 @@ def collect(run: Run) -> shape.Report:
         kept_samples=samples.kept(context, curated) if curated else [],
         rejected_samples=[
             *samples.unread(context),
-            *(samples.judged(context, judged) if verdicts else []),
+            *(samples.judged(context, "filter") if verdicts else []),
             *(samples.duplicated(context) if "deduplicate" in done else []),
-            *(samples.cut_short(context) if "curate" in done else []),
+            *(samples.judged(context, "curate") if "curate" in done else []),
         ],
     )
 
@@ -278,10 +274,11 @@ def _by_count(counted: Mapping[str, int]) -> list[tuple[str, int]]:
 
 def _personal_data(context: Context) -> shape.PersonalData:
     replaced: Counter[str] = Counter()
-    for receipt in context.receipts("curate"):
-        replaced.update(receipt.counts["pii"])
-    kinds = {kind: replaced[kind] for kind in context.recipe.curate.pii}
+    for stage in ("filter", "curate"):
+        for receipt in context.receipts(stage):
+            # what was looked for and not found too
+            replaced.update(receipt.counts["pii"])
     return shape.PersonalData(
         documents=context.manifest("curate").kept,
-        replaced=dict(_by_count(kinds)),
+        replaced=dict(_by_count(replaced)),
     )

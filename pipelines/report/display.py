@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-from curation.pii import KINDS, replace
+from curation.pii import TYPES, replace
 
 # Text that is looked at to find personal data. What stands across its end may be missed there,
 # so that as much as an e-mail address can have (254 characters, RFC 5321) is not shown.
@@ -40,7 +40,7 @@ def excerpt(text: str, most: int) -> tuple[str, bool]:
     Personal data of all kinds is replaced, whatever the recipe replaces. It is still text of
     strangers: the reader of it escapes it.
     """
-    clean, _ = replace(text[:_WINDOW], KINDS)
+    clean, _ = replace(text[:_WINDOW], TYPES)
     if len(text) > _WINDOW:
         clean = clean[: max(0, len(clean) - _MARGIN)]
     clean = "\n".join(line.strip() for line in clean.splitlines() if line.strip())

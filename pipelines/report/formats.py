@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from pipelines.report.shape import AllOf, AnyOf, Condition, Rule
+from pipelines.report.shape import Condition, Rule
 
 OPERATORS = {">=": "≥", "<=": "≤", "!=": "≠", "==": "=", ">": ">", "<": "<"}
 
@@ -65,15 +65,5 @@ def must(condition: Condition) -> str:
 
 def decide(rule: Rule) -> str:
     """A whole rule: gopher.words ≥ 50 (of de, fr)."""
-    scope = [", ".join(names) for names in (rule["languages"], rule["sources"]) if names]
-    return _test(rule["test"]) + (f" (of {'; '.join(scope)})" if scope else "")
-
-
-def _test(test: Condition | AnyOf | AllOf) -> str:
-    """a ≥ 1 or (b < 2 and c > 3)."""
-    if "signal" in test:
-        return f"{test['signal']} {must(test)}"
-    word, parts = ("or", test["any"]) if "any" in test else ("and", test["all"])
-    return f" {word} ".join(
-        _test(part) if "signal" in part else f"({_test(part)})" for part in parts
-    )
+    words = (OPERATORS.get(word, word) for word in rule["test"].split(" "))
+    return " ".join(words) + rule["scope"]

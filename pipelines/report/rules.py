@@ -10,15 +10,18 @@ from pathlib import Path
 
 import numpy as np
 
-from curation.chain import Chain, closest
+from curation.chain import Chain
+from curation.chain_checks import closest
 from curation.classifiers import signals as classifiers
 from curation.edits import EDITS
 from curation.measures import MEASURES
 from curation.rules import alone, asked, chain_names, load_chain, load_table, said, table_names
+from curation.steps import table_of
 from pipelines.report.formats import exact, share, value
 from pipelines.report.shape import Threshold
-from pipelines.report.signals import Values, holds, panel
-from schemas.filter import EditStep, Filter, RulesStep
+from pipelines.report.signals import Values, panel, passing
+from schemas.chain import EditStep, RulesStep, Step
+from schemas.filter import Filter
 from schemas.problems import Problem
 from schemas.rules import AnyRule, Condition, Row, Rule, RuleTable, conditions
 
@@ -55,11 +58,11 @@ def listing() -> str:
     return "\n".join(lines)
 
 
-def _count(steps: Sequence[RulesStep | EditStep]) -> int:
+def _count(steps: Sequence[Step]) -> int:
     return sum(len(table.rules) for table in _tables(steps))
 
 
-def _tables(steps: Sequence[RulesStep | EditStep]) -> Iterator[RuleTable]:
+def _tables(steps: Sequence[Step]) -> Iterator[RuleTable]:
     for step in steps:
         if isinstance(step, RulesStep) and isinstance(step.rules, RuleTable):
             yield step.rules
@@ -93,12 +96,14 @@ def show(name: str) -> str:
         lines += ["  of those behind it are null"]
     for step in chain.chain:
         lines.append("")
+        head = f"{step.title()}{step.scope()}"
         if isinstance(step, EditStep):
-            lines += _wrapped(f"edit {step.edit}: ", EDITS[step.edit].does)
+            lines += _wrapped(f"{head}: ", EDITS[step.edit].does)
             continue
-        (table,) = _tables([step])
-        only = [", ".join(names) for names in (step.languages, step.sources) if names]
-        lines.append(f"rules {table.name}" + (f", only for {'; '.join(only)}" if only else ""))
+        lines.append(head)
+        if not isinstance(step, RulesStep):
+            continue
+        table = table_of(step)
         if table.source:
             lines += _wrapped("  source: ", " ".join(table.source.split()))
         rows = [part for row in table.rules for part in _row(row)]
@@ -253,7 +258,7 @@ def spread(signal: str, found: Sequence[float | None], where: str) -> str:
     thresholds = _thresholds(signal)
     lines += ["", *_histogram(thresholds, values)]
     for item, tables in thresholds:
-        failing = int(np.count_nonzero(~holds(item, values)))
+        failing = int(np.count_nonzero(~passing(item, values)))
         told = f"{item['operator']} {exact(float(item['threshold']))}"
         lines.append(f"{share(failing, len(values)):>8} fail {told:<12} {', '.join(tables)}")
     return "\n".join(lines)

@@ -7,7 +7,7 @@ and its hidden characters made visible; it still is text of strangers, to be esc
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict, final
+from typing import Literal, TypedDict
 
 SCHEMA = "gristmill.report/3"
 
@@ -68,31 +68,13 @@ class Condition(TypedDict):
     threshold: float | Literal["inf", "-inf"]
 
 
-@final
-class AnyOf(TypedDict):
-    """Holds if one of these does."""
-
-    any: list[Condition | AnyOf | AllOf]
-
-
-@final
-class AllOf(TypedDict):
-    """Holds if all of these do."""
-
-    all: list[Condition | AnyOf | AllOf]
-
-
 class Rule(TypedDict):
-    """A rule of the recipe: kept is what satisfies it; what does not has the `reason`.
-
-    languages, sources: of the documents it is for; empty for all.
-    """
+    """A rule of the recipe: kept is what satisfies the `test`; `scope` says of which documents,
+    such as ` (of en, de)`, nothing for all."""
 
     table: str
-    reason: str
-    test: Condition | AnyOf | AllOf
-    languages: list[str]
-    sources: list[str]
+    test: str
+    scope: str
 
 
 class Threshold(Condition):
@@ -107,7 +89,7 @@ class Reason(TypedDict):
 
     `first`: documents it is the ledger's reason of; `failing`: all documents that fail it;
     `alone`: documents looked at that fail nothing else. `rules` has one, or one for each of
-    several languages or sources; none for the choice of languages.
+    several languages or sources.
     """
 
     reason: str
@@ -141,12 +123,10 @@ class Panel(TypedDict):
 class Filtering(TypedDict):
     """What the rules did, and histograms of the signals they judge, in the order of the chain.
 
-    `edited`: kept documents whose text an edit changed. `languages`: those that are kept, each
-    with the score it must exceed; empty for all.
+    `edited`: kept documents whose text an edit changed.
     """
 
     exhaustive: bool
-    languages: dict[str, float]
     coverage: Coverage
     edited: int
     reasons: list[Reason]

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from curation.rules import applies, holds, said
+from curation.steps import languages_said, table_of
 from pipelines.report import shape
 from pipelines.runs.steps import Context
-from schemas.filter import RulesStep
-from schemas.recipe import Recipe
-from schemas.rules import AllOf, AllRule, AnyOf, AnyRule, Condition, Group, Row, RuleTable
+from schemas.chain import Chain, LanguagesStep, RulesStep
+from schemas.rules import Condition, Row, conditions
 
 Values = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -30,67 +30,48 @@ _LONG_TAIL = 10
 # What is beyond these quantiles on either side is put into the outermost bins.
 _OUTLIERS = 0.005
 
-_COMPARE: dict[str, Callable[[Values, float], Mask]] = {
-    ">": operator.gt,
-    ">=": operator.ge,
-    "<": operator.lt,
-    "<=": operator.le,
-    "==": operator.eq,
-    "!=": operator.ne,
-}
+_CONDITION = ("signal", "operator", "threshold")
+
+Test = tuple[RulesStep, Row]
 
 
-def rules_of(recipe: Recipe) -> list[shape.Rule]:
-    """All rules of the chain, in order; those for the same documents have reasons of their own."""
+def rules_of(spec: Chain) -> list[Test]:
+    """All rules of a chain, in order, each with its step."""
     return [
-        shape.Rule(
-            table=step.rules.name,
-            reason=rule.reason,
-            test=_test(rule),
-            languages=list(step.languages),
-            sources=list(step.sources),
-        )
-        for step in recipe.filter.chain
-        if isinstance(step, RulesStep) and isinstance(step.rules, RuleTable)
-        for rule in step.rules.rules
+        (step, rule)
+        for _, step in spec.steps()
+        if isinstance(step, RulesStep)
+        for rule in table_of(step).rules
     ]
 
 
-def _test(rule: Row | Condition | Group) -> shape.Condition | shape.AnyOf | shape.AllOf:
-    if isinstance(rule, AnyRule | AnyOf):
-        return shape.AnyOf(any=[_test(part) for part in rule.any])
-    if isinstance(rule, AllRule | AllOf):
-        return shape.AllOf(all=[_test(part) for part in rule.all])
-    # signals are numbers, so a checked chain compares them with numbers
-    threshold: float | Literal["inf", "-inf"] = float(rule.threshold)  # type: ignore[arg-type]
-    if math.isinf(float(threshold)):  # JSON knows none
-        threshold = "inf" if float(threshold) > 0 else "-inf"
-    return shape.Condition(signal=rule.signal, operator=rule.operator, threshold=threshold)
+def signals_of(spec: Chain) -> list[str]:
+    """The signals that rules of a chain test, in order."""
+    tested = (each.signal for _, rule in rules_of(spec) for _, each in conditions(rule))
+    return list(dict.fromkeys(tested))
 
 
-def conditions_of(rule: shape.Rule) -> list[shape.Condition]:
-    """The conditions of a rule, in order."""
-
-    def flat(test: shape.Condition | shape.AnyOf | shape.AllOf) -> Iterator[shape.Condition]:
-        if "signal" in test:
-            yield test
-        else:
-            for part in test["any"] if "any" in test else test["all"]:
-                yield from flat(part)
-
-    return list(flat(rule["test"]))
-
-
-def is_for(rule: shape.Rule, language: str, source: str) -> bool:
-    """Whether a rule is for documents of this language and source."""
-    return (not rule["languages"] or language in rule["languages"]) and (
-        not rule["sources"] or source in rule["sources"]
-    )
+def _by_reason(spec: Chain) -> dict[str, list[shape.Rule]]:
+    """What must hold, by the reason of what does not; several are for different documents."""
+    found: dict[str, list[shape.Rule]] = {}
+    for _, step in spec.steps():
+        if isinstance(step, RulesStep):
+            table = table_of(step)
+            for row in table.rules:
+                rule = shape.Rule(table=table.name, test=said(row), scope=step.scope())
+                found.setdefault(row.reason, []).append(rule)
+        elif isinstance(step, LanguagesStep):
+            for reason, test in languages_said(step.languages).items():
+                rule = shape.Rule(table="languages", test=test, scope=step.scope())
+                found.setdefault(reason, []).append(rule)
+    return found
 
 
-def holds(condition: shape.Condition, values: Values) -> Mask:
-    """For which values, float64[n], a condition holds."""
-    return _COMPARE[condition["operator"]](values, float(condition["threshold"]))
+def passing(condition: shape.Condition, values: Values) -> Mask:
+    """Which of measured values, float64[n], a condition holds for."""
+    asked = Condition.model_validate({key: condition[key] for key in _CONDITION})  # type: ignore[literal-required]
+    held: Mask = holds(asked, {asked.signal: pa.array(values)}).to_numpy(zero_copy_only=False)
+    return held
 
 
 def filtering(context: Context, verdicts: pa.Table, coverage: shape.Coverage) -> shape.Filtering:
@@ -103,9 +84,7 @@ def filtering(context: Context, verdicts: pa.Table, coverage: shape.Coverage) ->
         edited += int(receipt.counts["edited"])
     lists = verdicts["reasons"].to_pylist()
     alone = Counter(reasons[0] for reasons in lists if len(reasons) == 1)
-    rules: dict[str, list[shape.Rule]] = {}
-    for rule in rules_of(context.recipe):
-        rules.setdefault(rule["reason"], []).append(rule)
+    rules = _by_reason(context.recipe.filter)
     reasons = [
         shape.Reason(
             reason=name,
@@ -118,38 +97,46 @@ def filtering(context: Context, verdicts: pa.Table, coverage: shape.Coverage) ->
     ]
     return shape.Filtering(
         exhaustive=context.recipe.filter.exhaustive,
-        languages=dict(context.recipe.filter.languages),
         coverage=coverage,
         edited=edited,
         reasons=sorted(reasons, key=lambda item: (-item["failing"], item["reason"])),
-        panels=panels(context.recipe, verdicts),
+        panels=panels(context.recipe.filter, verdicts),
     )
 
 
-def panels(recipe: Recipe, verdicts: pa.Table) -> list[shape.Panel]:
-    """A histogram for every signal that a table of the chain judges."""
-    groups: dict[tuple[str, str], list[shape.Threshold]] = {}
-    tables: dict[str, shape.Rule] = {}
-    for rule in rules_of(recipe):
-        tables.setdefault(rule["table"], rule)
-        conditions = conditions_of(rule)
-        for condition in conditions:
-            groups.setdefault((rule["table"], condition["signal"]), []).append(
-                shape.Threshold(
-                    **condition, reason=rule["reason"], grouped="signal" not in rule["test"]
-                )
-            )
+def panels(spec: Chain, verdicts: pa.Table) -> list[shape.Panel]:
+    """A histogram for every signal that a table of the chain judges, of the documents that the
+    table is for."""
+    columns = {name: verdicts[name] for name in verdicts.column_names}
     found = []
-    for (table, signal), thresholds in groups.items():
-        values = verdicts[signal].to_numpy().astype(np.float64)
-        rule = tables[table]
-        if rule["languages"] or rule["sources"]:
-            pairs = zip(
-                verdicts["language"].to_pylist(), verdicts["source"].to_pylist(), strict=True
-            )
-            values = values[[is_for(rule, *pair) for pair in pairs]]
-        found.append(panel(table, thresholds, values))
+    for _, step in spec.steps():
+        if not isinstance(step, RulesStep):
+            continue
+        groups: dict[str, list[shape.Threshold]] = {}
+        for rule in table_of(step).rules:
+            for _, condition in conditions(rule):
+                if pa.types.is_floating(columns[condition.signal].type):
+                    own = _threshold(condition, rule.reason, rule is not condition)
+                    groups.setdefault(condition.signal, []).append(own)
+        mask = applies(step, columns)
+        for signal, thresholds in groups.items():
+            values = columns[signal] if mask is None else columns[signal].filter(mask)
+            numbers = values.to_numpy().astype(np.float64)
+            found.append(panel(table_of(step).name, thresholds, numbers))
     return found
+
+
+def _threshold(condition: Condition, reason: str, grouped: bool) -> shape.Threshold:
+    number: float | Literal["inf", "-inf"] = float(condition.threshold)  # type: ignore[arg-type]
+    if math.isinf(float(number)):  # JSON knows none
+        number = "inf" if float(number) > 0 else "-inf"
+    return shape.Threshold(
+        signal=condition.signal,
+        operator=condition.operator,
+        threshold=number,
+        reason=reason,
+        grouped=grouped,
+    )
 
 
 def panel(table: str, thresholds: Sequence[shape.Threshold], values: Values) -> shape.Panel:
@@ -160,7 +147,7 @@ def panel(table: str, thresholds: Sequence[shape.Threshold], values: Values) -> 
     passes = np.ones(len(measured), np.bool_)
     for item in thresholds:
         if not item["grouped"]:
-            passes &= holds(item, measured)
+            passes &= passing(item, measured)
     inside = np.clip(measured, edges[0], edges[-1])
     return shape.Panel(
         table=table,

@@ -11,7 +11,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -127,6 +126,16 @@ def dropped(context: Context, task: str) -> pa.Array:
     return flat(read_table(context.home("deduplicate"), path, ["id"])["id"])
 
 
+_SPAN = ("level", "start", "end")
+CUTS = pa.list_(pa.struct([CUT.field(name) for name in _SPAN]))
+
+
+def clusters(context: Context, task: str) -> pa.Table:
+    """CLUSTER rows: for which documents of a part others were dropped, and how many."""
+    path = context.receipt("deduplicate", task).file("clusters").path
+    return read_table(context.home("deduplicate"), path)
+
+
 class Cuts:
     """What is cut of the documents of a part after deduplication."""
 
@@ -141,17 +150,17 @@ class Cuts:
         self._places = {
             documents[at]: slice(at, end) for at, end in pairwise([*borders, len(documents)])
         }
-        self._columns = [table[name].to_numpy() for name in ("level", "start", "end")]
+        self._columns = {name: table[name].to_numpy() for name in _SPAN}
 
     def __len__(self) -> int:
         """How many documents are cut."""
         return len(self._places)
 
-    def of(self, document: bytes) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
-        """Levels, starts and ends of the spans of a document, in order."""
+    def of(self, document: bytes) -> list[dict[str, Any]]:
+        """The spans of a document, in order: level, start and end."""
         place = self._places.get(document, slice(0))
-        level, start, end = (column[place] for column in self._columns)
-        return level, start, end
+        columns = (self._columns[name][place].tolist() for name in _SPAN)
+        return [dict(zip(_SPAN, span, strict=True)) for span in zip(*columns, strict=True)]
 
 
 def _files(context: Context, task: str) -> list[tuple[Folder, str]]:

@@ -4,20 +4,82 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from pipelines.engines.jobs import Job
-from pipelines.engines.runners import Engine, JobFailed, run_job
+from pipelines.engines.jobs import Barrier, Job, JobFailed, Step
+from pipelines.engines.runners import Engine, Runner
+from pipelines.runs.closing import Plan, close, compaction, freeze
 from pipelines.runs.events import Listener, StepBegun, StepFinished, StepProgress, ignore
-from pipelines.runs.receipts import Receipt, Task, read_receipt, receipt_keys, total_rejected
-from pipelines.runs.steps import Context, Execute, Manifest, Work, fingerprint, read_manifest
+from pipelines.runs.receipts import Task, receipt_keys
+from pipelines.runs.steps import Context, Execute, Manifest, Work, read_manifest
 from pipelines.runs.store import Folder
 from schemas.problems import Problem
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A step whose tasks are planned from what the steps before it have made.
+
+    `plan` and `work` are functions of a module, so that workers import them by name.
+    """
+
+    step: str
+    mark: str
+    plan: Plan
+    work: Work
+
+
+class _Onward:
+    """Closes a step and plans the next one, in the middle of a job."""
+
+    def __init__(self, context: Context, before: Stretch, after: Stretch) -> None:
+        self.context, self.before, self.after = context, before, after
+
+    def process(self, _: None) -> list[str]:
+        """The tasks of the next step."""
+        run, after = self.context.run, self.after
+        if not run.exists(f"{self.before.step}/manifest.json"):
+            close(run, self.before.step)
+        tasks = freeze(run, after.step, after.mark, partial(after.plan, self.context))
+        return _largest_first(tasks)
+
+
+@dataclass
+class _Tally:
+    """The tasks of a step that have receipts, as far as is known."""
+
+    receipts: Callable[[], set[str]]  # listed
+    keys: set[str]
+    report: Callable[[int], None]
+    done: set[str] = field(default_factory=set)
+    _next: float = 0.0
+
+    def receive(self, key: str) -> None:
+        """A task answered that it has one."""
+        self.done.add(key)
+        now = time.monotonic()
+        if now >= self._next or len(self.done) == len(self.keys):
+            self.report(len(self.done))
+            self._next = now + 0.1
+
+    def look(self) -> None:
+        """List them, which takes a fiftieth of the time at most."""
+        begun = time.monotonic()
+        if begun >= self._next:
+            self.list()
+            ended = time.monotonic()
+            self._next = ended + max(0.5, 49 * (ended - begun))
+
+    def list(self) -> None:
+        """List them now."""
+        self.done |= self.receipts() & self.keys
+        self.report(len(self.done))
 
 
 @dataclass
@@ -29,41 +91,61 @@ class Mill:
     splits: list[Task]
     listener: Listener = ignore
 
+    def __post_init__(self) -> None:
+        self._runner = Runner(self.engine, self._log())
+
     @property
     def run(self) -> Folder:
         """The run's folder."""
         return self.context.run
+
+    def close(self) -> None:
+        """Let the engine's workers end; they also end with the mill."""
+        self._runner.close()
 
     def plan(self, step: str, fingerprint: str, tasks: Callable[[], Sequence[Task]]) -> list[Task]:
         """The frozen tasks of a step; `tasks` is asked only the first time.
 
         Raises Problem if the step was begun under another fingerprint.
         """
-        name = f"{step}/plan.jsonl"
-        if not self.run.exists(name):
-            planned = sorted(tasks(), key=lambda task: task.key)
-            if len({task.key for task in planned}) != len(planned):
-                raise AssertionError(f"{step}: two tasks share a key")
-            lines = [json.dumps({"fingerprint": fingerprint}), *(t.to_json() for t in planned)]
-            self.run.create(name, ("\n".join(lines) + "\n").encode())
-        header, *lines = self.run.read(name).decode().splitlines()
-        if json.loads(header)["fingerprint"] != fingerprint:
-            raise Problem(
-                f"{self.run.url}/{step}: was begun with other inputs, or by other versions of "
-                "gristmill or of the libraries it uses. Finish it with those, or start a new run "
-                "in another folder (with `parent:` it takes over the stages that are still equal)"
-            )
-        return [Task.from_json(line) for line in lines]
+        return freeze(self.run, step, fingerprint, tasks)
 
     def do(self, step: str, work: Work, tasks: Sequence[Task]) -> Manifest:
         """Do the tasks that have no receipt yet: one element a task, one receipt a task."""
 
         def build(waiting: Sequence[Task]) -> Job:
-            # the local runner deals elements out beforehand: the largest first
-            ordered = sorted(waiting, key=lambda task: (-task.size, task.key))
-            return Job([task.to_json() for task in ordered], [Execute(self.context, step, work)])
+            return Job(_largest_first(waiting), [Execute(self.context, step, work)])
 
         return self.jobs(step, [tasks], build)
+
+    def chain(self, stretches: Sequence[Stretch]) -> Manifest:
+        """Do steps of which each is planned when the one before is closed; the last's manifest.
+
+        An engine whose jobs take long to start does them in one job, with barriers between.
+        """
+        if self.engine.starts_fast:
+            for each in stretches:
+                plan = partial(each.plan, self.context)
+                manifest = self.do(each.step, each.work, self.plan(each.step, each.mark, plan))
+            return manifest
+        first, last = stretches[0], stretches[-1]
+        if not self.run.exists(f"{last.step}/manifest.json"):
+            tasks = self.plan(first.step, first.mark, partial(first.plan, self.context))
+            steps: list[Step | Barrier] = [Execute(self.context, first.step, first.work)]
+            for before, after in pairwise(stretches):
+                steps.append(Barrier(after.step, _Onward(self.context, before, after)))
+                steps.append(Execute(self.context, after.step, after.work))
+            names = [each.step for each in stretches]
+            tally = _Tally(
+                lambda: self._closed(names), set(names), self._reporting(last.step, names)
+            )
+            with self._shown(last.step, tally):
+                self._job(names, Job(_largest_first(tasks), steps), tally, small=False)
+            close(self.run, last.step)
+        return read_manifest(self.run, last.step)
+
+    def _closed(self, steps: Iterable[str]) -> set[str]:
+        return {step for step in steps if self.run.exists(f"{step}/manifest.json")}
 
     def jobs(
         self,
@@ -81,115 +163,69 @@ class Mill:
         if self.run.exists(f"{step}/manifest.json"):
             return read_manifest(self.run, step)
         keys = {task.key for tasks in passes for task in tasks}
-        done = receipt_keys(self.run, step) & keys
-        self.listener(StepBegun(step, len(keys), len(done)))
+        tally = _Tally(lambda: receipt_keys(self.run, step), keys, self._reporting(step, keys))
+        tally.done = tally.receipts() & keys
+        waiting = [[task for task in tasks if task.key not in tally.done] for tasks in passes]
+        jobs = [tasks for tasks in waiting if tasks]
+        with self._shown(step, tally):
+            for number, tasks in enumerate(jobs, 1):
+                job = build(tasks)
+                if number == len(jobs):
+                    job = Job(job.items, [*job.steps, *compaction(self.run, step, len(keys))])
+                self._job([step], job, tally, small=small or len(tasks) == 1)
+            if tally.done != keys:  # an engine may carry nothing back
+                tally.list()
+        if missing := sorted(keys - tally.done):
+            raise JobFailed(
+                f"{step}: the job ended, but these tasks have no receipt: {missing[:5]}"
+            )
+        return close(self.run, step)
+
+    @contextmanager
+    def _shown(self, step: str, tally: _Tally) -> Iterator[None]:
+        self.listener(StepBegun(step, len(tally.keys), len(tally.done)))
         try:
-            for tasks in passes:
-                waiting = [task for task in tasks if task.key not in done]
-                if waiting:
-                    self._job(step, build(waiting), len(keys), small=small or len(waiting) == 1)
+            yield
         finally:
             self.listener(StepFinished(step))
-        return self._finish(step, sorted(keys))
 
-    def _job(self, step: str, job: Job, tasks: int, *, small: bool) -> None:
-        engine = self.engine
-        if engine.runner == "direct" and small:
-            engine = Engine("direct", 1, engine.memory)
-        scratch = (self.run / step).scratch()
+    def _reporting(self, step: str, tasks: Sized) -> Callable[[int], None]:
+        return lambda done: self.listener(StepProgress(step, len(tasks), done))
+
+    def _job(self, steps: Sequence[str], job: Job, tally: _Tally, *, small: bool) -> None:
+        scratch = (self.run / steps[0]).scratch()
         try:
-            run_job(engine, job, lambda: self._show(step, tasks), self._log(), scratch)
+            self._runner.run(job, tally.receive, tally.look, scratch, small=small)
         except JobFailed as error:
-            raise self._explain(step, error) from None
+            raise self._explain(steps, error) from None
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-
-    def _show(self, step: str, tasks: int) -> None:
-        self.listener(StepProgress(step, tasks, len(receipt_keys(self.run, step))))
 
     def _log(self) -> Path | None:
         return None if self.run.local is None else self.run.local / "workers.log"
 
-    def _explain(self, step: str, error: JobFailed) -> Exception:
+    def _explain(self, steps: Sequence[str], error: JobFailed) -> Exception:
         """The error of the task that failed, if one left word of it, or the engine's."""
-        folder = self.run / f"{step}/failures"
-        words = [json.loads(folder.read(name)) for name in folder.names()]
-        folder.remove()
         again = "The same command goes on from what is done"
-        for word in words:
-            if word["user"]:
-                return Problem(word["message"])
-        if words:
-            trace = "\n".join(word["trace"] for word in words)
-            self.run.replace(f"{step}/failure.txt", trace.encode())
-            return JobFailed(
-                f"{step}: task {words[0]['task']} failed: {words[0]['message']} "
-                f"(traces in {self.run.url}/{step}/failure.txt). {again}"
-            )
+        for step in steps:
+            folder = self.run / f"{step}/failures"
+            words = [json.loads(folder.read(name)) for name in folder.names()]
+            folder.remove()
+            for word in words:
+                if word["user"]:
+                    return Problem(word["message"])
+            if words:
+                trace = "\n".join(word["trace"] for word in words)
+                self.run.replace(f"{step}/failure.txt", trace.encode())
+                return JobFailed(
+                    f"{step}: task {words[0]['task']} failed: {words[0]['message']} "
+                    f"(traces in {self.run.url}/{step}/failure.txt). {again}"
+                )
         log = f" (its last words may be in {self._log()})" if self._log() else ""
-        return JobFailed(f"{step}: {error}{log}. {again}")
-
-    def _finish(self, step: str, keys: Sequence[str]) -> Manifest:
-        """Check that every task has a receipt and that the ledger balances; write the manifest."""
-        missing = sorted(set(keys) - receipt_keys(self.run, step))
-        if missing:
-            raise JobFailed(
-                f"{step}: the job ended, but these tasks have no receipt: {missing[:5]}"
-            )
-        header, *_ = self.run.read(f"{step}/plan.jsonl").decode().splitlines()
-        receipts = [read_receipt(self.run, step, key) for key in keys]
-        manifest = Manifest(
-            step,
-            json.loads(header)["fingerprint"],
-            _digest(receipts),
-            len(keys),
-            sum(receipt.records for receipt in receipts),
-            sum(receipt.kept for receipt in receipts),
-            total_rejected(receipts),
-        )
-        table = pa.table(
-            {
-                "task": [r.task for r in receipts],
-                "records": pa.array([r.records for r in receipts], pa.int64()),
-                "kept": pa.array([r.kept for r in receipts], pa.int64()),
-                "rejected": [json.dumps(r.rejected, ensure_ascii=False) for r in receipts],
-                "counts": [json.dumps(r.counts, ensure_ascii=False) for r in receipts],
-                "files": pa.array([[asdict(item) for item in r.files] for r in receipts], _FILES),
-            }
-        )
-        buffer = pa.BufferOutputStream()
-        pq.write_table(table, buffer, compression="zstd")
-        self.run.replace(f"{step}/receipts.parquet", buffer.getvalue().to_pybytes())
-        self.run.create(f"{step}/manifest.json", manifest.to_json())
-        return manifest
+        return JobFailed(f"{steps[-1]}: {error}{log}. {again}")
 
 
-_FILES = pa.list_(
-    pa.struct(
-        [
-            ("kind", pa.string()),
-            ("path", pa.string()),
-            ("rows", pa.int64()),
-            ("size", pa.int64()),
-            ("sha256", pa.string()),
-            ("digest", pa.string()),
-        ]
-    )
-)
-
-
-def _digest(receipts: Iterable[Receipt]) -> str:
-    """What the receipts say was made: no paths, no file bytes, no attempts."""
-    return fingerprint(
-        [
-            [
-                r.task,
-                r.records,
-                r.kept,
-                r.rejected,
-                r.counts,
-                sorted([item.kind, item.rows, item.digest] for item in r.files),
-            ]
-            for r in receipts
-        ]
-    )
+def _largest_first(tasks: Sequence[Task]) -> list[str]:
+    """Tasks as elements of a job: the largest are begun first, so that none is left to the end."""
+    ordered = sorted(tasks, key=lambda task: (-task.size, task.key))
+    return [task.to_json() for task in ordered]

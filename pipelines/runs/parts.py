@@ -98,6 +98,7 @@ class PartWriter:
             use_dictionary=list(dictionary),
             write_statistics=True,
             store_schema=True,
+            write_page_checksum=True,
         )
 
     def write(self, rows: pa.Table | list[dict[str, Any]]) -> None:
@@ -142,11 +143,12 @@ def read_part(
 ) -> Iterator[pa.RecordBatch]:
     """The rows of a part in order, in batches of at most `batch_rows`."""
     with folder.open(path) as stream:
-        file = pq.ParquetFile(stream)
+        file = pq.ParquetFile(stream, page_checksum_verification=True)
         yield from file.iter_batches(batch_rows, columns=columns, use_threads=False)
 
 
 def read_table(folder: Folder, path: str, columns: Sequence[str] | None = None) -> pa.Table:
     """A whole part as a table."""
     with folder.open(path) as stream:
-        return pq.ParquetFile(stream).read(columns=columns, use_threads=False)
+        file = pq.ParquetFile(stream, page_checksum_verification=True)
+        return file.read(columns=columns, use_threads=False)

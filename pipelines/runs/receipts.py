@@ -14,13 +14,21 @@ import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import pyarrow as pa
 
 from pipelines.runs.parts import ROW_GROUP_ROWS, PartWriter, file_sha256
 from pipelines.runs.store import Folder
+from pipelines.runs.usage import Usage, running
+
+TASKS = 64  # of a step, as long as they hold
+LEAST_BYTES = 1 << 20
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,7 @@ class Receipt:
     files: tuple[PartFile, ...] = ()
     counts: dict[str, Any] = field(default_factory=dict)
     attempt: str = ""  # which attempt it was; decides nothing
+    usage: Usage = field(default_factory=Usage)  # what the attempt took; decides nothing
 
     def __post_init__(self) -> None:
         if self.records != self.kept + sum(self.rejected.values()):
@@ -81,6 +90,7 @@ class Receipt:
         """The receipt of `to_json`."""
         value = json.loads(data)
         value["files"] = tuple(PartFile(**item) for item in value["files"])
+        value["usage"] = Usage(**value["usage"])
         return cls(**value)
 
     def file(self, kind: str) -> PartFile:
@@ -103,7 +113,7 @@ class Attempt:
         self._done: list[PartFile] = []
 
     def __enter__(self) -> Self:
-        self._scratch = (self.run / self.step).scratch()
+        self._meter = running()
         return self
 
     def __exit__(
@@ -112,7 +122,12 @@ class Attempt:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        if "_scratch" in self.__dict__:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+
+    @cached_property
+    def _scratch(self) -> Path:
+        return (self.run / self.step).scratch()
 
     def writer(
         self,
@@ -159,6 +174,7 @@ class Attempt:
             tuple(self._done),
             dict(counts or {}),
             self.id,
+            self._meter.read(),
         )
         receipts = self.run / f"{self.step}/receipts"
         if receipts.create(f"{self.task}.json", receipt.to_json()):
@@ -189,19 +205,37 @@ def total_rejected(receipts: Sequence[Receipt]) -> dict[str, int]:
     return dict(sorted(total.items()))
 
 
-def bin_pack(items: Sequence[tuple[str, int]], size: int) -> list[list[str]]:
-    """Put consecutive items (key, bytes) together until a bin holds `size` bytes.
+def bin_pack(items: Sequence[tuple[Item, int]], size: int) -> list[list[Item]]:
+    """Put consecutive items (item, bytes) together until a bin holds `size` bytes.
 
     In the order given, so that the plan depends on nothing but the items. An item larger than
     `size` has a bin of its own.
     """
-    bins: list[list[str]] = []
+    bins: list[list[Item]] = []
     held = 0
-    for key, weight in items:
+    for item, weight in items:
         if bins and held + weight <= size:
-            bins[-1].append(key)
+            bins[-1].append(item)
             held += weight
         else:
-            bins.append([key])
+            bins.append([item])
             held = weight
     return bins
+
+
+def task_bytes(total: int, most: int) -> int:
+    """Bytes for a task of a step that reads `total` bytes: `most`, but of a small corpus less.
+
+    It has some 64 tasks then, enough for 16 workers, as long as they are worth starting. It
+    follows from sizes alone, so that plans do not depend on workers.
+    """
+    return min(most, max(LEAST_BYTES, -(-total // TASKS)))
+
+
+def pack_parts(sizes: Mapping[str, int], most: int) -> list[Task]:
+    """Tasks that read consecutive parts, by key with their bytes; see `task_bytes`."""
+    bins = bin_pack(list(sizes.items()), task_bytes(sum(sizes.values()), most))
+    return [
+        Task(f"{index:06d}", {"parts": keys}, sum(sizes[key] for key in keys))
+        for index, keys in enumerate(bins)
+    ]

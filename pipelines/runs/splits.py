@@ -9,7 +9,7 @@ from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from pipelines.runs.receipts import Task
+from pipelines.runs.receipts import Task, bin_pack, task_bytes
 from pipelines.runs.store import Folder, etag
 from schemas.inputs import LAYOUTS, Columns, Input
 from schemas.problems import Problem
@@ -18,35 +18,28 @@ from schemas.recipe import Recipe
 if TYPE_CHECKING:
     from curation.readers import Damage, Record
 
-# Formats whose files are one document each.
-WHOLE = frozenset({"html", "text", "code"})
+_MOST_FILES = 4096  # that a task opens
 
 
 def plan_splits(recipe: Recipe) -> list[Task]:
     """The tasks over every input file.
 
-    A file is cut where its format can be entered in the middle; files that are one document each
-    are put together. Ranges depend on names and sizes alone. Raises Problem for a root or glob
+    A file is cut where its format can be entered in the middle, and small ones are put together.
+    Ranges depend on names and sizes alone. Raises Problem for a root or glob
     that brings nothing, and for a file of another format that `files` names. Where a pattern
     found it beside others that can be read, it is a loss: see `unreadable`.
     """
     if not recipe.inputs:
         raise Problem(f"the recipe `{recipe.name}` names no input", "inputs", "add some to it")
+    found = [_files(index, item) for index, item in enumerate(recipe.inputs)]
+    total = sum(int(info["size"]) for files in found for _, info, _ in files)
+    most = task_bytes(total, recipe.splits.bytes)
     tasks = []
-    for index, item in enumerate(recipe.inputs):
-        documents: list[dict[str, Any]] = []
-        held = 0
-        for piece in _ranges(index, item, recipe):
-            if "unreadable" not in piece and piece["format"] not in WHOLE:
-                tasks.append(_task(item, [piece]))
-                continue
-            if documents and held + _size(piece) > recipe.splits.bytes:
-                tasks.append(_task(item, documents))
-                documents, held = [], 0
-            documents.append(piece)
-            held += _size(piece)
-        if documents:
-            tasks.append(_task(item, documents))
+    for item, files in zip(recipe.inputs, found, strict=True):
+        ranges = list(_ranges(item, files, recipe, most))
+        # to open a file takes time too, however small it is
+        weights = [(each, max(_size(each), most // _MOST_FILES)) for each in ranges]
+        tasks += [_task(item, group) for group in bin_pack(weights, most)]
     return tasks
 
 
@@ -69,18 +62,21 @@ def _size(piece: Mapping[str, Any]) -> int:
     return int(piece["end"]) - int(piece["start"])
 
 
-def _ranges(index: int, item: Input, recipe: Recipe) -> Iterator[dict[str, Any]]:
-    """What tasks read: ranges of the input's files, in the order of their names."""
+def _ranges(
+    item: Input, files: Sequence[tuple[str, dict[str, Any], bool]], recipe: Recipe, most: int
+) -> Iterator[dict[str, Any]]:
+    """What tasks read: ranges of the input's files, of at most `most` bytes where files can be
+    cut, in the order of their names."""
     from curation.readers import storable
 
     root = Folder(item.root)
     licences = FolderLicences(root)
     lost: list[Problem] = []
     readable = 0
-    for name, info, is_named in _files(index, item, root):
+    for name, info, is_named in files:
         size = int(info["size"])
         try:
-            shared, splittable = _examined(item, root, name, info, recipe)
+            shared, splittable = _examined(item, root, name, info, recipe, most)
         except Problem as error:
             if is_named:
                 raise
@@ -89,7 +85,7 @@ def _ranges(index: int, item: Input, recipe: Recipe) -> Iterator[dict[str, Any]]
             yield {"file": storable(name), "start": 0, "end": max(1, size), "unreadable": why}
             continue
         readable += 1
-        pieces = -(-size // recipe.splits.bytes) if splittable else 1
+        pieces = -(-size // most) if splittable else 1
         if shared["format"] == "code" and (licence := licences.of(name)):
             shared["licence"] = licence
         for piece in range(pieces):
@@ -102,7 +98,7 @@ def _ranges(index: int, item: Input, recipe: Recipe) -> Iterator[dict[str, Any]]
 
 
 def _examined(
-    item: Input, root: Folder, name: str, info: dict[str, Any], recipe: Recipe
+    item: Input, root: Folder, name: str, info: dict[str, Any], recipe: Recipe, most: int
 ) -> tuple[dict[str, Any], bool]:
     """What the ranges of a file share, and whether it is to be cut; Problem if it cannot be
     read."""
@@ -118,7 +114,7 @@ def _examined(
             if size:
                 formats.check(format_, place, stream, columns(item), record_limit(recipe))
                 stream.seek(0)
-            splittable = size > recipe.splits.bytes and formats.is_splittable(format_, stream)
+            splittable = size > most and formats.is_splittable(format_, stream)
         shared = {"file": name, "etag": etag(root, name, info), "format": format_}
     except OSError as error:
         raise Problem(f"{place}: cannot be read: {error.strerror or error}") from None
@@ -168,9 +164,9 @@ def split_id(source: str, ranges: Sequence[tuple[str, int, int]]) -> str:
     return hashlib.blake2b(data.encode(), digest_size=8).hexdigest()
 
 
-def _files(index: int, item: Input, root: Folder) -> list[tuple[str, dict[str, Any], bool]]:
+def _files(index: int, item: Input) -> list[tuple[str, dict[str, Any], bool]]:
     """The input's files, sorted, and whether each is named itself; each pattern must bring some."""
-    where = f"inputs[{index}]"
+    where, root = f"inputs[{index}]", Folder(item.root)
     try:
         there = root.exists()
     except OSError as error:

@@ -28,6 +28,7 @@ from pipelines.runs.receipts import (
     read_receipt,
 )
 from pipelines.runs.store import Folder
+from pipelines.runs.usage import Usage, metered
 from schemas.problems import Problem
 from schemas.recipe import Recipe
 
@@ -105,6 +106,7 @@ def read_receipts(url: str, step: str) -> list[Receipt]:
             json.loads(row["rejected"]),
             tuple(PartFile(**item) for item in row["files"]),
             json.loads(row["counts"]),
+            usage=Usage(**row["usage"]),
         )
         for row in pq.read_table(pa.BufferReader(data)).to_pylist()
     ]
@@ -173,14 +175,15 @@ def execute(context: Context, step: str, work: Work, task: Task) -> Receipt:
     if has_receipt(context.run, step, task.key):
         return read_receipt(context.run, step, task.key)
     try:
-        return work(context, step, task)
+        with metered():
+            return work(context, step, task)
     except Exception as error:
         report_failure(context, step, task.key, error)
         raise
 
 
 class Execute:
-    """Does the task of each element; what it returns to the engine decides nothing."""
+    """Does the task of each element, and answers with its key: it has a receipt."""
 
     def __init__(self, context: Context, step: str, work: Work) -> None:
         """`work` is a function of a module, so that workers import it by name."""

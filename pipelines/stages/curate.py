@@ -1,151 +1,189 @@
-"""curate: survivors -> spans cut, personal data replaced -> the curated text, fit to publish."""
+"""curate: survivors -> spans cut, personal data replaced, what else the chain asks for -> the
+curated text, fit to publish."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.dedup.keyed_spans import hashed
-from curation.dedup.nodes import Array
-from curation.dedup.spans import cut
 from curation.histogram import HISTOGRAMS, Histogram, to_table
 from curation.mixture import holdout_key, sample_keys
-from curation.pii import replace
+from curation.steps import CUT_LEVELS, PII
 from curation.urls import registered_domain
-from pipelines.runs import rejections
-from pipelines.runs.documents import Cuts, dropped, kept, of_part
+from pipelines.runs import documents, rejections
+from pipelines.runs.documents import CUTS, Cuts, dropped, kept, of_part
+from pipelines.runs.events import Warned
 from pipelines.runs.mill import Mill
 from pipelines.runs.receipts import Attempt, Receipt, Task
 from pipelines.runs.steps import Context, Manifest
+from pipelines.stages import chains
 from schemas.recipe import Recipe
 from schemas.tables import CURATED
 
-VERSION = 2
-LIBRARIES = ("presidio-analyzer", "tldextract")
+if TYPE_CHECKING:
+    from curation.chain import Chain, Outcome
+
+VERSION = 3
+LIBRARIES = ("numpy", "spacy", "tldextract")
 
 _KEYS = ["id", "source", "bytes", "holdout"]
-_COLUMNS = ("id", "source", "url", "text", "language", "file", "offset", "length")
+_REPLACED = f"{PII}.count"
+_COLUMNS = (
+    *("id", "source", "url", "text", "kind", "format", "language", "language_score"),
+    *("file", "offset", "length"),
+)
 
 
 def relevant(recipe: Recipe) -> Any:
     """What of the recipe decides this stage's output."""
-    return [recipe.curate.model_dump(mode="json"), recipe.seed, recipe.mix.validation.by]
+    return [chains.relevant(recipe, "curate"), recipe.seed, recipe.mix.validation.by]
 
 
 def plan(context: Context) -> list[Task]:
-    """A task for each part that was judged."""
+    """A task for each part that was filtered."""
     return [Task(r.task, {}, r.kept) for r in context.receipts("filter")]
 
 
 def run(mill: Mill, step: str, mark: str) -> Manifest:
     """Curate what is left of every part."""
     tasks = mill.plan(step, mark, lambda: plan(mill.context))
-    return mill.do(step, curate_part, tasks)
+    manifest = mill.do(step, curate_part, tasks)
+    lost: Counter[str] = Counter()
+    for receipt in mill.context.receipts(step):
+        lost.update(receipt.counts["clusters_lost"])
+    if lost["clusters"]:
+        mill.listener(
+            Warned(
+                f"{lost['clusters']:,} documents that deduplication kept for {lost['documents']:,} "
+                "others are rejected after it, and these are lost with them",
+                "curate.chain",
+                "put steps that reject into `filter.chain`, before deduplication",
+            )
+        )
+    return manifest
 
 
-def survivors(context: Context, task: str) -> Iterator[list[dict[str, Any]]]:
+def survivors(context: Context, task: str) -> Iterator[pa.RecordBatch]:
     """The documents of a part that are left after deduplication, as filtered, in batches; with
-    `cuts`, the levels, starts and ends of the spans of each that repeat."""
+    `cuts`, the spans of each that repeat."""
     wanted = kept(context, task)
     wanted = wanted.filter(pc.invert(pc.is_in(wanted, dropped(context, task))))
     cuts = Cuts(context, task)
     for batch in of_part(context, task, _COLUMNS, wanted):
-        yield [{**row, "cuts": cuts.of(row["id"])} for row in batch.to_pylist()]
+        spans = map(cuts.of, batch["id"].to_pylist())
+        yield batch.append_column("cuts", pa.array(spans, CUTS))
 
 
 def curate_part(context: Context, step: str, task: Task) -> Receipt:
-    """Cut what repeats in the survivors of a part, and replace personal data."""
+    """Take the survivors of a part through the chain."""
     recipe = context.recipe
-    by_domain = recipe.mix.validation.by == "domain"
-    found: Counter[str] = Counter()
-    sizes: Counter[str] = Counter()
-    cutting = _Cutting(recipe.curate.least_words)
+    chain = chains.chain_of(recipe, "curate", context.run.url)
+    columns = chains.schema(chain)
     keys: list[pa.Table] = []
+    reasons: Counter[str] = Counter()
+    rejected: Counter[str] = Counter()
+    totals = _Totals(chain)
     records = 0
+    clusters = documents.clusters(context, task.key)
+    orphaned: Counter[str] = Counter()
     with Attempt(context.run, step, task.key) as attempt:
         curated = attempt.writer("text", CURATED, dictionary=("source", "language", "file"))
-        for rows in survivors(context, task.key):
-            done = []
-            for row in rows:
-                whole = cutting.apply(row["id"], row["source"], row["text"], *row.pop("cuts"))
-                if whole is None:
-                    continue
-                text, counts = replace(whole, recipe.curate.pii)
-                found.update(counts)
-                size = len(text.encode())
-                sizes[row["source"]] += size
-                # a page without a domain is held out, or not, by itself
-                held_by = (registered_domain(row["url"]) if by_domain else "") or text
-                done.append(
-                    {
-                        **row,
-                        "text": text,
-                        "bytes": size,
-                        "holdout": holdout_key(recipe.seed, held_by),
-                        "pii_replaced": sum(counts.values()),
-                    }
-                )
-            table = pa.Table.from_pylist(done, CURATED)
+        signals = attempt.writer("signals", columns, dictionary=chains.REPEATED)
+        lost = rejections.writer(attempt, "detail")
+        for batch in survivors(context, task.key):
+            outcome = chain.apply(batch)
+            verdicts = chains.verdicts(batch, outcome, columns)
+            signals.write(verdicts)
+            gone = chains.rejected("curate", batch, outcome)
+            lost.write(gone)
+            ends = clusters.filter(pc.is_in(clusters["id"], gone["id"]))
+            orphaned["clusters"] += ends.num_rows
+            orphaned["documents"] += pc.sum(ends["dropped"]).as_py() or 0
+            table = _curated(recipe, batch, outcome, verdicts)
             curated.write(table)
             keys.append(table.select(_KEYS))
-            records += len(rows)
+            records += batch.num_rows
+            totals.add(batch, verdicts, table)
+            reasons.update(reason for own in outcome.reasons for reason in own)
+            rejected.update(own[0] for own in outcome.reasons if own)
         for kind, by_source in _histograms(recipe.seed, keys).items():
             attempt.writer(kind, HISTOGRAMS, dictionary=("source",)).write(to_table(by_source))
-        rejections.writer(attempt).write(cutting.short)
-        totals = {
-            "bytes": dict(sorted(sizes.items())),
-            "pii": dict(sorted(found.items())),
-            "characters": dict(sorted(cutting.characters.items())),
-            "cut": {source: cutting.cut[source] for source in sorted(cutting.cut)},
+        counts = totals.counts() | {
+            "failing": dict(sorted(reasons.items())),
+            "clusters_lost": {name: orphaned[name] for name in ("clusters", "documents")},
         }
-        rejected = {"cut_short": len(cutting.short)}
-        return attempt.commit(records, records - len(cutting.short), rejected, totals)
+        return attempt.commit(records, records - rejected.total(), rejected, counts)
 
 
-class _Cutting:
-    """Cuts texts, and counts what it cuts."""
+def _curated(
+    recipe: Recipe, batch: pa.RecordBatch, outcome: Outcome, verdicts: pa.Table
+) -> pa.Table:
+    """CURATED rows of what is kept."""
+    by_domain = recipe.mix.validation.by == "domain"
+    replaced = verdicts[_REPLACED].to_pylist() if _REPLACED in verdicts.column_names else None
+    rows = []
+    for at, row in enumerate(batch.drop_columns(["text", "cuts"]).to_pylist()):
+        if outcome.reasons[at]:
+            continue
+        text = outcome.texts[at]
+        # a page without a domain is held out, or not, by itself
+        held_by = (registered_domain(row["url"]) if by_domain else "") or text
+        own = {
+            "text": text,
+            "bytes": len(text.encode()),
+            "holdout": holdout_key(recipe.seed, held_by),
+            "pii_replaced": int(replaced[at] or 0) if replaced else 0,
+        }
+        rows.append({**row, **own})
+    return pa.Table.from_pylist(rows, CURATED)
 
-    def __init__(self, least_words: int) -> None:
-        """Documents that have fewer words after a cut are in `short`."""
-        self.least_words = least_words
-        self.short: list[dict[str, Any]] = []
+
+class _Totals:
+    """What a part's receipt counts."""
+
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
+        self._bytes: Counter[str] = Counter()
+        self._pii: Counter[str] = Counter()
         # by source: characters before the cuts; by level, documents and characters cut
-        self.characters: Counter[str] = Counter()
-        self.cut: dict[str, dict[str, dict[str, int]]] = {}
+        self._characters: Counter[str] = Counter()
+        self._cut: dict[str, dict[str, dict[str, int]]] = {}
 
-    def apply(
-        self, id_: bytes, source: str, text: str, levels: Array, starts: Array, ends: Array
-    ) -> str | None:
-        """The text without the spans; None if too few words are left."""
-        self.characters[source] += len(text)
-        if not len(starts):
-            return text
-        by_level = self.cut.setdefault(source, {})
-        for level in sorted(set(levels.tolist())):
-            own = levels == level
-            counts = by_level.setdefault(level, {"documents": 0, "characters": 0})
-            counts["documents"] += 1
-            counts["characters"] += int((ends[own] - starts[own]).sum())
-        left = cut(text, starts, ends)
-        words = len(hashed([left])[0])
-        if words >= self.least_words:
-            return left
-        self.short.append(
-            {
-                "id": id_,
-                "stage": "curate",
-                "reason": "cut_short",
-                "value": str(words),
-                "detail": f"words left >= {self.least_words}",
-                "source": source,
-            }
-        )
-        return None
+    def add(self, batch: pa.RecordBatch, signals: pa.Table, curated: pa.Table) -> None:
+        """Count documents as they came, their signals, and what is left of them."""
+        sources = curated["source"].to_pylist()
+        for source, size in zip(sources, curated["bytes"].to_pylist(), strict=True):
+            self._bytes[source] += size
+        self._pii.update(chains.redacted(self._chain, signals))
+        lengths = pc.utf8_length(batch["text"])
+        for source in pc.unique(batch["source"]).to_pylist():
+            own = pc.equal(batch["source"], source)
+            self._characters[source] += pc.sum(lengths.filter(own)).as_py()
+            if "cut.characters" in signals.column_names:
+                self._cut_of(source, signals.filter(own))
+
+    def _cut_of(self, source: str, signals: pa.Table) -> None:
+        for level in CUT_LEVELS:
+            sizes = signals[f"cut.{level}"].to_numpy()
+            if number := int(np.count_nonzero(sizes > 0)):
+                by_level = self._cut.setdefault(source, {})
+                counts = by_level.setdefault(level, {"documents": 0, "characters": 0})
+                counts["documents"] += number
+                counts["characters"] += int(np.nansum(sizes))
+
+    def counts(self) -> dict[str, Any]:
+        """As a receipt has them."""
+        return {
+            "bytes": dict(sorted(self._bytes.items())),
+            "pii": dict(sorted(self._pii.items())),
+            "characters": dict(sorted(self._characters.items())),
+            "cut": {source: self._cut[source] for source in sorted(self._cut)},
+        }
 
 
 def _histograms(seed: int, rows: list[pa.Table]) -> dict[str, dict[str, Histogram]]:

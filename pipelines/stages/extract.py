@@ -23,14 +23,14 @@ from pipelines.runs.splits import input_of, read_split
 from pipelines.runs.steps import Context, Manifest, by_digest, model_path
 from pipelines.runs.store import Folder
 from schemas.extract import Extract
-from schemas.inputs import Input
+from schemas.inputs import Format, Input
 from schemas.recipe import Recipe
 from schemas.tables import DOCUMENT
 
 if TYPE_CHECKING:
     from curation.language import Languages
 
-VERSION = 5
+VERSION = 6
 LIBRARIES = (
     *("fastwarc", "fasttext", "lxml", "onnxruntime", "resiliparse", "selectolax"),
     "trafilatura",
@@ -53,7 +53,9 @@ def relevant(recipe: Recipe) -> Any:
     return [
         by_digest(recipe.extract.model_dump(mode="json")),
         [
-            item.model_dump(mode="json", include={"source", "snapshot", "format", "columns"})
+            item.model_dump(
+                mode="json", include={"source", "snapshot", "format", "columns", "kind"}
+            )
             for item in recipe.inputs
         ],
     ]
@@ -128,6 +130,7 @@ def extract_split(context: Context, step: str, task: Task) -> Receipt:
     languages = _model(context)
     rejected: Counter[str] = Counter()
     noted: dict[str, Counter[str]] = {name: Counter() for name in ("flaws", "opt_outs", "licences")}
+    formats = {piece["file"]: piece.get("format") for piece in task.spec["ranges"]}
     records = text_bytes = 0
     waiting: list[dict[str, Any]] = []
 
@@ -152,7 +155,7 @@ def extract_split(context: Context, step: str, task: Task) -> Receipt:
                 continue
             text_bytes += len(result.text.encode())
             _note(noted, result)
-            waiting.append(_document(item, name, record, result))
+            waiting.append(_document(item, name, formats[name], record, result))
             if len(waiting) == MICRO_BATCH:
                 flush()
         if waiting:
@@ -164,15 +167,28 @@ def extract_split(context: Context, step: str, task: Task) -> Receipt:
         return attempt.commit(records, records - rejected.total(), rejected, counts)
 
 
-_REPEATED = ("source", "snapshot", "language", "declared_language", "engine", "charset", "file")
+_REPEATED = (
+    *("source", "snapshot", "kind", "format", "language", "declared_language", "engine"),
+    *("charset", "file"),
+)
 
 
-def _document(item: Input, name: str, record: Record | Damage, page: Page) -> dict[str, Any]:
+def _document(
+    item: Input,
+    name: str,
+    format: Format,  # noqa: A002
+    record: Record | Damage,
+    page: Page,
+) -> dict[str, Any]:
+    if isinstance(record, Record) and record.format:
+        format = record.format  # noqa: A001 - of a member of an archive
     return {
         **rejections.origin(item, name, record),
         "snapshot": item.snapshot,
         "crawled": record.crawled if isinstance(record, Record) else None,
         "text": page.text,
+        "kind": item.kind_of(format),
+        "format": format,
         **page.declared(),
         "engine": page.engine,
         "charset": page.charset,

@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.histogram import HISTOGRAMS, Histogram, to_table
-from curation.keys import Keys
+from curation.keys import below
 from curation.mixture import mixing_keys
 from curation.tokenization import Encoded
 from pipelines.runs.mill import Mill
 from pipelines.runs.parts import read_part
-from pipelines.runs.receipts import Attempt, Receipt, Task, bin_pack
+from pipelines.runs.receipts import Attempt, Receipt, Task, pack_parts
 from pipelines.runs.steps import Context, Manifest
 from pipelines.stages import tokenizer
 from schemas.recipe import Recipe
@@ -37,11 +36,7 @@ def relevant(recipe: Recipe) -> Any:
 def plan(context: Context) -> list[Task]:
     """A task takes as much curated text as makes a part of the recipe's size."""
     sizes = {r.task: sum(r.counts["bytes"].values()) for r in context.receipts("curate")}
-    bins = bin_pack(list(sizes.items()), context.recipe.splits.part_bytes)
-    return [
-        Task(f"{index:06d}", {"parts": keys}, sum(sizes[key] for key in keys))
-        for index, keys in enumerate(bins)
-    ]
+    return pack_parts(sizes, context.recipe.splits.part_bytes)
 
 
 def run(mill: Mill, step: str, mark: str) -> Manifest:
@@ -79,7 +74,7 @@ def tokenize_parts(context: Context, step: str, task: Task) -> Receipt:
             counts["documents"][source] = int(own.sum())
             counts["tokens"][source] = int(sizes[own].sum())
             counts["bytes"][source] = int(table["bytes"].to_numpy()[own].sum())
-            held = np.flatnonzero(own & _below(table["holdout"].to_numpy(), reserve[source]))
+            held = np.flatnonzero(own & below(table["holdout"].to_numpy(), reserve[source]))
             rows = table.select(["source", "key", "holdout"]).take(held)
             reserved.append(rows.append_column("tokens", pa.array(sizes[held])).cast(RESERVE))
         attempt.writer("histogram", HISTOGRAMS, dictionary=("source",)).write(to_table(found))
@@ -88,11 +83,6 @@ def tokenize_parts(context: Context, step: str, task: Task) -> Receipt:
         )
         records = table.num_rows
         return attempt.commit(records, records, counts=counts)
-
-
-def _below(keys: Keys, limit: int) -> npt.NDArray[np.bool_]:
-    """Which keys are below a threshold of up to 2^64."""
-    return np.ones(len(keys), bool) if limit >= 1 << 64 else keys < np.uint64(limit)
 
 
 def _sorted(

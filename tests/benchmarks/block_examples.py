@@ -150,7 +150,7 @@ def example(page: Labelled) -> Example | Labelled:
     if not read or not table:
         return page
     ranges = zip(table.first.tolist(), table.last.tolist(), strict=True)
-    texts = [" ".join("".join(read.texts[a:b]).split()) for a, b in ranges]
+    texts = [dom.lines(read.texts[a:b]) for a, b in ranges]
     lowered = [text.lower() for text in texts]
     words = [tokens(text) for text in lowered]
     gold = tokens(page.gold or "")

@@ -23,9 +23,8 @@ import pyarrow as pa
 
 from curation.dedup.minhash import band_keys, sketch
 from curation.dedup.words import mix
-from pipelines.alone.dedup import near_of
+from pipelines.commands.dedup import near_of
 from pipelines.engines.runners import Engine
-from pipelines.engines.workers import parent
 from pipelines.recipes.loading import to_yaml
 from pipelines.runs.events import Event, StepBegun, StepFinished
 from pipelines.runs.mill import Mill
@@ -182,12 +181,6 @@ def recall(context: Context, total: int) -> tuple[float, int]:
     return len(pairs) / max(1, len(copies) - len(np.unique(copies))), wrong
 
 
-def end_workers(workers: int) -> None:
-    """End the parent of the workers, whose processor time is then known."""
-    if workers > 1:
-        parent().close()
-
-
 def main() -> None:
     """Make, cluster, print."""
     total = int(float(sys.argv[1])) if len(sys.argv) > 1 else 1_000_000
@@ -197,7 +190,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="gristmill-") as scratch:
         run = Folder(f"{scratch}/run")
         run.create("recipe.yaml", to_yaml(recipe).encode())
-        engine = Engine("direct", workers, int(os.environ.get("MEMORY", 1 << 30)))
+        engine = Engine("local", workers, int(os.environ.get("MEMORY", 1 << 30)))
         timed = Timed()
         mill = Mill(Context(run, recipe), engine, [], timed)
         tasks = [
@@ -208,12 +201,12 @@ def main() -> None:
         ]
         tasks = mill.plan("filter", "made", lambda: tasks)
         mill.do("filter", make, tasks)
-        end_workers(workers)  # so that what they took till now is known
+        mill.close()  # so that what the workers took till now is known
         begun, before = time.monotonic(), os.times()
         with peak_memory() as peak:
             done = deduplicate.run(mill, "deduplicate", "made")
         taken = time.monotonic() - begun
-        end_workers(workers)
+        mill.close()
         after = os.times()
         share, wrong = recall(mill.context, total)
         own = after.user + after.system - before.user - before.system
@@ -229,4 +222,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    from tests.benchmarks import dedup_scale  # by which name workers import it
+
+    dedup_scale.main()

@@ -18,13 +18,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import psutil
+import pyarrow as pa
 
 from curation.chain import Chain
 from curation.dedup.exact import digest
 from curation.dedup.minhash import Signer
 from curation.extraction import Extractor, Page
 from curation.language import bundled, languages_of
-from curation.pii import replace
 from curation.readers import Record
 from curation.readers.warc import read_warc
 from curation.tokenization import load_tokenizer
@@ -109,11 +109,11 @@ def steps(data: Path, run: Path) -> None:
     seconds, named = timed(lambda: languages.identify(texts))
     rows.append(("language", seconds, len(texts)))
     chain = Chain(recipe.filter)
-    chain.apply(texts[0], "en", 1.0)
-    seconds, judged = timed(
-        lambda: (chain.apply(t, *n) for t, n in zip(texts, named, strict=True))  # type: ignore[misc]
-    )
-    rows.append(("judge (fineweb chain)", seconds, len(texts)))
+    codes, scores = zip(*named, strict=True)  # type: ignore[misc]
+    pages = pa.record_batch({"text": texts, "language": codes, "language_score": scores})
+    chain.apply(pages.slice(0, 1))
+    seconds, judged = timed(lambda: chain.apply(pages).documents())
+    rows.append(("filter (fineweb chain)", seconds, len(texts)))
     kept = [j.text for j in judged if j.kept]  # type: ignore[attr-defined]
     assert recipe.deduplicate.near is not None
     signer = Signer(recipe.deduplicate.near)
@@ -122,8 +122,10 @@ def steps(data: Path, run: Path) -> None:
     rows.append(("sign (14 x 8)", seconds, len(kept)))
     seconds, _ = timed(lambda: map(digest, kept))
     rows.append(("digest", seconds, len(kept)))
-    replace(kept[0], recipe.curate.pii)
-    seconds, _ = timed(lambda: (replace(text, recipe.curate.pii) for text in kept))
+    chain = Chain(recipe.curate)
+    pages = pa.record_batch({"text": kept})
+    chain.apply(pages.slice(0, 1))
+    seconds, _ = timed(lambda: chain.apply(pages).documents())
     rows.append(("personal data", seconds, len(kept)))
     data_ = (run / "tokenizer" / "tokenizer.json").read_bytes()
     tokens = load_tokenizer(data_, "tokenizer.json", "<|end_of_text|>", None)

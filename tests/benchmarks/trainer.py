@@ -22,10 +22,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import numpy as np
 import torch
 
-from train import metrics, optim, parallel
+from train import mesh, metrics, optim, parallel
 from train.config import load, settings
 from train.data import Rows
-from train.step import Batch, micro_rows, to_batch, train_step
+from train.guard import Monitor
+from train.objective import Objective
+from train.step import Feed, micro_rows, train_step
 
 
 def random_rows(rows: int, length: int, vocabulary: int, mean_document: int) -> Rows:
@@ -65,12 +67,15 @@ def main() -> None:
         overrides["batch_rows"] = options.rows
     config = load(options.preset, overrides)
     vocabulary = options.vocabulary or (8192 if options.preset == "tiny" else 50304)
-    world = parallel.start()
+    world = mesh.start()
     model = parallel.build(config, vocabulary, world)
     optimizer = optim.build(model, config.optimizer)
+    monitor = Monitor(config.guard, world.device)
     rows = random_rows(config.batch_rows, options.length, vocabulary, options.document)
-    batch: Batch = to_batch(rows, 0, world.device)
     micro = micro_rows(config.batch_rows, config.micro_rows)
+    objective = Objective(config.objective, vocabulary, padding=0)
+    feed = Feed(objective, world.device, micro, 1, varlen=model.backend == "varlen")
+    batch = feed.batch(rows, 0)
 
     def run(steps: int) -> tuple[float, float]:
         start, start_cpu = time.perf_counter(), time.process_time()
@@ -83,6 +88,7 @@ def main() -> None:
                 micro=micro,
                 rate=1e-4,
                 clip=1.0,
+                monitor=monitor,
                 world=world,
             )
         assert torch.isfinite(outcome.loss)  # also waits for the device

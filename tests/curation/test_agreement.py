@@ -25,10 +25,13 @@ import pytest
 
 from curation.chain import Chain
 from curation.edits import EDITS
+from curation.lines import normalised
 from curation.measures import MEASURES, View
-from curation.rules import failing, load_table
-from schemas.filter import EditStep, Filter, RulesStep
+from curation.rules import load_table
+from schemas.chain import EditStep, RulesStep
+from schemas.filter import Filter
 from tests.curation.golden import DOCUMENTS, Differences, near, read, sha256
+from tests.curation.judging import failing, judge
 
 pytestmark = pytest.mark.corpus
 
@@ -141,7 +144,11 @@ def test_mc4_and_bad_words(corpus: Path, documents: list[tuple[Any, Any, View]])
 
 @pytest.mark.parametrize("exhaustive", [True, False])
 def test_the_chain_of_fineweb(documents: list[tuple[Any, Any, View]], exhaustive: bool) -> None:
-    """From the language to FineWeb's rules; personal data is replaced later."""
+    """From the language to FineWeb's rules; personal data is replaced later.
+
+    datatrove takes lines of white space alone for lines that are repeated (its issue 273); a chain
+    sees them empty, so of the documents that have such lines some differ, and no others.
+    """
     names = ("gopher_repetition", "gopher_quality", "", "c4", "fineweb_quality")
     tables = {name: load_table(name, Path()) for name in names if name}
     step_of = {rule.reason: name for name, item in tables.items() for rule in item.rules}
@@ -156,18 +163,22 @@ def test_the_chain_of_fineweb(documents: list[tuple[Any, Any, View]], exhaustive
             exhaustive=exhaustive,
         )
     )
-    found = Differences()
+    plain, uneven = Differences(), Differences()
     for text, answer, _ in documents:
         theirs = answer["fineweb_chain"]
         lid = answer["lid"]
-        outcome = chain.apply(text["text"], lid["label"], lid["score"])
+        outcome = judge(chain, text["text"], lid["label"], lid["score"])
+        found = plain if normalised(text["text"]) == text["text"] else uneven
         found.compare("decision", text["id"], outcome.kept, theirs["keep"])
         if theirs["keep"]:
             found.compare("text", text["id"], sha256(outcome.text), theirs["sha256_before_pii"])
             continue
+        if outcome.kept:
+            continue
         step = step_of[outcome.reasons[0]].replace("c4", "c4_keep_no_punct")
         found.compare("step", text["id"], step, theirs["step"])
-        if step != "language":
+        if step != "language" and (found is plain or step == theirs["step"]):
             first = RENAMED.get(outcome.reasons[0], outcome.reasons[0])
             found.compare("first reason", text["id"], first, theirs["reason"])
-    found.none(at_least=2 * DOCUMENTS)
+    plain.none(at_least=2 * DOCUMENTS)
+    uneven.none(at_least=250, known={"decision": 3, "step": 5, "first reason": 3})

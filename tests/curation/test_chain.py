@@ -9,9 +9,11 @@ from curation.chain import Chain, check_chain
 from curation.edits import EDITS
 from curation.measures import MEASURES, View, round_signal
 from curation.rules import chain_names, load_chain, load_table, table_names
-from schemas.filter import EditStep, Filter, RulesStep
+from schemas.chain import EditStep, RulesStep
+from schemas.filter import Filter
 from schemas.problems import Problem
 from schemas.rules import RuleTable
+from tests.curation.judging import failing, judge
 
 FINEWEB = ("gopher_repetition", "gopher_quality", "!c4_lines", "c4", "fineweb_quality")
 GOOD = """The miller opens the sluice before dawn and lets the water run over the old wheel.
@@ -64,7 +66,7 @@ def test_every_bundled_table_fits_in_a_chain() -> None:
     for name in chain_names():
         chain = load_chain(name, Path())
         assert check_chain(chain) == []
-        assert tuple(Chain(chain).apply(GOOD, "en", 1.0).signals) == Chain(chain).signals
+        assert tuple(judge(Chain(chain), GOOD, "en", 1.0).signals) == Chain(chain).signals
 
 
 def test_an_unknown_signal_is_refused_with_the_closest() -> None:
@@ -175,7 +177,7 @@ def test_signals_and_versions_of_the_fineweb_chain() -> None:
 
 
 def test_a_good_document_is_kept_with_every_signal_and_its_edit() -> None:
-    outcome = Chain(spec(*FINEWEB, en=0.65)).apply(f"Home\n{GOOD}\n\nBuy now", "en", 0.9)
+    outcome = judge(Chain(spec(*FINEWEB, en=0.65)), f"Home\n{GOOD}\n\nBuy now", "en", 0.9)
     assert outcome.kept
     assert outcome.reasons == []
     assert outcome.text == GOOD
@@ -186,7 +188,7 @@ def test_a_good_document_is_kept_with_every_signal_and_its_edit() -> None:
 
 
 def test_all_failing_reasons_are_told_in_the_order_of_the_chain() -> None:
-    outcome = Chain(spec(*FINEWEB, en=0.65)).apply("", "de", 0.9)
+    outcome = judge(Chain(spec(*FINEWEB, en=0.65)), "", "de", 0.9)
     assert outcome.reasons == [
         "language",
         "empty",
@@ -203,17 +205,17 @@ def test_all_failing_reasons_are_told_in_the_order_of_the_chain() -> None:
 
 def test_languages() -> None:
     chain = Chain(spec(en=0.65, de=0.5))
-    assert chain.apply("x", "en", 0.66).reasons == []
-    assert chain.apply("x", "en", 0.65).reasons == ["language_score"]
-    assert chain.apply("x", "de", 0.6).reasons == []
-    assert chain.apply("x", "fr", 0.99).reasons == ["language"]
-    assert Chain(spec()).apply("x", "fr", 0.01).kept
+    assert judge(chain, "x", "en", 0.66).reasons == []
+    assert judge(chain, "x", "en", 0.65).reasons == ["language_score"]
+    assert judge(chain, "x", "de", 0.6).reasons == []
+    assert judge(chain, "x", "fr", 0.99).reasons == ["language"]
+    assert judge(Chain(spec()), "x", "fr", 0.01).kept
 
 
 def test_not_exhaustive_stops_at_the_first_table_that_rejects() -> None:
     bad = GOOD.replace(".", " # # # {")
-    every = Chain(spec(*FINEWEB)).apply(bad, "en", 1)
-    first = Chain(spec(*FINEWEB, exhaustive=False)).apply(bad, "en", 1)
+    every = judge(Chain(spec(*FINEWEB)), bad, "en", 1)
+    first = judge(Chain(spec(*FINEWEB, exhaustive=False)), bad, "en", 1)
     assert every.reasons[: len(first.reasons)] == first.reasons
     assert first.reasons == [r for r in every.reasons if r.startswith("gopher_")] != []
     assert "curly_bracket" in every.reasons
@@ -224,33 +226,33 @@ def test_not_exhaustive_stops_at_the_first_table_that_rejects() -> None:
 
 
 def test_not_exhaustive_measures_nothing_in_another_language() -> None:
-    outcome = Chain(spec(*FINEWEB, exhaustive=False, en=0.65)).apply(GOOD, "fr", 0.9)
+    outcome = judge(Chain(spec(*FINEWEB, exhaustive=False, en=0.65)), GOOD, "fr", 0.9)
     assert outcome.reasons == ["language"]
-    assert set(outcome.signals.values()) == {None}
+    assert [name for name, value in outcome.signals.items() if value is not None] == [
+        "language.score"
+    ]
     assert outcome.text == GOOD
 
 
 def test_the_stored_values_give_the_verdict_again() -> None:
     """What a sweep of thresholds relies on."""
-    from curation.rules import failing
-
     tables = [load_table(name, Path()) for name in FINEWEB if not name.startswith("!")]
     chain = Chain(spec(*FINEWEB))
     for text in (GOOD, GOOD * 3, "word " * 300, "- a\n" * 60, "", "x" * 3000):
-        outcome = chain.apply(text, "en", 1)
+        outcome = judge(chain, text, "en", 1)
         again = [reason for item in tables for reason in failing(item.rules, outcome.signals)]
         assert again == outcome.reasons
 
 
 def test_a_family_is_measured_once_where_it_is_first_needed() -> None:
     chain = Chain(spec(words_table(), words_table("more", threshold=3, reason="fewer")))
-    assert chain.apply("one two three four", "en", 1).reasons == ["few"]
+    assert judge(chain, "one two three four", "en", 1).reasons == ["few"]
     assert chain.signals == MEASURES["gopher"].signals
 
 
 def test_two_variants_of_an_edit_may_follow_each_other() -> None:
     chain = Chain(spec("!c4_lines", "!c4_lines_paper", "mc4"))
-    assert chain.apply(f"{GOOD}\nno mark at the end", "en", 1).text == GOOD
+    assert judge(chain, f"{GOOD}\nno mark at the end", "en", 1).text == GOOD
 
 
 LONG = {"signal": "gopher.words", "operator": ">=", "threshold": 100, "reason": "short"}
@@ -275,21 +277,21 @@ def test_a_table_may_be_for_some_languages_and_sources() -> None:
     )
     assert chain.needs == {"language", "source"}
     text = "only six words are in here"
-    assert chain.apply(text, "en", 1, "news").reasons == ["short"]
-    assert chain.apply(text, "de", 1, "news").kept
-    assert chain.apply("two words", "fr", 1, "web").reasons == ["short"]
+    assert judge(chain, text, "en", 1, "news").reasons == ["short"]
+    assert judge(chain, text, "de", 1, "news").kept
+    assert judge(chain, "two words", "fr", 1, "web").reasons == ["short"]
     # what no table is for is neither measured nor judged
-    for outcome in (chain.apply("two", "en", 1, "web"), chain.apply("two", "it", 1, "news")):
+    for outcome in (judge(chain, "two", "en", 1, "web"), judge(chain, "two", "it", 1, "news")):
         assert outcome.kept
         assert set(outcome.signals.values()) == {None}
-    with pytest.raises(ValueError, match="limited to sources"):
-        chain.apply(text, "en", 1)
+    with pytest.raises(ValueError, match="needs of each document source"):
+        judge(chain, text, "en", 1)
 
 
 def test_a_family_is_measured_at_the_first_table_that_is_for_the_document() -> None:
     chain = Chain(limited({"rules": LONG, "languages": ["de"]}, {"rules": SHORT | {"reason": "x"}}))
-    assert chain.apply("one two", "en", 1).reasons == ["x"]
-    assert chain.apply("one two", "de", 1).reasons == ["short", "x"]
+    assert judge(chain, "one two", "en", 1).reasons == ["x"]
+    assert judge(chain, "one two", "de", 1).reasons == ["short", "x"]
 
 
 def test_a_reason_may_be_given_again_to_other_documents() -> None:
@@ -328,9 +330,9 @@ def test_groups_are_measured_and_judged() -> None:
     fine = {"signal": "fineweb.lines", "operator": "==", "threshold": 1}
     chain = Chain(limited({"rules": {"any": [few, fine], "reason": "r"}}))
     assert chain.signals == (*MEASURES["gopher"].signals, *MEASURES["fineweb"].signals)
-    assert chain.apply("one two three", "en", 1).kept
-    assert chain.apply("one", "en", 1).kept
-    assert chain.apply("one\ntwo", "en", 1).reasons == ["r"]
+    assert judge(chain, "one two three", "en", 1).kept
+    assert judge(chain, "one", "en", 1).kept
+    assert judge(chain, "one\ntwo", "en", 1).reasons == ["r"]
 
 
 def test_what_of_a_document_a_chain_needs() -> None:

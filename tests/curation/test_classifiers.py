@@ -19,7 +19,7 @@ from curation.classifiers.scorers import BadWords, Classifier, Perplexity, score
 from curation.classifiers.signals import local_file, measures
 from curation.language import words_only
 from curation.measures.view import View
-from schemas.filter import Classifier as Spec
+from schemas.chain import Classifier as Spec
 from schemas.problems import Problem
 from tests.curation.arpa import arpa
 from tests.runs import gristmill

@@ -7,6 +7,7 @@ import pytest
 from curation.chain import Chain
 from curation.measures import MEASURES, View
 from curation.rules import load_chain
+from tests.curation.judging import judge
 
 ENGLISH = "The miller opens the sluice before dawn and lets the water run over the wheel."
 GERMAN = "Der Müller öffnet das Wehr vor dem Morgengrauen und lässt das Wasser über das Rad laufen."
@@ -68,5 +69,5 @@ def test_a_chain_rejects_mixed_pages(tmp_path: Path) -> None:
     chain = Chain(load_chain("chain.yaml", tmp_path))
     assert chain.needs == {"language"}
     mixed = "\n".join([ENGLISH, GERMAN, ENGLISH])
-    assert chain.apply(mixed, "en", 1.0).reasons == ["mixed"]
-    assert chain.apply(mixed.replace(GERMAN, ENGLISH), "eng_Latn", 1.0).kept
+    assert judge(chain, mixed, "en", 1.0).reasons == ["mixed"]
+    assert judge(chain, mixed.replace(GERMAN, ENGLISH), "eng_Latn", 1.0).kept

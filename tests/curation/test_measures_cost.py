@@ -8,8 +8,11 @@ import pytest
 
 from curation.chain import Chain
 from curation.measures import MEASURES, View
+from curation.readers import storable
 from curation.rules import load_chain, load_table
-from schemas.filter import EditStep, Filter, RulesStep
+from schemas.chain import EditStep, RulesStep
+from schemas.filter import Filter
+from tests.curation.judging import judge
 
 SIZE = 100_000
 RANDOM = random.Random(1)
@@ -98,7 +101,7 @@ def others() -> dict[str, Chain]:
 def test_a_degenerate_text_is_judged_by_every_chain(others: dict[str, Chain], name: str) -> None:
     text = TEXTS[name][: 2 * SIZE]
     for chain in others.values():
-        outcome = chain.apply(text, "zh", 1.0)
+        outcome = judge(chain, storable(text), "zh", 1.0)
         assert None not in outcome.signals.values()
         assert all(value == value and abs(value) < 1e9 for value in outcome.signals.values())
     view = View(text, "de")
@@ -109,7 +112,7 @@ def test_a_degenerate_text_is_judged_by_every_chain(others: dict[str, Chain], na
 
 @pytest.mark.parametrize("name", sorted(TEXTS))
 def test_a_degenerate_text_is_judged(chain: Chain, name: str) -> None:
-    outcome = chain.apply(TEXTS[name], "en", 1.0)
+    outcome = judge(chain, storable(TEXTS[name]), "en", 1.0)
     assert not outcome.kept
     assert None not in outcome.signals.values()
     assert all(0 <= value < float("inf") for value in outcome.signals.values() if value)

@@ -45,7 +45,6 @@ def test_headers_of_a_response():
         opt_outs=("noai", "tdm"),
         licences=("cc-by-4.0",),
         tdm_policy="https://mill.example/tdm.json",
-        noindex=True,
         sources=(("noai", "x-robots-tag"), ("tdm", "tdm-reservation"), ("cc-by-4.0", "link")),
     )
     assert parse_response(b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n", 1000).headers == {}
@@ -63,36 +62,36 @@ def test_headers_are_bounded():
 
 
 @pytest.mark.parametrize(
-    ("value", "opt_outs", "noindex", "nofollow"),
+    ("value", "opt_outs"),
     [
-        ("noai", ("noai",), False, False),
-        ("NOAI, NoImageAI", ("noai", "noimageai"), False, False),
-        ("noindex,noai", ("noai",), True, False),
-        ("none", (), True, True),
-        ("nofollow noarchive nocache", (), False, True),
-        ("index, follow, max-snippet:-1, max-image-preview:large", (), False, False),
-        ("otherbot: noindex, nofollow", (), False, False),
-        ("googlebot: nofollow, otherbot: noindex, noai", ("noai",), False, False),
-        ("GPTBot:noai", ("noai",), False, False),
-        ("unavailable_after: 25 Jun 2030 15:00:00 PST, noindex", (), True, False),
-        ("notrain; DisallowAITraining", ("notrain",), False, False),
-        ("no-ai-training", ("notrain",), False, False),
-        ("noml", ("notrain",), False, False),
-        ("noaid, ai, noais, mynoai", (), False, False),
-        ("", (), False, False),
+        ("noai", ("noai",)),
+        ("NOAI, NoImageAI", ("noai", "noimageai")),
+        ("noindex,noai", ("noai",)),
+        ("none", ()),
+        ("nofollow noarchive nocache", ()),
+        ("index, follow, max-snippet:-1, max-image-preview:large", ()),
+        ("otherbot: noindex, nofollow", ()),
+        ("googlebot: nofollow, otherbot: noindex, noai", ("noai",)),
+        ("GPTBot:noai", ("noai",)),
+        ("unavailable_after: 25 Jun 2030 15:00:00 PST, noindex", ()),
+        ("notrain; DisallowAITraining", ("notrain",)),
+        ("no-ai-training", ("notrain",)),
+        ("noml", ("notrain",)),
+        ("noaid, ai, noais, mynoai", ()),
+        ("", ()),
     ],
 )
-def test_directives(value, opt_outs, noindex, nofollow):
+def test_directives(value, opt_outs):
     found = declared({"x-robots-tag": value})
-    assert (found.opt_outs, found.noindex, found.nofollow) == (opt_outs, noindex, nofollow)
+    assert found.opt_outs == opt_outs
     found = declared(head=f'<meta content="{value}" NAME="Robots">')
-    assert (found.opt_outs, found.noindex, found.nofollow) == (opt_outs, noindex, nofollow)
-    # for one robot: an opt-out still, but not what every robot is told
+    assert found.opt_outs == opt_outs
+    # for one robot: an opt-out still
     found = declared(head=f'<meta name="googlebot" content="{value}">')
-    assert (found.opt_outs, found.noindex) == (opt_outs, False)
+    assert found.opt_outs == opt_outs
     # where markup has put it out of the head
     found = declared(head=f'<img src=a><meta http-equiv="X-Robots-Tag" content="{value}">')
-    assert (found.opt_outs, found.noindex, found.nofollow) == (opt_outs, noindex, nofollow)
+    assert found.opt_outs == opt_outs
 
 
 @pytest.mark.parametrize(
@@ -267,7 +266,6 @@ def test_decide():
     ):
         assert decide(found, Rights(**options)) == answer
     assert decide(Declared(), Rights()) is None
-    assert decide(Declared(noindex=True), Rights()) is None
     assert decide(Declared(), Rights(licences=("cc-by",))) == ("licence", "")
     assert decide(Declared(licences=("cc-by-sa-4.0",)), Rights(licences=("cc-by",))) == (
         "licence",

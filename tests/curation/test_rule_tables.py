@@ -2,19 +2,20 @@
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from curation.rules import (
-    NotMeasuredError,
     chain_names,
-    failing,
+    holds,
     load_chain,
     load_table,
     table_names,
 )
-from schemas.filter import EditStep, RulesStep
+from schemas.chain import EditStep, RulesStep
 from schemas.problems import Problem
 from schemas.rules import Rule, RuleTable
+from tests.curation.judging import failing
 
 ROW = "  - {signal: gopher.words, operator: '>=', threshold: 50, reason: short}\n"
 
@@ -199,10 +200,14 @@ def test_membership_of_strings() -> None:
 
 def test_what_was_not_measured_decides_nothing() -> None:
     rows = rules((">", 2))
-    with pytest.raises(NotMeasuredError, match=r"a\.b"):
-        failing(rows, {"a.b": None})
-    with pytest.raises(NotMeasuredError, match=r"a\.b"):
-        failing(rows, {})
+    values = pa.array([3.0, None, 1.0])
+    assert holds(rows[0], {"a.b": values}).to_pylist() == [True, None, False]
+    words = rules(("in", ("x",)), ("not in", ("x",)))
+    values = pa.array(["x", None, "y"])
+    assert holds(words[0], {"a.b": values}).to_pylist() == [True, None, False]
+    assert holds(words[1], {"a.b": values}).to_pylist() == [False, None, True]
+    with pytest.raises(KeyError, match=r"a\.b"):
+        holds(rows[0], {})
 
 
 def test_groups_hold_as_and_and_or() -> None:
@@ -224,11 +229,11 @@ def test_groups_hold_as_and_and_or() -> None:
             "any": x or y, "all": x and y, "any_all": x or (y and z), "all_any": x and (y or z)
         }  # fmt: skip
         signals = {"a.a": float(x), "a.b": float(y), "a.c": float(z)}
-        assert failing(rows, signals) == [name for name, holds in held.items() if not holds]
+        assert failing(rows, signals) == [name for name, value in held.items() if not value]
 
 
 def test_a_group_decides_nothing_while_one_of_its_signals_is_null() -> None:
     a, b = ({"signal": f"a.{name}", "operator": ">", "threshold": 0} for name in "ab")
     rows = RuleTable.model_validate({"name": "t", "rules": [{"any": [a, b], "reason": "r"}]}).rules
-    with pytest.raises(NotMeasuredError, match=r"a\.b"):
-        failing(rows, {"a.a": 1.0, "a.b": None})
+    signals = {"a.a": pa.array([1.0, 1.0]), "a.b": pa.array([None, 0.0])}
+    assert holds(rows[0], signals).to_pylist() == [None, True]

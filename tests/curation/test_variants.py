@@ -278,7 +278,3 @@ def test_thresholds_of_a_language_are_whole(language: str) -> None:
 )
 def test_buckets_of_perplexity(perplexity: float, language: str, bucket: int) -> None:
     assert ccnet.bucket(perplexity, language) == bucket
-
-
-def test_perplexity_is_ten_to_the_mean() -> None:
-    assert ccnet.perplexity(-20.0, 10) == 100.0

@@ -32,7 +32,8 @@ deduplicate:
   url: newest
   normalised: true
   spans: {{lines: true, sentences: 3, bloom: {{words: 5}}, substring: {{tokens: 10}}}}
-curate: {{pii: [EMAIL_ADDRESS, IP_ADDRESS, PHONE_NUMBER], least_words: 20}}
+curate:
+  chain: [{{cut: {{least_words: 20}}}}, {{redact: [EMAIL_ADDRESS, IP_ADDRESS, PHONE_NUMBER]}}]
 mix:
   weights: {{web: 3, notes: 2, scripts: 1}}
   tokens: 60000

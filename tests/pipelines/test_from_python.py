@@ -26,8 +26,8 @@ def test_the_script_of_the_readme(
     assert printed[:1] == [
         f"extract: {stages['extract']['kept']} of {stages['extract']['records']} kept"
     ]
-    short = stages["filter"]["rejected"]["gopher_short_doc"]
-    told = [int(line.split()[0]) for line in printed if "too short" in line]
+    short = stages["filter"]["rejected"]["gopher_below_alpha_threshold"]
+    told = [int(line.split()[0]) for line in printed if "too few words of letters" in line]
     assert sum(told) == short > 0
     assert printed[-1] == f"{run.shards.splits['train'].tokens} tokens to train on"
     # all that did not come through has a row, with the reason that the ledger counts

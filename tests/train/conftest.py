@@ -10,11 +10,17 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import pytest
+import torch
 import yaml
 
 from schemas.shard import ShardManifest, read_manifest
 from tests.train.shards import write_run
 from train.config import Config, load
+from train.mesh import World
+from train.objective import Objective
+from train.step import Feed
+
+ALONE = World(0, 1, torch.device("cpu"))
 
 SMALL = {
     "model": {"dim": 64, "layers": 2, "heads": 4, "kv_heads": 2, "hidden": 128, "tied": False},
@@ -39,6 +45,13 @@ class Run:
     @property
     def shards(self) -> Path:
         return self.path / "shards"
+
+
+def feed_of(run: Run, config: Config, micro: int = 8) -> Feed:
+    """Batches of a run's rows for one process."""
+    tokenizer = run.manifest.tokenizer
+    objective = Objective(config.objective, tokenizer.vocabulary, tokenizer.padding)
+    return Feed(objective, ALONE.device, micro, len(run.manifest.splits["train"].sources))
 
 
 @pytest.fixture(scope="session")

@@ -121,7 +121,9 @@ def write_split(
             schema=schema,
         )
         path = folder / split / f"{number:05d}.parquet"
-        pq.write_table(table, path, row_group_size=100, compression="zstd")
+        pq.write_table(
+            table, path, row_group_size=100, compression="zstd", write_page_checksum=True
+        )
         groups = [chosen[start : start + 100] for start in range(0, len(chosen), 100)]
         entries.append(
             {

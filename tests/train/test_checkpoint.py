@@ -1,30 +1,38 @@
 from __future__ import annotations
 
+import dataclasses
+import random
+import resource
+import signal
 from pathlib import Path
 
+import pytest
 import torch
 
-from tests.train.conftest import Run
-from train import checkpoint, optim, parallel
+from schemas.problems import Problem
+from tests.train.conftest import ALONE, Run, feed_of
+from train import optim, parallel
+from train.checkpoint import Checkpointer
 from train.config import Config
 from train.data import ShardReader
-from train.job import Job, latest, prepare
+from train.guard import Monitor
+from train.job import Job, prepare, resumable
 from train.model import Decoder
-from train.parallel import World
-from train.step import to_batch, train_step
+from train.step import train_step
 
-ALONE = World(0, 1, torch.device("cpu"))
+Trained = tuple[Decoder, optim.Optimizer]
 
 
-def fresh(job: Job, config: Config) -> tuple[Decoder, torch.optim.AdamW]:
+def fresh(job: Job, config: Config) -> tuple[Decoder, optim.Optimizer]:
     model = parallel.build(config, job.manifest.tokenizer.vocabulary, ALONE)
     return model, optim.build(model, config.optimizer)
 
 
-def trained(job: Job, config: Config) -> tuple[Decoder, torch.optim.AdamW]:
-    model, optimizer = fresh(job, config)
+@pytest.fixture
+def trained(run: Run, job: Job) -> Trained:
+    model, optimizer = fresh(job, job.config)
     rows = ShardReader(job.shards, job.manifest, "train").read(0, 4)
-    batch = to_batch(rows, job.manifest.tokenizer.padding, ALONE.device)
+    batch = feed_of(run, job.config).batch(rows, 0)
     for _ in range(2):
         train_step(
             model,
@@ -34,44 +42,123 @@ def trained(job: Job, config: Config) -> tuple[Decoder, torch.optim.AdamW]:
             micro=4,
             rate=1e-3,
             clip=1.0,
+            monitor=Monitor(job.config.guard, ALONE.device),
             world=ALONE,
         )
     return model, optimizer
 
 
-def test_what_is_restored_is_what_was_saved(run: Run, small: Config, tmp_path: Path) -> None:
-    job = prepare(run.path, tmp_path, small, 1)
-    model, optimizer = trained(job, small)
+def checkpointer(job: Job, model: Decoder, optimizer: optim.Optimizer) -> Checkpointer:
+    job.checkpoints.mkdir(parents=True, exist_ok=True)
+    return Checkpointer(job, ALONE, model, optimizer, Monitor(job.config.guard, ALONE.device))
+
+
+def names(job: Job) -> list[str]:
+    return sorted(path.name for path in job.checkpoints.iterdir())
+
+
+@pytest.fixture
+def job(run: Run, small: Config, tmp_path: Path) -> Job:
+    return prepare(run.path, tmp_path, small, 1)  # keeps two checkpoints
+
+
+def test_what_is_restored_is_what_was_saved(job: Job, trained: Trained) -> None:
+    model, optimizer = trained
+    saver = checkpointer(job, model, optimizer)
     record = job.record(2, 16, 2000)
-    checkpoint.save(job, record, model, optimizer, ALONE)
-    assert latest(tmp_path) == record
-    other, other_optimizer = fresh(job, small.model_copy(update={"seed": 5}))
-    checkpoint.restore(job, record, other, other_optimizer, ALONE)
-    for one, two in zip(model.parameters(), other.parameters(), strict=True):
-        assert torch.equal(one, two)
+    saver.save(record)
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    for parameter in model.parameters():  # training goes on while it is written
+        parameter.data.add_(1.0)
+    saver.wait()
+    other, other_optimizer = fresh(job, job.config.model_copy(update={"seed": 5}))
+    assert checkpointer(job, other, other_optimizer).restore() == record
+    for one, two, was in zip(model.parameters(), other.parameters(), before, strict=True):
+        assert torch.equal(was, two)
         for key in ("step", "exp_avg", "exp_avg_sq"):
             assert torch.equal(optimizer.state[one][key], other_optimizer.state[two][key])
 
 
-def test_only_the_newest_stay_and_a_broken_off_save_is_not_seen(
-    run: Run, small: Config, tmp_path: Path
-) -> None:
-    job = prepare(run.path, tmp_path, small, 1)  # keeps two
-    model, optimizer = trained(job, small)
+def test_the_newest_healthy_stay_and_those_kept_for_ever(job: Job, trained: Trained) -> None:
+    settings = job.config.checkpoint.model_copy(update={"keep_every": 4})
+    config = job.config.model_copy(update={"checkpoint": settings})
+    job = dataclasses.replace(job, config=config)
+    saver = checkpointer(job, *trained)
 
-    def names() -> list[str]:
-        return sorted(path.name for path in job.checkpoints.iterdir())
+    def save(step: int, *, healthy: bool = True) -> None:
+        saver.save(job.record(step, step * 8, 0).model_copy(update={"healthy": healthy}))
+        saver.wait()
 
-    for step in (3, 6, 9):
-        checkpoint.save(job, job.record(step, step * 8, 0), model, optimizer, ALONE)
-    assert names() == ["latest", "step-00000006", "step-00000009"]
-    # Killed while it wrote the next: the one before stands, and the next try starts afresh.
-    (job.checkpoints / ".step-00000012.tmp" / "state").mkdir(parents=True)
-    record = latest(tmp_path)
-    assert record is not None
-    assert record.step == 9
+    for step in (3, 4, 6, 9):
+        save(step)
+    assert names(job) == ["latest", "step-00000004", "step-00000006", "step-00000009"]
+    save(10, healthy=False)
+    save(12, healthy=False)  # takes the place of 10, of no healthy one
+    kept = ["latest", "step-00000004", "step-00000006", "step-00000009"]
+    assert names(job) == [*kept, "step-00000012"]
+    assert resumable(job)[0] == "step-00000012"
     # Gone back to step 6: what came after it is dropped with the next checkpoint.
     (job.checkpoints / "latest").write_text("step-00000006\n")
-    checkpoint.save(job, job.record(7, 56, 0), model, optimizer, ALONE)
-    checkpoint.save(job, job.record(12, 96, 0), model, optimizer, ALONE)
-    assert names() == ["latest", "step-00000007", "step-00000012"]
+    save(7)
+    assert names(job) == ["latest", "step-00000004", "step-00000006", "step-00000007"]
+
+
+def test_a_broken_off_save_is_not_seen_and_goes(job: Job, trained: Trained) -> None:
+    saver = checkpointer(job, *trained)
+    saver.save(job.record(9, 72, 0))
+    saver.wait()
+    (job.checkpoints / ".step-00000012.tmp" / "state").mkdir(parents=True)
+    assert resumable(job) == ["step-00000009"]
+    saver.tidy()
+    assert names(job) == ["latest", "step-00000009"]
+
+
+def test_any_flipped_bit_is_seen_and_the_checkpoint_before_is_taken(
+    job: Job, trained: Trained, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saver = checkpointer(job, *trained)
+    for step in (3, 6):
+        saver.save(job.record(step, step * 8, 0))
+    saver.wait()
+    chance = random.Random(0)
+    files = [path for path in (job.checkpoints / "step-00000006").rglob("*") if path.is_file()]
+    assert len(files) == 3  # tensors, where they are, and the record
+    for path in files:
+        whole = path.read_bytes()
+        for _ in range(3):
+            place = chance.randrange(len(whole))
+            damaged = bytearray(whole)
+            damaged[place] ^= 1 << chance.randrange(8)
+            path.write_bytes(damaged)
+            record = saver.restore()
+            assert record is not None
+            assert record.step == 3
+            assert "damaged" in capsys.readouterr().err
+        path.write_bytes(whole)
+    record = saver.restore()
+    assert record is not None
+    assert record.step == 6
+    for name in ("step-00000003", "step-00000006"):
+        (job.checkpoints / name / "checkpoint.json").write_text("{}")
+    with pytest.raises(Problem, match="no checkpoint is whole"):
+        saver.restore()
+
+
+def test_a_full_disk_is_told_and_leaves_the_checkpoint_before(job: Job, trained: Trained) -> None:
+    saver = checkpointer(job, *trained)
+    saver.save(job.record(3, 24, 0))
+    saver.wait()
+    # A limit on the size of files stands for a disk that fills up: writes fail half way.
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.getsignal(signal.SIGXFSZ)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        saver.save(job.record(6, 48, 0))
+        with pytest.raises(Problem, match="step 6 could not be saved") as raised:
+            saver.wait()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert "\n" not in str(raised.value)
+    assert names(job) == ["latest", "step-00000003"]
+    assert resumable(job) == ["step-00000003"]

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,16 @@ from schemas.problems import Problem
 from schemas.shard import read_manifest
 from tests.train.conftest import Run
 from tests.train.shards import LENGTH, PADDING, VOCABULARY
-from train.data import IGNORED, ShardReader, open_shards, prefetched, targets, token_bytes
+from train.data import (
+    IGNORED,
+    Prefetched,
+    Rows,
+    ShardReader,
+    check_digests,
+    open_shards,
+    targets,
+    token_bytes,
+)
 
 
 def as_written(run: Run, split: str) -> list[dict[str, Any]]:
@@ -88,6 +100,14 @@ def test_reads_cross_row_groups_and_files(run: Run, start: int, stop: int) -> No
         assert np.array_equal(field, expected[start:stop])
 
 
+def test_rows_are_taken_by_number_in_any_order(run: Run) -> None:
+    reader = ShardReader(run.shards, run.manifest, "train")
+    numbers = np.array([7, 8, 9, 3, 250, 251, 0])
+    taken = reader.take(numbers)
+    for field, expected in zip(taken, reader.read(0, 300), strict=True):
+        assert np.array_equal(field, expected[numbers])
+
+
 def test_bytes_leave_out_the_first_token_of_a_segment(run: Run) -> None:
     tokenizer_path = run.shards / run.manifest.tokenizer.path
     tokenizer = Tokenizer.from_file(str(tokenizer_path))
@@ -150,6 +170,36 @@ def test_a_damaged_row_group_is_named(copy: Path) -> None:
         reader.read(200, 201)
 
 
+def test_no_flipped_bit_gives_other_rows(copy: Path) -> None:
+    manifest, shards = open_shards(copy)
+    path = shards / manifest.splits["train"].files[0].path
+    whole = path.read_bytes()
+    chance = random.Random(0)
+
+    def read() -> Rows:
+        reader = ShardReader(shards, manifest, "train")
+        return reader.read(0, manifest.splits["train"].files[0].rows)
+
+    expected, refused = read(), []
+    for _ in range(60):
+        damaged = bytearray(whole)
+        damaged[chance.randrange(len(whole))] ^= 1 << chance.randrange(8)
+        path.write_bytes(damaged)
+        try:
+            found = read()
+        except Problem as error:
+            refused.append(str(error))
+        else:
+            assert all(map(np.array_equal, found, expected))
+    assert len(refused) > 50
+    assert all(str(path) in message for message in refused)
+    assert check_digests(shards, manifest, slice(None)) == [
+        f"{path}: its SHA-256 is not the manifest's"
+    ]
+    path.write_bytes(whole)
+    assert check_digests(shards, manifest, slice(None)) == []
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -206,11 +256,26 @@ def test_prefetched_keeps_order_and_raises_where_the_item_is_due() -> None:
             raise Problem("damaged")
         return item * item
 
-    stream = prefetched(load, [1, 2, 3, 4])
-    assert [next(stream), next(stream)] == [1, 4]
+    def stream() -> Iterator[int]:
+        return iter(Prefetched(load, [1, 2, 3, 4]))
+
+    items = stream()
+    assert [next(items), next(items)] == [1, 4]
     with pytest.raises(Problem, match="damaged"):
-        next(stream)
-    stream = prefetched(load, [1, 2, 3, 4])
-    assert [next(stream), next(stream)] == [1, 4]
-    stream.close()
-    assert list(prefetched(load, [])) == []
+        next(items)
+    prefetched = Prefetched(load, [1, 2, 3, 4])
+    items = iter(prefetched)
+    assert [next(items), next(items)] == [1, 4]
+    prefetched.close()
+    assert list(Prefetched(load, [])) == []
+
+
+def test_time_spent_waiting_is_told() -> None:
+    def load(item: int) -> int:
+        time.sleep(0.05)
+        return item
+
+    prefetched = Prefetched(load, [1, 2, 3])
+    assert list(prefetched) == [1, 2, 3]
+    assert prefetched.take_waited() >= 0.1
+    assert prefetched.take_waited() == 0

@@ -6,16 +6,14 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
-from tests.train.conftest import Run
+from tests.train.conftest import ALONE, Run, feed_of
 from tests.train.shards import END, LENGTH, VOCABULARY
 from train import parallel
 from train.config import Config
 from train.data import ShardReader, token_bytes
 from train.evaluate import Score, evaluate
+from train.mesh import World
 from train.model import Decoder
-from train.parallel import World
-
-ALONE = World(0, 1, torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +28,10 @@ def reader(run: Run) -> ShardReader:
 
 
 def test_bits_per_byte_is_that_of_the_documents_themselves(
-    run: Run, model: Decoder, reader: ShardReader
+    run: Run, small: Config, model: Decoder, reader: ShardReader
 ) -> None:
     """From the text alone: tokenised again, cut where the rows end, one piece at a time."""
-    scores = evaluate(model, reader, ALONE, limit=None, micro=5)
+    scores = evaluate(model, reader, ALONE, feed_of(run, small, 5), limit=None)
     tokenizer = Tokenizer.from_file(str(run.shards / run.manifest.tokenizer.path))
     end = tokenizer.token_to_id(END)
     for source, documents in run.held_out.items():
@@ -59,8 +57,10 @@ def test_bits_per_byte_is_that_of_the_documents_themselves(
         assert score.bits_per_byte == pytest.approx(nats / math.log(2) / spelled, rel=1e-5)
 
 
-def test_the_total_is_the_sum_of_the_sources(model: Decoder, reader: ShardReader) -> None:
-    total, *parts = evaluate(model, reader, ALONE, limit=None, micro=7).values()
+def test_the_total_is_the_sum_of_the_sources(
+    run: Run, small: Config, model: Decoder, reader: ShardReader
+) -> None:
+    total, *parts = evaluate(model, reader, ALONE, feed_of(run, small, 7), limit=None).values()
     assert len(parts) == 3
     assert total.labels == sum(part.labels for part in parts)
     assert total.bytes == sum(part.bytes for part in parts)
@@ -69,17 +69,17 @@ def test_the_total_is_the_sum_of_the_sources(model: Decoder, reader: ShardReader
 
 @pytest.mark.parametrize("micro", [1, 4, 41, 64])
 def test_a_limit_takes_the_first_rows_however_they_are_grouped(
-    model: Decoder, reader: ShardReader, micro: int
+    run: Run, small: Config, model: Decoder, reader: ShardReader, micro: int
 ) -> None:
-    some = evaluate(model, reader, ALONE, limit=41, micro=micro)[""]
-    expected = evaluate(model, reader, ALONE, limit=41, micro=8)[""]
+    some = evaluate(model, reader, ALONE, feed_of(run, small, micro), limit=41)[""]
+    expected = evaluate(model, reader, ALONE, feed_of(run, small, 8), limit=41)[""]
     assert (some.labels, some.bytes) == (expected.labels, expected.bytes)
     assert some.nats == pytest.approx(expected.nats, rel=1e-6)
     assert some.bytes == reader.read(0, 41).text_bytes.sum()
 
 
 def test_the_processes_together_score_what_one_alone_does(
-    model: Decoder, reader: ShardReader
+    run: Run, small: Config, model: Decoder, reader: ShardReader
 ) -> None:
     class Part(World):
         """One of three processes, before the sums are added up."""
@@ -87,9 +87,12 @@ def test_the_processes_together_score_what_one_alone_does(
         def all_reduce(self, value: torch.Tensor) -> torch.Tensor:
             return value
 
-    whole = evaluate(model, reader, ALONE, limit=41, micro=4)
+    whole = evaluate(model, reader, ALONE, feed_of(run, small, 4), limit=41)
     device = torch.device("cpu")
-    parts = [evaluate(model, reader, Part(r, 3, device), limit=41, micro=4) for r in range(3)]
+    parts = [
+        evaluate(model, reader, Part(r, 3, device), feed_of(run, small, 4), limit=41)
+        for r in range(3)
+    ]
     for name, score in whole.items():
         assert score.labels == sum(part[name].labels for part in parts)
         assert score.bytes == sum(part[name].bytes for part in parts)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -27,11 +29,42 @@ def test_lanes_read_consecutive_rows_side_by_side() -> None:
     assert (order.steps_per_epoch, order.leftover) == (12, 6)
 
 
-def test_the_order_begins_again_with_each_epoch() -> None:
+def test_an_epoch_has_other_batches_and_leaves_out_other_rows() -> None:
     order = Order(rows=102, batch_rows=8, lanes=4)
     assert order.rows_per_epoch == 96
     assert [order.epoch(position) for position in (0, 88, 96, 200)] == [0, 0, 1, 2]
-    assert np.array_equal(order.batch(96 + 16), order.batch(16))
+    epochs = [
+        [frozenset(order.batch(start + step * 8).ravel().tolist()) for step in range(12)]
+        for start in (0, 96, 192)
+    ]
+    for batches in epochs:
+        rows = frozenset.union(*batches)
+        assert len(rows) == 96
+        assert rows <= set(range(102))
+    assert not set(epochs[0]) & set(epochs[1])
+    assert not set(epochs[1]) & set(epochs[2])
+    left = [set(range(102)) - frozenset.union(*batches) for batches in epochs]
+    assert len(set.intersection(*left)) < 6
+    # A pure function: nothing is remembered.
+    assert np.array_equal(order.batch(96 + 16), Order(102, 8, 4).batch(96 + 16))
+
+
+def test_the_steps_that_see_a_row_are_those_whose_batches_hold_it() -> None:
+    order = Order(rows=50, batch_rows=6, lanes=3)
+    seen: dict[int, list[int]] = {row: [] for row in range(50)}
+    for position in range(0, 6 * order.rows_per_epoch, 6):
+        for row in order.batch(position).ravel():
+            seen[int(row)].append(position)
+    for row, positions in seen.items():
+        assert list(order.positions(row, 6 * order.rows_per_epoch)) == positions
+        assert list(order.positions(row, 60)) == [p for p in positions if p < 60]
+
+
+def test_windows_are_passed_over() -> None:
+    order = Order(rows=102, batch_rows=8, lanes=4)
+    ahead = order.ahead(8, [(16, 32), (24, 40), (56, 64)])
+    assert list(itertools.islice(ahead, 5)) == [8, 40, 48, 64, 72]
+    assert list(itertools.islice(order.ahead(24, [(16, 32)]), 2)) == [32, 40]
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 6])

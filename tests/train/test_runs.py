@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -19,12 +20,14 @@ import torch
 import yaml
 
 from tests.train.conftest import Run
+from tests.train.ranks import Ranks, train_through_kills
 from train import metrics
 from train.cli import main
-from train.job import latest
+from train.job import Record, read_record
 
 # Losses of different world sizes: sums in another order, grown over 60 updates.
 TOLERANCE = 1e-5
+MEASURED = ("time", "tokens_per_second", "mfu", "data_wait", "memory", "joules")
 PATIENCE = 240  # seconds, on a machine that does much else
 
 
@@ -56,10 +59,16 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, errors
 
 
+def latest(output: Path) -> Record | None:
+    """What the newest checkpoint says of itself."""
+    pointer = output / "checkpoints" / "latest"
+    return read_record(pointer.parent / pointer.read_text().strip()) if pointer.exists() else None
+
+
 def saved_after(output: Path, step: int) -> None:
     """Wait until a checkpoint after `step` is there."""
     until = time.monotonic() + PATIENCE
-    while (latest(output).step if (output / "checkpoints" / "latest").exists() else 0) <= step:  # type: ignore[union-attr]
+    while (record.step if (record := latest(output)) else 0) <= step:
         assert time.monotonic() < until, "no checkpoint was written"
         time.sleep(0.01)
 
@@ -67,9 +76,7 @@ def saved_after(output: Path, step: int) -> None:
 def steps(output: Path) -> list[dict[str, Any]]:
     """What was computed at each step; not how fast."""
     lines = [line for line in metrics.read(output / "steps.jsonl") if line["kind"] == "step"]
-    return [
-        {key: value for key, value in line.items() if key != "tokens_per_second"} for line in lines
-    ]
+    return [{key: value for key, value in line.items() if key not in MEASURED} for line in lines]
 
 
 def assert_same_curve(one: Path, other: Path) -> None:
@@ -100,8 +107,8 @@ def one(run: Run, small_yaml: Path, folder: Path) -> Path:
 def two(run: Run, small_yaml: Path, folder: Path) -> Path:
     """An uninterrupted run of two processes, which accumulate over twice as many passes."""
     arguments = command(run, small_yaml, folder / "two", "--set", "micro_rows=2")
-    code, errors = ended(launched(arguments))
-    assert code == 0, errors
+    said = folder / "two.said"
+    assert Ranks(2, arguments, said).wait() == [0, 0], said.read_text()
     return folder / "two"
 
 
@@ -120,7 +127,10 @@ def test_it_learns_and_leaves_what_was_promised(one: Path, run: Run) -> None:
     assert validations[1]["loss"] < validations[0]["loss"] < 6.5
     assert 0 < validations[1]["bits_per_byte"] < validations[0]["bits_per_byte"] < 8
     assert set(validations[0]["sources"]) == {"code", "docs", "paragraphs"}
-    assert lines[-2]["mfu"] is None  # of a CPU nothing is known
+    last = [line for line in lines if line["kind"] == "step"][-1]
+    assert (last["mfu"], last["joules"]) == (None, None)  # of a CPU nothing is known
+    assert 0 <= last["data_wait"] < 0.5
+    assert last["memory"] > 1e8
     assert (one / "loss.png").stat().st_size > 10_000
     assert yaml.safe_load((one / "config.yaml").read_text())["lanes"] == 4
     kept = sorted(path.name for path in (one / "checkpoints").iterdir())
@@ -168,6 +178,21 @@ def test_a_killed_rank_ends_the_run_and_the_same_command_goes_on(
     assert_same_curve(folder / "killed-then-one", one)
 
 
+def test_ten_kills_at_random_points_lose_and_double_no_step(
+    run: Run, small_yaml: Path, folder: Path, one: Path
+) -> None:
+    output = folder / "ten-kills"
+    often = ("--set", "checkpoint.every=2", "--set", "log_every=1")
+    killed = train_through_kills(
+        command(run, small_yaml, output, *often), output, 10, random.Random(18)
+    )
+    assert len(killed) == 10
+    assert [line["step"] for line in steps(output)] == list(range(1, 61))
+    assert_same_curve(output, one)
+    left = {path.name for path in (output / "checkpoints").iterdir()}
+    assert left == {"latest", "step-00000058", "step-00000060"}
+
+
 def test_sigterm_saves_and_any_number_of_processes_goes_on(
     run: Run, small_yaml: Path, folder: Path, one: Path
 ) -> None:
@@ -205,6 +230,56 @@ def test_sigterm_saves_and_any_number_of_processes_goes_on(
     assert_same_curve(output, one)
 
 
+def names(output: Path) -> list[str]:
+    return sorted(path.name for path in (output / "checkpoints").glob("step-*"))
+
+
+def test_a_checkpoint_by_signal_and_by_time(run: Run, small_yaml: Path, tmp_path: Path) -> None:
+    rarely = ("--set", "checkpoint.every=1000", "--set", "checkpoint.keep=99")
+    short = ("--steps", "30", "--set", "log_every=1", "--set", "evaluation.rows=8")
+
+    def ask() -> None:
+        until = time.monotonic() + PATIENCE
+        while not steps(tmp_path / "signal"):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    assert main(command(run, small_yaml, tmp_path / "signal", *short, *rarely)) == 0
+    thread.join()
+    first, last = names(tmp_path / "signal")
+    assert "step-00000000" < first < last == "step-00000030"
+
+    often = ("--set", "checkpoint.minutes=0.0005")
+    assert main(command(run, small_yaml, tmp_path / "time", *short, *rarely, *often)) == 0
+    assert len(names(tmp_path / "time")) > 3
+
+
+def test_a_run_is_extended_where_the_rate_goes_on(
+    run: Run, small_yaml: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = ("--set", "checkpoint.keep=99", "--set", "evaluation.rows=8")
+    words = command(run, small_yaml, tmp_path, "--set", "optimizer.schedule=wsd", *kept)
+    assert main([*words, "--steps", "20"]) == 0
+    capsys.readouterr()
+    message = refusal([*words, "--steps", "40"], capsys)
+    assert "steps was 20, is 40, with which the learning rate would go from 0.0005 to 0.005" in (
+        message
+    )
+    assert "20 steps are done, more than 10" in refusal([*words, "--steps", "10"], capsys)
+    # Before it fell, the rate is the same for more steps.
+    (tmp_path / "checkpoints" / "latest").write_text("step-00000010\n")
+    assert main([*words, "--steps", "24"]) == 0
+    rates = [line["lr"] for line in steps(tmp_path)]
+    assert len(rates) == 24
+    assert rates[17] == 0.005 > rates[23]
+    # Or the jump is meant.
+    assert main([*words, "--steps", "26", "--extend"]) == 0
+    assert len(steps(tmp_path)) == 26
+
+
 def refusal(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     assert main(arguments) == 2
     message = capsys.readouterr().err
@@ -220,6 +295,7 @@ def test_another_run_is_refused_with_what_differs(
     message = refusal(other, capsys)
     assert "optimizer.lr was 0.005, is 0.1" in message
     assert "steps was 60, is 70" in message
+    assert "--extend allows it" in message
     assert "lanes was 4, is 8" in refusal(command(run, small_yaml, one, "--set", "lanes=8"), capsys)
 
     copy = Run(tmp_path / "run", run.held_out, run.manifest)
@@ -262,16 +338,19 @@ def test_text_may_be_taken_down_between_two_parts_of_a_run(
 def test_damaged_checkpoint_and_shard_are_named(
     run: Run, small_yaml: Path, one: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.copytree(one, tmp_path / "model")
     output = tmp_path / "model"
-    (output / "checkpoints" / "latest").write_text("step-00000050\n")
-    (tensors,) = (output / "checkpoints" / "step-00000050" / "state").glob("*.distcp")
+    shutil.copytree(one, output)
+    (tensors,) = (output / "checkpoints" / "step-00000060" / "state").glob("*.distcp")
     tensors.write_bytes(tensors.read_bytes()[:1000])
-    assert "state: cannot be loaded (EOFError" in refusal(command(run, small_yaml, output), capsys)
-    (output / "checkpoints" / "step-00000050" / "checkpoint.json").write_text("{}")
-    assert "checkpoint.json: not a checkpoint's" in refusal(
-        command(run, small_yaml, output), capsys
-    )
+    assert main(command(run, small_yaml, output)) == 0
+    errors = capsys.readouterr().err
+    assert f"step-00000060: damaged: {tensors.name}: the one before it is taken" in errors
+    assert "resumed after step 50" in errors
+    assert steps(output) == steps(one)
+    for checkpoint in (output / "checkpoints").glob("step-*"):
+        (checkpoint / "checkpoint.json").write_text("{}")
+    assert main(command(run, small_yaml, output)) == 2
+    assert "no checkpoint is whole" in capsys.readouterr().err.splitlines()[-1]
 
     copy = Run(tmp_path / "run", run.held_out, run.manifest)
     shutil.copytree(run.path, copy.path)

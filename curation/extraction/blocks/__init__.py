@@ -12,24 +12,26 @@ from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from curation.extraction.blocks import declared, dom, state
-from curation.extraction.blocks.features import table
+from curation.extraction.blocks.features import Table, table
 from curation.extraction.blocks.model import Favor, chances, cut
 from curation.extraction.structure import render
 from schemas.extract import Extract
 
 _BARE = 30  # words of a page without text of its own
+# A row of a table with more arranges a page.
+_CELL_BLOCKS = 4  # mean number of blocks a cell
+_ROW_WORDS = 60
 
 
 class Block(NamedTuple):
-    """A block: the element it is in, its text with white space collapsed, and whether that has
-    line breaks in its source."""
+    """A block: the element it is in, and its text, with white space collapsed and "\n" for `br`."""
 
     node: LexborNode
     text: str
-    broken: bool = False
 
 
 def choose(tree: LexborHTMLParser, favor: Favor, *, comments: bool = False) -> list[Block]:
@@ -50,17 +52,29 @@ def choose(tree: LexborHTMLParser, favor: Favor, *, comments: bool = False) -> l
             return carried
     if not page or not found:
         return []
-    taken = cut(chances(found), found.sizes, favor)
+    taken = _by_rows(page, found, cut(chances(found), found.sizes, favor))
     if comments:
         taken |= found.comments
     return [
         Block(
             page.nodes[found.elements[at]],
-            " ".join("".join(page.texts[found.first[at] : found.last[at]]).split()),
-            bool(page.broken[found.elements[at]]),
+            dom.lines(page.texts[found.first[at] : found.last[at]]),
         )
         for at in np.flatnonzero(taken).tolist()
     ]
+
+
+def _by_rows(page: dom.Dom, found: Table, taken: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """What is taken, and the rest of each row of a table of which half of the words are."""
+    rows = page.rows[found.elements]
+    if not rows.any():
+        return taken
+    cells = np.unique(page.cells[found.elements[rows > 0]])  # with text
+    blocks, words = np.bincount(rows), np.bincount(rows, found.sizes)
+    filled = np.bincount(page.rows[cells], minlength=len(blocks))
+    read = (filled > 1) & (blocks <= _CELL_BLOCKS * filled) & (words <= _ROW_WORDS)
+    whole = 2 * np.bincount(rows, found.sizes * taken) >= words
+    return taken | ((rows > 0) & (read & whole)[rows])
 
 
 def _all(markup: str) -> list[Block]:
@@ -71,8 +85,7 @@ def _all(markup: str) -> list[Block]:
     return [
         Block(
             page.nodes[block],
-            " ".join("".join(page.texts[owner] for owner in owners).split()),
-            bool(page.broken[block]),
+            dom.lines(page.texts[owner] for owner in owners),
         )
         for block, owners in groupby(
             range(len(page.texts)), lambda at: page.blocks[page.owners[at]]

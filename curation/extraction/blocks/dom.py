@@ -6,73 +6,61 @@ document order, so a parent's number is less than its children's and a subtree i
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Mapping, Set
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
+from curation.extraction import elements
 from curation.extraction.blocks.walk import walk
 
 Numbers = NDArray[np.int32]
 
-_HTML = """
-a abbr address article aside b base bdi bdo big blockquote body br button caption center
-cite code col colgroup dd del details dfn dialog dir div dl dt em fieldset figcaption figure font
-footer form frame frameset h1 h2 h3 h4 h5 h6 head header hgroup hr html i iframe img input ins kbd
-label legend li link main mark marquee math menu meta nav noembed noframes noscript object ol
-optgroup option p picture pre q rp rt ruby s samp script search section select small source span
-strike strong style sub summary sup svg table tbody td template textarea tfoot th thead time title
-tr tt u ul var video audio canvas embed map nobr data output path progress
-"""
+# What the walk knows of a tag: two bytes of bits.
+_TRAITS = {
+    1: elements.SKIPPED,
+    2: elements.CLOSED,
+    4: elements.INLINE,
+    8: elements.FORMATS,
+    16: {"a"},
+    32: elements.OBJECTS,
+    64: elements.CODE,
+}
+_KINDS = {
+    1: elements.LINES,
+    2: elements.LINES - elements.OF_LISTINGS,
+    4: {"table"},
+    8: elements.HEADINGS,
+    16: {"pre"},
+    32: {"tr"},
+    64: elements.CELLS,
+}
+_KNOWN = 256  # more than the numbers of the tags that lexbor knows
 
 
 def _ids() -> dict[str, int]:
     """lexbor's number of each tag."""
     tree = LexborHTMLParser("<p></p>")
-    found = {name: tree.create_node(name).tag_id for name in _HTML.split()}
-    body = tree.body
-    assert body is not None  # noqa: S101
-    body.insert_child("x")
-    text = body.last_child
-    assert text is not None  # noqa: S101
-    return found | {"#text": text.tag_id}
+    names = sorted(set().union(*_TRAITS.values(), *_KINDS.values()))
+    found = {name: tree.create_node(name).tag_id for name in names}
+    return {name: number for name, number in found.items() if number < _KNOWN}
 
 
 IDS = _ids()
 TAGS = {number: name for name, number in IDS.items()}
 
 
-def ids(names: str) -> frozenset[int]:
-    """lexbor's numbers of some tags."""
-    return frozenset(IDS[name] for name in names.split())
-
-
-# What the walk knows of a tag: bits.
-_TRAITS = {
-    # without text of the page
-    1: "head script style template iframe audio canvas object noembed noframes frameset title map "
-    "optgroup option path",
-    # elements that count, but not what is in them
-    2: "svg select textarea video",
-    # not on a line of its own
-    4: "a abbr b bdi bdo big br cite code del dfn em font i img input ins kbd label mark nobr q rp "
-    "rt ruby s samp small source span strike strong sub sup time tt u var picture data output "
-    "embed progress math",
-    # inside a word
-    8: "b big em font i mark s small strike strong sub sup u nobr abbr",
-    16: "a",
-}
-
-
-def _traits() -> NDArray[np.uint8]:
+def _bits(names_of: Mapping[int, Set[str]]) -> NDArray[np.uint8]:
     found = np.zeros(max(IDS.values()) + 1, np.uint8)
-    for bit, names in _TRAITS.items():
-        found[list(ids(names))] |= bit
+    for bit, names in names_of.items():
+        found[[IDS[name] for name in names & IDS.keys()]] |= bit
     return found
 
 
-_TRAITS_OF = _traits()
+_TRAITS_OF, _KINDS_OF = _bits(_TRAITS), _bits(_KINDS)
 
 
 class Dom(NamedTuple):
@@ -81,9 +69,10 @@ class Dom(NamedTuple):
     A value an element: nodes, tags (lexbor's numbers), parents (number of the parent, 0 for the
     body), ends (number after the last element in it), blocks (number of the nearest element
     around it, itself included, that begins a line), links (whether it is in a link), first and
-    last (range of its texts), broken (whether it begins a line and has one broken in it).
-    A value a text: texts, with a space before it if it stands apart from the one before; owners
-    (number of its element).
+    last (range of its texts), rows and cells (number of the row and the cell of a table around
+    it, 0 if there is none that can be read as such).
+    A value a text: texts, with white space before it if it stands apart from the one before;
+    owners (number of its element).
     """
 
     nodes: list[LexborNode]
@@ -94,14 +83,39 @@ class Dom(NamedTuple):
     links: Numbers
     first: Numbers
     last: Numbers
-    broken: Numbers
+    rows: Numbers
+    cells: Numbers
     texts: list[str]
     owners: Numbers
 
 
 def read(tree: LexborHTMLParser) -> Dom | None:
     """Walk the body of a page; None if it has none."""
-    body = tree.body
-    if body is None:
-        return None
-    return Dom(*walk(body, _TRAITS_OF, IDS["#text"], IDS["br"]))
+    return None if tree.body is None else _walk(tree.body)
+
+
+def text(node: LexborNode) -> str:
+    """The text of an element on one line, as it is shown."""
+    return lines(_walk(node).texts).replace("\n", " ")
+
+
+def _walk(node: LexborNode) -> Dom:
+    return Dom(*walk(node, _TRAITS_OF, _KINDS_OF, IDS["br"]))
+
+
+# Han, kana and full-width forms, between which the end of a line in the source is no space
+# (CSS Text 4, 4.1.3: segment breaks; but not Hangul).
+_WIDE = "\u2e80-\u312f\u31a0-\ua4cf\uf900-\ufaff\ufe30-\ufe4f\uff00-\uff9f\U00020000-\U0003ffff"
+_WRAPPED = re.compile(rf"(?<=[{_WIDE}])[ \t]*[\n\r]\s*(?=[{_WIDE}])")
+_BREAK = "\x0b"
+
+
+def lines(texts: Iterable[str]) -> str:
+    r"""Texts of a block as they are read: white space is a space, `br` a `\n`."""
+    joined = "".join(texts)
+    if "\n" in joined and not joined.isascii():
+        joined = _WRAPPED.sub("", joined)
+    if _BREAK in joined:
+        rows = (" ".join(row.split()) for row in joined.split(_BREAK))
+        return "\n".join(filter(None, rows))
+    return " ".join(joined.split())

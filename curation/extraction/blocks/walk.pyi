@@ -5,5 +5,5 @@ from numpy.typing import NDArray
 from selectolax.lexbor import LexborNode
 
 def walk(
-    body: LexborNode, traits: NDArray[np.uint8], text_id: int, break_id: int
+    body: LexborNode, traits: NDArray[np.uint8], kinds: NDArray[np.uint8], break_id: int
 ) -> tuple[Any, ...]: ...

@@ -51,7 +51,9 @@ def clusters(context: Context, tasks: Sequence[Task]) -> Iterator[pa.Table]:
                     pc.if_else(kept, batch["name"], other),
                     kept,
                     level,
-                    pa.array(_cuts(cuts, batch["id"]), _CUT),
+                    pa.array(
+                        [cuts.of(id_) if cuts else [] for id_ in batch["id"].to_pylist()], _CUT
+                    ),
                     batch["file"],
                 ],
                 names=[*DEDUPLICATED.names, "file"],
@@ -59,14 +61,3 @@ def clusters(context: Context, tasks: Sequence[Task]) -> Iterator[pa.Table]:
 
     for batch in ordered(context, tasks, read):
         yield pa.Table.from_batches([batch.select(DEDUPLICATED.names)]).cast(DEDUPLICATED)
-
-
-def _cuts(cuts: Cuts, ids: pa.Array) -> list[list[dict[str, object]]]:
-    """What is cut of each document."""
-    if not cuts:
-        return [[]] * len(ids)
-    columns = ((column.tolist() for column in cuts.of(id_)) for id_ in ids.to_pylist())
-    return [
-        [{"level": by, "start": start, "end": end} for by, start, end in zip(*each, strict=True)]
-        for each in columns
-    ]

@@ -13,6 +13,7 @@ from pipelines.runs import rejections
 from pipelines.runs.parts import read_table
 from pipelines.runs.receipts import Attempt, PartFile, Receipt
 from pipelines.runs.steps import Context
+from schemas.tables import CLUSTER
 from schemas.tables import EDGE as EDGE_TABLE
 
 
@@ -68,6 +69,14 @@ def rejection_table(links: Array, levels: Sequence[str]) -> pa.Table:
         pa.array(levels, pa.string()).take(pa.array(order)),
         representative=ids_column(links["a"][order]),
     )
+
+
+def cluster_table(roots: Array) -> pa.Table:
+    """CLUSTER rows of the roots of links, a root once for every link: by id."""
+    distinct, counts = np.unique(ids(roots), axis=0, return_counts=True)
+    data = pa.py_buffer(distinct.tobytes())
+    column = pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(distinct), [None, data])
+    return pa.table([column, pa.array(counts, pa.int64())], schema=CLUSTER)
 
 
 def keyed_drops(context: Context, part: int, levels: Sequence[str]) -> dict[str, pa.ChunkedArray]:

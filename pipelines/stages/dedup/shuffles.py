@@ -21,7 +21,9 @@ from pipelines.runs import rejections
 from pipelines.runs.parts import read_table
 from pipelines.runs.receipts import Attempt, Task, has_receipt
 from pipelines.runs.steps import Context, report_failure
+from pipelines.runs.usage import metered
 from pipelines.stages.dedup.edges import (
+    cluster_table,
     commit_edges,
     edges_table,
     ids_column,
@@ -41,7 +43,7 @@ from pipelines.stages.dedup.signatures import (
     texts_of,
 )
 from schemas.deduplicate import Near
-from schemas.tables import CANDIDATE
+from schemas.tables import CANDIDATE, CLUSTER
 from schemas.tables import EDGE as EDGE_TABLE
 
 MEMBER_ROWS = 4096  # members of a bucket in one chunk
@@ -253,18 +255,21 @@ class LinkChunks:
 class LeafChunks:
     """File of edges -> (key of the part of the larger node, packed LINK rows)."""
 
-    def __init__(self, context: Context, keys: dict[int, str]) -> None:
-        """`keys`: task keys of the parts that are wanted."""
-        self.context, self.keys = context, keys
+    def __init__(self, context: Context, keys: dict[int, str], *, roots: bool = False) -> None:
+        """`keys`: task keys of the parts that are wanted; `roots`: also to the part of the smaller
+        node, if it is another one."""
+        self.context, self.keys, self.roots = context, keys, roots
 
     def process(self, element: str) -> Iterator[tuple[str, bytes]]:
         """`element` is the path of a file of edges."""
         edges = read_edges(self.context, element)
         links = np.empty(len(edges), LINK)
         links["a"], links["b"] = edges["a"], edges["b"]
-        for part in np.unique(links["b"]["part"]):
+        ends = [links["b"]["part"], *([links["a"]["part"]] if self.roots else [])]
+        for part in np.unique(np.concatenate(ends)):
             if int(part) in self.keys:
-                yield self.keys[int(part)], pack(links[links["b"]["part"] == part])
+                own = np.logical_or.reduce([end == part for end in ends])
+                yield self.keys[int(part)], pack(links[own])
 
 
 class Commit(abc.ABC):
@@ -279,7 +284,7 @@ class Commit(abc.ABC):
         key, chunks = element
         if not has_receipt(self.context.run, self.step, key):
             try:
-                with Attempt(self.context.run, self.step, key) as attempt:
+                with metered(), Attempt(self.context.run, self.step, key) as attempt:
                     self.commit(attempt, chunks)
             except Exception as error:
                 report_failure(self.context, self.step, key, error)
@@ -441,9 +446,13 @@ class CommitDrops(Commit):
         self.numbers, self.last = numbers, last
 
     def commit(self, attempt: Attempt, chunks: Iterable[bytes]) -> None:
-        """`chunks`: LINK from the root of a component to each other node."""
-        rows = unpacked(chunks, LINK)
+        """`chunks`: LINK from the root of a component to each other node, where either is of the
+        part."""
+        links = unpacked(chunks, LINK)
         number = self.numbers[attempt.task]
+        rows = links[links["b"]["part"] == number]
+        clusters = cluster_table(links[links["a"]["part"] == number]["a"])
+        attempt.writer("clusters", CLUSTER).write(clusters)
         part = parts(self.context)[number]
         recipe = self.context.recipe.deduplicate
         leaves = [bytes(item) for item in ids(rows["b"])]

@@ -27,7 +27,7 @@ from pipelines.stages.dedup.groups import grams_table, group_spans
 from pipelines.stages.dedup.shuffles import Commit, unpacked, write_index
 from pipelines.stages.dedup.survivors import Survivors
 from schemas.deduplicate import Spans as AskedSpans
-from schemas.tables import CUT, FIRST, GRAMS, KEYED_SPAN, REPEATED
+from schemas.tables import CLUSTER, CUT, FIRST, GRAMS, KEYED_SPAN, REPEATED
 
 KEYED = ("lines", "paragraphs", "sentences")
 # A span where it stands first in a part: the document's preference, the upper half of its id.
@@ -229,6 +229,8 @@ class CommitCuts(Commit):
         documents = self.context.receipts(f"{self.step}/documents")[number]
         drops = read_table(self.context.home(self.step), documents.file("rejections").path)
         rejections.writer(attempt).write(drops)
+        clusters = read_table(self.context.home(self.step), documents.file("clusters").path)
+        attempt.writer("clusters", CLUSTER).write(clusters)
         write_index(attempt, self.context, number, drops["id"])
         cut = {
             level: {

@@ -41,8 +41,7 @@ import numpy as np
 from curation.dedup import components
 from curation.dedup.nodes import LINK
 from curation.measures import view
-from pipelines.engines.jobs import ByKey, Job, Step
-from pipelines.engines.runners import JobFailed
+from pipelines.engines.jobs import ByKey, Job, JobFailed, Step
 from pipelines.runs.mill import Mill
 from pipelines.runs.receipts import Attempt, Receipt, Task
 from pipelines.runs.steps import Context, Manifest, fingerprint
@@ -81,7 +80,7 @@ from pipelines.stages.dedup.spans import (
 from schemas.deduplicate import Near, Spans
 from schemas.recipe import Recipe
 
-VERSION = 5
+VERSION = 6
 LIBRARIES = ("numpy", "scipy")
 
 RANGE_BYTES = 16 << 20  # packed keys that one range of a shuffle holds
@@ -307,7 +306,7 @@ class Steps:
 
         def build(waiting: Sequence[Task]) -> Job:
             commit = CommitDrops(self.context, step, self._numbers(), last=step == self.step)
-            return self._by_part(labels, waiting, commit)
+            return self._by_part(labels, waiting, commit, roots=True)
 
         rows = sum(self.context.manifest(step).kept for step in labels)
         return self.mill.jobs(step, [tasks], build, small=self._small(rows))
@@ -370,9 +369,12 @@ class Steps:
         """Paths of the files of edges of some steps."""
         return [file.path for step in steps for file in edge_files(self.context, step)]
 
-    def _by_part(self, steps: list[str], waiting: Sequence[Task], commit: Step) -> Job:
-        """The links of some steps, grouped by the part of their larger node."""
-        chunks = LeafChunks(self.context, {task.spec["part"]: task.key for task in waiting})
+    def _by_part(
+        self, steps: list[str], waiting: Sequence[Task], commit: Step, *, roots: bool = False
+    ) -> Job:
+        """The links of some steps, grouped by the part of their larger node, or of either."""
+        keys = {task.spec["part"]: task.key for task in waiting}
+        chunks = LeafChunks(self.context, keys, roots=roots)
         return Job(self._files(steps), [chunks, ByKey("leaves", keys_of(waiting)), commit])
 
 

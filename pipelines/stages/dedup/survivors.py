@@ -1,4 +1,4 @@
-"""The documents of a part that the levels of whole documents leave, and their texts."""
+"""Documents that survive document-level deduplication, with their texts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DOCUMENTS, _CHARACTERS = 256, 1 << 22
 
 
 class Survivors:
-    """What is left of a part of signatures; its documents are numbered by `row`."""
+    """The surviving documents of a part of signatures, numbered by `row`."""
 
     def __init__(self, context: Context, number: int) -> None:
         """`number`: of the part. The step `deduplicate/documents` is finished."""

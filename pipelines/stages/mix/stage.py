@@ -11,15 +11,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.histogram import Histogram, bin_range, crossing_bin, threshold
-from curation.keys import Keys
+from curation.keys import below
 from curation.mixture import (
     Epoch,
     Range,
@@ -36,10 +36,11 @@ from curation.mixture import (
 from curation.packing import pack
 from curation.tokenization import Tokens
 from pipelines.runs import rejections
-from pipelines.runs.mill import Mill
+from pipelines.runs.closing import Plan
+from pipelines.runs.mill import Mill, Stretch
 from pipelines.runs.parts import logical_digest, read_table
 from pipelines.runs.receipts import Attempt, Receipt, Task
-from pipelines.runs.steps import Context, Manifest, fingerprint
+from pipelines.runs.steps import Context, Manifest, Work, fingerprint
 from pipelines.stages import tokenizer
 from pipelines.stages.mix.shards import write_manifest
 from pipelines.stages.mix.tokenparts import TokenFile, flat_tokens, read_rows, token_files
@@ -82,17 +83,31 @@ def run(mill: Mill, step: str, mark: str) -> Manifest:
         mill.do(name, merge, tasks)
         # files of one range: a bucket reads only those of its own
         files, level = -(-files // FAN_IN), level + 1
+
+    def stretch(name: str, tasks: Plan, work: Work) -> Stretch:
+        return Stretch(f"{step}/{name}", fingerprint(mark, name), tasks, work)
+
+    stretches = [stretch("buckets", partial(_bucket_tasks, level), write_bucket)]
+    if context.recipe.mix.tokens is not None:
+        stretches.append(stretch("rejections", _parts, reject_part))
+    return mill.chain([*stretches, Stretch(step, mark, _manifest, write_manifest)])
+
+
+def _bucket_tasks(level: int, context: Context) -> list[Task]:
+    count = int(_plan(context)["buckets"])
     tasks = [
         Task(f"train-{index:06d}", {"bucket": index, "of": count, "level": level})
         for index in range(count)
     ]
-    tasks.append(Task("validation", {"level": level}))
-    mill.do(*_with(plan("buckets", tasks), write_bucket))
-    if context.recipe.mix.tokens is not None:
-        keys = [Task(receipt.task, {}) for receipt in context.receipts("tokenize")]
-        mill.do(*_with(plan("rejections", keys), reject_part))
-    final = mill.plan(step, mark, lambda: [Task("manifest", {})])
-    return mill.do(step, write_manifest, final)
+    return [*tasks, Task("validation", {"level": level})]
+
+
+def _parts(context: Context) -> list[Task]:
+    return [Task(receipt.task, {}) for receipt in context.receipts("tokenize")]
+
+
+def _manifest(_: Context) -> list[Task]:
+    return [Task("manifest", {})]
 
 
 def _with(planned: tuple[str, list[Task]], work: Any) -> tuple[str, Any, list[Task]]:
@@ -127,7 +142,7 @@ def make_plan(context: Context, step: str, task: Task) -> Receipt:
         holdout, tokens = own["holdout"].to_numpy(), own["tokens"].to_numpy()
         budget = recipe.mix.validation.tokens
         limit = min(validation_threshold(holdout, tokens, budget), limits[source])
-        held = _below(holdout, limit)
+        held = below(holdout, limit)
         removed = Histogram.of(own["key"].to_numpy()[held], tokens[held])
         left[source] = Histogram(
             histogram.amounts - removed.amounts, histogram.documents - removed.documents
@@ -162,11 +177,6 @@ def make_plan(context: Context, step: str, task: Task) -> Receipt:
         return attempt.commit(0, 0, counts=plan)
 
 
-def _below(keys: Keys, limit: int) -> npt.NDArray[np.bool_]:
-    """Which keys are below a threshold of up to 2^64."""
-    return np.ones(len(keys), bool) if limit >= 1 << 64 else keys < np.uint64(limit)
-
-
 def _partial(
     seed: int,
     source: str,
@@ -185,7 +195,7 @@ def _partial(
         ranges = key_ranges(*bin_range(crossing), rotation)
         columns = ("key", "holdout", "tokens")
         for table in read_rows(files, source, ranges, columns):
-            taken = ~_below(table["holdout"].to_numpy(), validation_limit)
+            taken = ~below(table["holdout"].to_numpy(), validation_limit)
             sizes = pc.list_value_length(table["tokens"]).to_numpy()
             keys = np.append(keys, table["key"].to_numpy()[taken])
             tokens = np.append(tokens, sizes[taken])
@@ -263,9 +273,9 @@ def reject_part(context: Context, step: str, task: Task) -> Receipt:
     keys, holdout = table["key"].to_numpy(), table["holdout"].to_numpy()
     for source in plan["sources"]:
         own = pc.equal(table["source"], source).to_numpy()
-        taken = _below(holdout, int(plan["sources"][source]["validation_limit"]))
+        taken = below(holdout, int(plan["sources"][source]["validation_limit"]))
         for first in _epochs(plan, source)[:1]:
-            taken |= _below(keys + np.uint64(first.shift), first.threshold)
+            taken |= below(keys + np.uint64(first.shift), first.threshold)
         left_out &= ~(own & taken)
     rows = table.filter(pa.array(left_out))
     ids, names = (
@@ -339,7 +349,7 @@ def _bucket(
         for table in read_rows(
             files, source, epoch.ranges(bucket, of), ("id", "holdout", "tokens")
         ):
-            found.append(table.filter(pa.array(~_below(table["holdout"].to_numpy(), limit))))
+            found.append(table.filter(pa.array(~below(table["holdout"].to_numpy(), limit))))
             numbers.append(epoch.number)
     return found, numbers
 
@@ -352,7 +362,7 @@ def _validation(
     limit = int(entry["validation_limit"])
     ranges = [(key, key + 1) for key in sorted(set(entry["validation_keys"]))]
     found = [
-        table.filter(pa.array(_below(table["holdout"].to_numpy(), limit)))
+        table.filter(pa.array(below(table["holdout"].to_numpy(), limit)))
         for table in read_rows(files, source, ranges, ("id", "holdout", "tokens"))
     ]
     return found, [0] * len(found)

@@ -32,11 +32,7 @@ def blocks_of(tree):
             current, texts = block, []
         texts.append(text)
     found.append((current, texts))
-    return [
-        Block(page.nodes[at], text, bool(page.broken[at]))
-        for at, texts in found
-        if (text := " ".join("".join(texts).split()))
-    ]
+    return [Block(page.nodes[at], text) for at, texts in found if (text := dom.lines(texts))]
 
 
 def text_of(html, **structure):
@@ -105,7 +101,7 @@ LAYOUT = """<table><tr><td><ul><li>Home</ul></td><td><h2>Mill</h2><p>One.</p><ta
         (
             PRICES,
             {},
-            "Prices\nGrain | Price | Note\nSpelt | 2 | 40 | new crop\n250 | old\nRye | none",
+            "Prices\nGrain | Price | Note\nSpelt | 2 | 40 | new crop\n| 250 | old\nRye |  | none",
         ),
         (
             PRICES,

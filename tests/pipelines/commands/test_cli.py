@@ -87,7 +87,7 @@ def test_recipe_validate_tells_every_mistake_in_one_go(tmp_path: Path) -> None:
     (tmp_path / "wrong.yaml").write_text(
         "extends: fineweb\n"
         "filter:\n  chain:\n    - rules: gopher_qualty\n    - edit: c4_line\n"
-        "curate: {pii: [EMAIL]}\n"
+        "curate: {chain: [{redact: [EMAIL_ADRESS]}]}\n"
         "mix: {tokns: 5, weights: {web: 1}}\n"
         "deduplicate: {keep: biggest}\n"
     )
@@ -97,7 +97,7 @@ def test_recipe_validate_tells_every_mistake_in_one_go(tmp_path: Path) -> None:
     for path, mend in [
         ("filter.chain[0].rules", "gopher_quality"),
         ("filter.chain[1].edit", "c4_lines"),
-        ("curate.pii[0]", "EMAIL_ADDRESS"),
+        ("curate.chain[0].redact[0]", "did you mean `EMAIL_ADDRESS`"),
         ("mix.tokns", "`tokens`"),
         ("mix: ", "give the number of tokens too"),
         ("deduplicate.keep", "'longest', 'oldest' or 'smallest_id'"),

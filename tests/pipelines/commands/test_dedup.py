@@ -92,7 +92,7 @@ def test_the_answer_does_not_depend_on_workers_memory_order_or_format(
 ) -> None:
     some = documents[:500]
     whole, ends = dedup(write(tmp_path / "in.jsonl", some), tmp_path)
-    for engine in (Engine("direct", 2), Engine("direct", 1, 600)):
+    for engine in (Engine("local", 2), Engine("local", 1, 600)):
         assert dedup(tmp_path / "in.jsonl", tmp_path, engine=engine)[0] == whole
 
     def texts(found: dict[str, dict]) -> set:

@@ -64,6 +64,16 @@ def test_a_row_says_where_it_is_from_and_what_its_page_declares(extracted):
         assert stream.read(row["length"]).startswith(b"\x1f\x8b")
 
 
+def test_the_structure_of_markdown():
+    page = REPOSITORY / "tests" / "data" / "pages" / "05_table.html"
+    for flags, row in (
+        ([], "Tuesday |  | closed"),
+        (["--structure", "markdown"], "| Day | Opens | Closes |\n| --- | --- | --- |\n| Monday |"),
+    ):
+        result = gristmill("extract", str(page), *flags, "--output", "-")
+        assert row in json.loads(result.stdout)["text"], result.stderr
+
+
 def test_parquet_and_standard_output_hold_the_same(extracted, tmp_path):
     pages, _, _ = extracted
     table = tmp_path / "pages.parquet"

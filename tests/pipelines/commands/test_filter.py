@@ -16,6 +16,7 @@ from pipelines.runs.events import ignore
 from pipelines.runs.inputs import Rows, inputs_of
 from pipelines.runs.rows import batches
 from schemas.problems import Problem
+from tests.curation.judging import judge
 from tests.runs import REPOSITORY, gristmill
 
 ENGLISH = "The miller opens the sluice before dawn and lets the water run over the old wheel.\n"
@@ -50,7 +51,7 @@ def test_rows_are_those_of_the_chain(tmp_path):
     chain = Chain(load_chain("fineweb", Path()))
     assert [row["id"] for row in rows] == ["a", "17", "c"]
     for row, given, language in zip(rows, ROWS, ("en", "en", "de"), strict=False):
-        outcome = chain.apply(given["text"], language, given["language_score"])
+        outcome = judge(chain, given["text"], language, given["language_score"])
         assert (row["language"], row["language_score"]) == (language, given["language_score"])
         assert row["kept"] is outcome.kept
         assert row["reasons"] == outcome.reasons

@@ -80,7 +80,7 @@ def test_groups_and_scopes_are_shown(tmp_path):
         "      reason: few\n"
     )
     lines = show(str(tmp_path / "chain.yaml")).splitlines()
-    assert lines[-4].startswith("rules own, only for de, fr; news")
+    assert lines[-4].startswith("rules own (of de, fr; news)")
     assert lines[-3].split() == ["any", "of", "few"]
     assert lines[-2] == "    gopher.words >= 5"
     assert lines[-1] == "    gopher.words > 1 and gopher.hash_ratio < 0.5"

@@ -1,16 +1,20 @@
-"""Chunks that are grouped by key: in this process, on Beam's workers, and on their disk."""
+"""What an engine must do with a job: in this process, in a pool of processes, on Beam's workers."""
 
 import json
+import os
+import signal
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
-from pipelines.engines.jobs import SPILLED_BYTES, ByKey, Job
-from pipelines.engines.runners import Engine, run_job
+from pipelines.engines.jobs import SPILLED_BYTES, Barrier, ByKey, Job, JobFailed
+from pipelines.engines.runners import Engine, Runner
 
 PARTS, KEYS = 6, 5
+HERE, LOCAL, DIRECT = Engine("local", 1), Engine("local", 2), Engine("direct", 2)
 
 
 class Emit:
@@ -36,14 +40,63 @@ class Write:
         yield key
 
 
-@pytest.mark.parametrize(("workers", "on_disk"), [(1, False), (1, True), (2, False), (2, True)])
-def test_every_chunk_arrives_with_its_key(tmp_path: Path, workers: int, on_disk: bool) -> None:
+class Touch:
+    """A name -> a file of that name, after some time."""
+
+    def __init__(self, output: str) -> None:
+        self.output = output
+
+    def process(self, element: str) -> Iterator[str]:
+        time.sleep(0.05)
+        (Path(self.output) / element).touch()
+        yield element
+
+
+class Second:
+    """For each file that there is, the name of another."""
+
+    def __init__(self, output: str) -> None:
+        self.output = output
+
+    def process(self, _: None) -> Iterator[str]:
+        for path in sorted(Path(self.output).iterdir()):
+            yield f"{path.name}-again"
+
+
+class End:
+    """Ends its own process, as the system does when it has no more memory."""
+
+    def process(self, element: int) -> Iterator[int]:
+        if element == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield element
+
+
+class Pid:
+    """The process that does the work."""
+
+    def process(self, element: int) -> Iterator[int]:
+        time.sleep(0.05)
+        yield os.getpid()
+
+
+class Fail:
+    """An error of one element."""
+
+    def process(self, element: int) -> Iterator[float]:
+        yield 1 / (element - 3)
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+@pytest.mark.parametrize("engine", [HERE, LOCAL, DIRECT], ids=["here", "local", "direct"])
+def test_every_chunk_arrives_with_its_key(tmp_path: Path, engine: Engine, on_disk: bool) -> None:
     output, scratch = tmp_path / "output", tmp_path / "scratch"
     output.mkdir()
     scratch.mkdir()
 
     job = Job(range(PARTS), [Emit(), ByKey("some", ["k0", "none"]), Write(str(output))])
-    run_job(Engine("direct", workers), job, scratch=scratch if on_disk else None)
+    received: list[str] = []
+    Runner(engine).run(job, received.append, scratch=scratch if on_disk else None)
     found = {
         path.name: {int(part): size for part, size in json.loads(path.read_text()).items()}
         for path in output.iterdir()
@@ -53,3 +106,54 @@ def test_every_chunk_arrives_with_its_key(tmp_path: Path, workers: int, on_disk:
     assert found == {"k0": large, "k1": small, "k2": large, "k3": small, "k4": large, "none": {}}
     held = Counter(path.stat().st_size > 0 for path in scratch.iterdir())
     assert bool(held[True]) == on_disk
+    # an engine carries back all or nothing
+    assert sorted(received) == ([] if engine == DIRECT else sorted(found))
+
+
+@pytest.mark.parametrize("items", [[], ["a", "b", "c"]])
+@pytest.mark.parametrize("engine", [HERE, LOCAL, DIRECT], ids=["here", "local", "direct"])
+def test_a_barrier_waits_for_all_that_comes_before(
+    tmp_path: Path, engine: Engine, items: list[str]
+) -> None:
+    touch = Touch(str(tmp_path))
+    job = Job(items, [touch, Barrier("first", Second(str(tmp_path))), touch])
+    received: list[str] = []
+    Runner(engine).run(job, received.append)
+    expected = sorted([*items, *(f"{item}-again" for item in items)])
+    assert sorted(path.name for path in tmp_path.iterdir()) == expected
+    assert sorted(received) == ([] if engine == DIRECT else expected)
+
+
+@pytest.mark.parametrize("engine", [LOCAL, DIRECT], ids=["local", "direct"])
+def test_a_killed_worker_is_told_within_seconds(engine: Engine) -> None:
+    begun = time.monotonic()
+    with pytest.raises(JobFailed, match="a worker process died"):
+        Runner(engine).run(Job(range(8), [End()]))
+    assert time.monotonic() - begun < 45  # with the start of the workers
+
+
+@pytest.mark.parametrize("engine", [HERE, LOCAL, DIRECT], ids=["here", "local", "direct"])
+def test_an_error_ends_the_job_with_its_message(engine: Engine) -> None:
+    with pytest.raises(JobFailed, match="division by zero"):
+        Runner(engine).run(Job(range(8), [Fail()]))
+
+
+def test_workers_of_the_pool_stay_from_job_to_job_and_end_with_it() -> None:
+    runner = Runner(LOCAL)
+    seen: list[set[int]] = []
+    for _ in range(3):
+        pids: list[int] = []
+        runner.run(Job(range(8), [Pid()]), pids.append)
+        seen.append(set(pids))
+    assert seen[0] == seen[1] == seen[2]
+    assert len(seen[0]) == 2
+    assert os.getpid() not in seen[0]
+    with pytest.raises(JobFailed):
+        runner.run(Job(range(8), [Fail()]))
+    pids = []
+    runner.run(Job(range(8), [Pid()]), pids.append)  # goes on with new ones
+    assert not set(pids) & seen[0]
+    del runner
+    for pid in {*pids, *seen[0]}:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)

@@ -84,7 +84,7 @@ def test_groups_are_shown_and_compared_by_their_reason(tmp_path: Path) -> None:
 
 def test_sets_of_rules_are_compared(tmp_path: Path) -> None:
     found = of("gopher_quality", "refinedweb_quality")
-    assert found.steps == (["gopher_quality"], ["refinedweb_quality"])
+    assert found.steps == (["rules gopher_quality"], ["rules refinedweb_quality"])
     assert found.keys == []
     (tmp_path / "chain.yaml").write_text(
         "languages: {en: 0.5}\nchain: [{rules: gopher_quality}, {edit: c4_lines}]\n"

@@ -21,6 +21,7 @@ from pipelines.stages import filter as filter_stage
 from schemas.base import ModelFile
 from schemas.extract import Extract
 from schemas.problems import Problem
+from tests.curation.judging import judge
 from tests.runs import DEMO, mill
 
 TEXTS = {
@@ -101,7 +102,7 @@ def test_classifiers_in_a_run(folder: Path, run: Path) -> None:
     for path in sorted((run / "filter" / "signals").rglob("*.parquet")):
         for row in pq.read_table(path).to_pylist():
             page = pages[row["id"]]
-            signals = chain.apply(page["text"], page["language"], 1.0, "web").signals
+            signals = judge(chain, page["text"], page["language"], 1.0, "web").signals
             for name in ("classifier.quality", "classifier.spam", "classifier.weight"):
                 assert row[name] == signals[name]
                 found += 1
@@ -144,8 +145,8 @@ def test_a_chain_with_classifiers_in_a_file(folder: Path) -> None:
     )
     chain = Chain(load_chain("chain.yaml", folder))
     assert chain.signals == ("classifier.quality",)
-    assert chain.apply(TEXTS["high"].format(99), "en", 1.0).kept
-    assert chain.apply(TEXTS["low"].format(99), "en", 1.0).reasons == ["low_quality"]
+    assert judge(chain, TEXTS["high"].format(99), "en", 1.0).kept
+    assert judge(chain, TEXTS["low"].format(99), "en", 1.0).reasons == ["low_quality"]
 
 
 def test_a_classifier_that_is_not_there(folder: Path) -> None:

@@ -15,7 +15,7 @@ from pipelines.recipes.saving import differences, read_saved, save, with_models
 from pipelines.runs.store import Folder
 from pipelines.stages.filter import relevant
 from schemas.base import ModelFile
-from schemas.filter import RulesStep
+from schemas.chain import RulesStep
 from schemas.problems import Problem
 from schemas.rules import RuleTable
 from tests.runs import DEMO

@@ -73,7 +73,7 @@ RECIPE: dict[str, Any] = {
     "description": 'Pages & <b>"harm"</b>.',
     "splits": {"bytes": 1 << 20, "part_bytes": 20_000},
     "filter": {"chain": [{"rules": "gopher_quality"}]},
-    "curate": {"pii": []},
+    "curate": {"chain": []},
     "tokenizer": {"train": {"vocabulary": 512, "sample_bytes": 1 << 20}},
     "mix": {
         "tokens": 40_000,
@@ -109,7 +109,7 @@ def make_run(tmp_path_factory: pytest.TempPathFactory) -> MakeRun:
             ],
         }
         output = f"{root}-run"
-        Run.create(resolve("test", value, root), output).go(Engine("direct", 1, 1 << 28))
+        Run.create(resolve("test", value, root), output).go(Engine("local", 1, 1 << 28))
         return output
 
     return make

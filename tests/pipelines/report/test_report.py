@@ -247,7 +247,7 @@ def test_repeated_spans(make_run: MakeRun, texts: list[str], tmp_path: Path) -> 
         {"web": web},
         deduplicate={"near": None, "spans": {"lines": True, "bloom": {}, "substring": {}}},
         filter={"chain": []},
-        curate={"pii": [], "least_words": 40},
+        curate={"chain": [{"cut": {"least_words": 40}}]},
         mix={"sequence_length": 64, "validation": {"tokens": 0}},
     )
     value, page = written(run, tmp_path)
@@ -287,7 +287,7 @@ def test_repeated_spans(make_run: MakeRun, texts: list[str], tmp_path: Path) -> 
     (short,) = [group for group in value["rejected_samples"] if group["stage"] == "curate"]
     assert (short["reason"], short["count"]) == ("cut_short", 1)
     assert short["samples"][0]["url"] == "https://copy.example/"
-    assert short["samples"][0]["why"].endswith("words are left, must be >= 40")
+    assert short["samples"][0]["why"].startswith("must be words left >= 40, is ")
 
 
 def test_a_parent_that_is_gone(finished: str, tmp_path: Path) -> None:

@@ -2,10 +2,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from curation.rules import said
 from pipelines.report import formats, plots
-from pipelines.report.shape import Panel, Threshold
+from pipelines.report.shape import Panel, Rule, Threshold
 from pipelines.report.signals import BINS, panel, panels, rules_of
-from schemas.recipe import Recipe
+from schemas.filter import Filter
 
 
 def rule(operator: str, threshold: float) -> Threshold:
@@ -105,30 +106,28 @@ def test_numbers_for_readers() -> None:
     assert formats.plural(2, "copy", "copies") == "2 copies"
 
 
-def recipe_of_groups() -> Recipe:
+def groups() -> Filter:
     few = {"signal": "f.a", "operator": ">=", "threshold": 5}
     ends = {"signal": "f.b", "operator": ">", "threshold": 0.5}
     other = {"signal": "f.c", "operator": "<=", "threshold": float("inf")}
     german = {"signal": "f.a", "operator": ">=", "threshold": 8, "reason": "few"}
     grouped = {"any": [few, {"all": [ends, other]}], "reason": "few"}
-    return Recipe.model_validate(
+    return Filter.model_validate(
         {
-            "name": "x",
-            "filter": {
-                "chain": [
-                    {"rules": {"name": "rest", "rules": [grouped]}, "languages": ["en", "fr"]},
-                    {"rules": {"name": "german", "rules": [german]}, "languages": ["de"]},
-                ]
-            },
+            "chain": [
+                {"rules": {"name": "rest", "rules": [grouped]}, "languages": ["en", "fr"]},
+                {"rules": {"name": "german", "rules": [german]}, "languages": ["de"]},
+            ]
         }
     )
 
 
 def test_groups_and_scopes_are_told() -> None:
-    assert [formats.decide(item) for item in rules_of(recipe_of_groups())] == [
-        "f.a ≥ 5 or (f.b > 0.5 and f.c ≤ ∞) (of en, fr)",
-        "f.a ≥ 8 (of de)",
+    told = [
+        formats.decide(Rule(table="t", test=said(rule), scope=step.scope()))
+        for step, rule in rules_of(groups())
     ]
+    assert told == ["f.a ≥ 5 or (f.b > 0.5 and f.c ≤ inf) (of en, fr)", "f.a ≥ 8 (of de)"]
 
 
 def test_a_panel_is_of_the_documents_that_its_table_is_for() -> None:
@@ -141,7 +140,7 @@ def test_a_panel_is_of_the_documents_that_its_table_is_for() -> None:
             "f.c": [1.0, None, 1.0, None],
         }
     )
-    found = {(item["table"], item["signal"]): item for item in panels(recipe_of_groups(), verdicts)}
+    found = {(item["table"], item["signal"]): item for item in panels(groups(), verdicts)}
     assert list(found) == [("rest", "f.a"), ("rest", "f.b"), ("rest", "f.c"), ("german", "f.a")]
     assert counted(found["german", "f.a"]) == (1, 1)
     # failing one of several conditions is no failure yet

@@ -9,7 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from curation.readers import Record
+from pipelines.runs import splits
 from pipelines.runs.inputs import input_at, left_out
+from pipelines.runs.receipts import task_bytes
 from pipelines.runs.splits import plan_splits, read_split, unreadable
 from schemas.inputs import Input, Splits
 from schemas.problems import Problem
@@ -96,6 +98,36 @@ def test_files_that_are_one_document_share_tasks(tmp_path):
     assert len({task.key for task in tasks}) == 10
 
 
+@pytest.mark.parametrize("name", ["rows.jsonl", "packed.jsonl.gz", "rows.parquet", "rows.csv"])
+def test_small_files_of_rows_share_tasks(folder, tmp_path, name):
+    data, many = (folder / name).read_bytes(), tmp_path / "many"
+    many.mkdir()
+    for number in range(30):
+        (many / f"{number:02}-{name}").write_bytes(data)
+    asked = recipe(many, "*", size=10 * len(data))
+    tasks = plan_splits(asked)
+    assert [len(task.spec["ranges"]) for task in tasks] == [10] * 3
+    found = [each for task in tasks for each in read_split(asked, task)]
+    assert len({(file, each.offset, each.inner) for file, each in found}) == len(found)
+    assert len(found) == 30 * len(read_all(recipe(folder, name)))
+
+
+def test_tiny_files_without_number_are_not_one_task(tmp_path, monkeypatch):
+    monkeypatch.setattr(splits, "_MOST_FILES", 16)
+    for number in range(40):
+        (tmp_path / f"{number:02}.txt").write_text("x")
+    sizes = [len(task.spec["ranges"]) for task in plan_splits(recipe(tmp_path, "*.txt"))]
+    assert sizes == [16, 16, 8]
+
+
+def test_a_small_corpus_has_tasks_for_many_workers():
+    mebibyte = 1 << 20
+    assert task_bytes(mebibyte // 2, 64 * mebibyte) == mebibyte
+    assert task_bytes(640 * mebibyte, 64 * mebibyte) == 10 * mebibyte
+    assert task_bytes(640 * mebibyte, 1000) == 1000
+    assert task_bytes(1 << 50, 64 * mebibyte) == 64 * mebibyte
+
+
 def test_columns_by_layout_and_by_name(folder):
     row = {"raw_content": "Some text.", "url": "https://e.example/", "date_download": "2023-01-02"}
     (folder / "rp.jsonl").write_text(json.dumps(row) + "\n")
@@ -158,7 +190,8 @@ def mixed(tmp_path):
 
 
 def test_a_file_that_cannot_be_read_costs_itself(mixed):
-    found = read_all(recipe(mixed, "**/*"))
+    whole = recipe(mixed, "**/*")
+    found = read_all(whole)
     assert [name for name, record in found if isinstance(record, Record)] == [
         "mill.py",
         "page.html",
@@ -169,9 +202,8 @@ def test_a_file_that_cannot_be_read_costs_itself(mixed):
     )
     assert lost["fake.warc.gz"].detail.startswith("not a WARC file, it looks like a gzip file of")
     assert lost["image.png"].length == 8
-    asked = recipe(mixed, "**/*")
-    told = dict(unreadable(asked, plan_splits(asked)))
-    assert len(told) == 4
+    told = dict(unreadable(whole, plan_splits(whole)))
+    assert set(told) == {f"{mixed}/{name}" for name in lost}
     assert told[f"{mixed}/image.png"].startswith("neither its name nor")
     # ranges decide nothing about what is lost, and ids of tasks do not depend on the root
     assert len(read_all(recipe(mixed, "**/*", size=5))) == len(found)

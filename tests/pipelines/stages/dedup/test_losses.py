@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.engines import runners
-from pipelines.engines.jobs import ByKey, Job, run_here
-from pipelines.engines.runners import JobFailed
+from pipelines.engines.jobs import ByKey, Job, JobFailed, Receive, run_here
 from tests.runs import dedup_files
 
 
@@ -41,11 +40,11 @@ def test_lost_rows_are_no_answer(
         rows.append({"id": f"{number}c", "text": f"The same footer stands here.\nOf {number}"})
         (tmp_path / f"{number}.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
 
-    def losing(job: Job, scratch: Path | None = None) -> None:
+    def losing(job: Job, receive: Receive, scratch: Path | None) -> None:
         for at, each in enumerate(job.steps):
             if isinstance(each, ByKey) and each.label == shuffle:
                 job = Job(job.items, [*job.steps[:at], Lose(), *job.steps[at:]])
-        run_here(job, scratch)
+        run_here(job, receive, scratch)
 
     monkeypatch.setattr(runners, "run_here", losing)
     with pytest.raises(JobFailed, match=f"^{step}: .*came out of the engine's shuffle"):

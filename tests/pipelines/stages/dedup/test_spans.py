@@ -139,7 +139,7 @@ def test_the_answer_does_not_depend_on_workers_passes_order_or_files(
     for spans in whole.values():
         assert spans == sorted(spans, key=lambda span: span[1])
         assert all(end <= start for (_, _, end), (_, start, _) in pairwise(spans))
-    assert found(all_texts, tmp_path, Engine("direct", 2), **ALL) == whole
+    assert found(all_texts, tmp_path, Engine("local", 2), **ALL) == whole
     rows = [json.loads(line) for line in all_texts.open()]
     random.Random(1).shuffle(rows)
     folder = tmp_path / "parts"
@@ -150,7 +150,7 @@ def test_the_answer_does_not_depend_on_workers_passes_order_or_files(
     # some ranges of keys, a pass each, read from some row groups
     monkeypatch.setattr(deduplicate, "RANGE_BYTES", 20_000)
     monkeypatch.setattr(span_steps, "_ROW_GROUP", 100)
-    assert found(folder, tmp_path, Engine("direct", 1, 600), **ALL) == whole
+    assert found(folder, tmp_path, Engine("local", 1, 600), **ALL) == whole
 
 
 def test_levels_together_leave_a_copy_of_all(texts: list[str], tmp_path: Path) -> None:
@@ -243,7 +243,7 @@ extends: {demo}
 inputs: [{{source: web, root: {sample}, files: ['*.warc.gz']}}]
 deduplicate:
   spans: {{lines: true, sentences: 3, bloom: {{words: 5}}, substring: {{tokens: 10}}}}
-curate: {{least_words: 400}}
+curate: {{chain: [{{cut: {{least_words: 400}}}}]}}
 """
 WORK: dict[str, Work] = {
     "deduplicate/spans": span_steps.find_spans,

@@ -1,0 +1,316 @@
+"""What is wrong with a chain: names, the order of steps, and which documents they are for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+import pyarrow as pa
+
+from curation.classifiers import signals as classifiers
+from curation.edits import EDITS
+from curation.measures import MEASURES
+from curation.pii import TYPES as PII_TYPES
+from curation.steps import (
+    COLUMN,
+    CUT_LEVELS,
+    CUT_SHORT,
+    LANGUAGE,
+    LANGUAGE_SCORE,
+    LANGUAGE_SIGNAL,
+    NUMBER,
+    PII,
+    pii_signal,
+    table_of,
+)
+from schemas.chain import (
+    Chain,
+    ClassifiersStep,
+    CutStep,
+    EditStep,
+    LanguagesStep,
+    RedactStep,
+    RulesStep,
+    Scope,
+)
+from schemas.problems import close_to
+from schemas.rules import Condition, conditions
+
+Mistake = tuple[str, str]
+
+# Types of columns that a recipe may keep.
+TYPES: Mapping[str, pa.DataType] = {
+    "string": pa.string(),
+    "integer": pa.int64(),
+    "float": NUMBER,
+    "boolean": pa.bool_(),
+}
+# Whose signal it is: `measure`, `change` of the text, or `column`; and its name.
+Owners = Mapping[str, tuple[str, str]]
+_OWNERS: Owners = {
+    **{name: ("measure", item.family) for item in MEASURES.values() for name in item.signals},
+    **{name: ("change", item.name) for item in EDITS.values() for name in item.signals},
+    **dict.fromkeys((f"{PII}.count", *map(pii_signal, sorted(PII_TYPES))), ("change", "redact")),
+    **{f"cut.{name}": ("change", "cut") for name in ("characters", *CUT_LEVELS)},
+}
+
+
+def column_signals(columns: Mapping[str, str]) -> dict[str, tuple[str, pa.DataType]]:
+    """Signals that are columns of a document: the column and its type; `columns`: those that a
+    recipe keeps, with the names of their types."""
+    kept = {f"{COLUMN}.{name}": (name, TYPES[kind]) for name, kind in columns.items()}
+    return {LANGUAGE_SIGNAL: (LANGUAGE_SCORE, NUMBER)} | kept
+
+
+def owners_of(spec: Chain, columns: Mapping[str, str] | None = None) -> dict[str, tuple[str, str]]:
+    """Whose each signal is that rules of the chain may test."""
+    own = {
+        f"{classifiers.FAMILY}.{signal}": ("measure", f"{classifiers.FAMILY}.{name}")
+        for name, item in spec.classifiers.items()
+        for signal in classifiers.formulas(name, item)
+    }
+    of_columns = {name: (COLUMN, name) for name in column_signals(columns or {})}
+    return {**_OWNERS, **own, **of_columns}
+
+
+def check_chain(spec: Chain, columns: Mapping[str, str] | None = None) -> list[Mistake]:
+    """Every mistake of a chain: its path in the recipe, and what is wrong and would be right.
+
+    The tables must be in the recipe (`rules.load_table`); raises ValueError for a name.
+    """
+    return list(_Check(spec, columns or {}).mistakes())
+
+
+class _Check:
+    def __init__(self, spec: Chain, columns: Mapping[str, str]) -> None:
+        self.spec = spec
+        self.columns = columns
+        self.owners = owners_of(spec, columns)
+        self.types = {name: kind for name, (_, kind) in column_signals(columns).items()}
+        # steps so far, in order, each with its place: families measured, changes of the text,
+        # languages kept, tables; and reasons
+        self.measured: dict[str, list[tuple[str, Scope]]] = {}
+        self.changes: list[tuple[str, str, Scope]] = []
+        self.kept: list[tuple[str, LanguagesStep]] = []
+        self.tables: dict[str, str] = {}
+        self.reasons: dict[str, list[tuple[str, Scope]]] = {
+            reason: [("a step of its own", Scope())]
+            for reason in (LANGUAGE, LANGUAGE_SCORE, CUT_SHORT)
+        }
+        # of a family, what changed the text after it was measured, and for which documents
+        self.stale: dict[str, list[tuple[str, Scope]]] = {}
+
+    def mistakes(self) -> Iterator[Mistake]:
+        for at, (here, step) in enumerate(self.spec.steps()):
+            if isinstance(step, LanguagesStep):
+                yield from self._languages(here, step)
+                continue
+            yield from self._limits(here, step.languages, step)
+            if isinstance(step, RulesStep):
+                yield from self._rules(here, step)
+            elif isinstance(step, ClassifiersStep):
+                yield from self._classifiers(here, step)
+            elif isinstance(step, EditStep):
+                if step.edit not in EDITS:
+                    yield (
+                        f"{here}.edit",
+                        f"no edit is called `{step.edit}`{close_to(step.edit, EDITS) or '.'} "
+                        f"There are {', '.join(EDITS)}",
+                    )
+                yield from self._change(step.edit, f"{here}.edit", here, step)
+            elif isinstance(step, RedactStep):
+                for index, kind in enumerate(step.redact):
+                    if kind not in PII_TYPES:
+                        mend = close_to(kind, PII_TYPES) or "."
+                        yield (
+                            f"{here}.redact[{index}]",
+                            f"`{kind}` is no type of personal data{mend} There are "
+                            f"{', '.join(sorted(PII_TYPES))}",
+                        )
+                yield from self._change("redact", f"{here}.redact", here, step)
+            elif isinstance(step, CutStep):
+                if at or self.spec.SECTION != "curate":
+                    yield (
+                        f"{here}.cut",
+                        "the places of spans are those in the filtered text: `cut` is the first "
+                        "step of `curate.chain`, and stands nowhere else",
+                    )
+                yield from self._change("cut", f"{here}.cut", here, step)
+
+    def _languages(self, here: str, step: LanguagesStep) -> Iterator[Mistake]:
+        for place, kept in self.kept:
+            if _share(kept, step):
+                yield here, f"languages are chosen at {place}: leave one out"
+        self.kept.append((here, step))
+
+    def _limits(self, here: str, languages: tuple[str, ...], step: Scope) -> Iterator[Mistake]:
+        """A language that no document has any more."""
+        for place, kept in self.kept:
+            if not _within(step, kept):
+                continue
+            for index, language in enumerate(languages):
+                if language not in kept.languages:
+                    yield (
+                        f"{here}.languages[{index}]",
+                        f"no document in `{language}` is kept: `{place}` has "
+                        f"{', '.join(kept.languages)}; add it there, or leave it out here",
+                    )
+
+    def _classifiers(self, here: str, step: ClassifiersStep) -> Iterator[Mistake]:
+        for index, name in enumerate(step.classifiers):
+            if name not in self.spec.classifiers:
+                there = ", ".join(self.spec.classifiers) or "none"
+                yield (
+                    f"{here}.classifiers[{index}]",
+                    f"no classifier is called `{name}`: `{self.spec.SECTION}.classifiers` has "
+                    f"{there}",
+                )
+                continue
+            family = f"{classifiers.FAMILY}.{name}"
+            self.measured.setdefault(family, []).append((here, step))
+
+    def _change(self, name: str, path: str, here: str, step: Scope) -> Iterator[Mistake]:
+        for other, place, scope in self.changes:
+            if other == name and _share(scope, step):
+                yield path, f"`{name}` was done at {place}: leave one out"
+                break
+        self.changes.append((name, here, step))
+        for family, places in self.measured.items():
+            if any(_share(scope, step) for _, scope in places):
+                self.stale.setdefault(family, []).append((f"`{name}` at {here}", step))
+
+    def _reason(self, reason: str, row: str, step: Scope) -> Iterator[Mistake]:
+        others = self.reasons.setdefault(reason, [])
+        other = next((place for place, scope in others if _share(scope, step)), "")
+        if other:
+            yield (
+                f"{row}.reason",
+                f"`{reason}` is a reason of {other} too; a reason must tell which rule "
+                "failed: give each its own, or limit them to different documents, such as those of "
+                "different languages or sources",
+            )
+        others.append((row, step))
+
+    def _rules(self, here: str, step: RulesStep) -> Iterator[Mistake]:
+        table = table_of(step)
+        path = f"{here}.rules"
+        if table.name in self.tables:
+            yield (
+                f"{path}.name",
+                f"the table `{table.name}` is at {self.tables[table.name]} too: leave one out, or "
+                "give it another name",
+            )
+        self.tables.setdefault(table.name, here)
+        for place, rule in enumerate(table.rules):
+            row = f"{path}.rules[{place}]"
+            yield from self._reason(rule.reason, row, step)
+            for inside, condition in conditions(rule):
+                where = f"{row}.{inside}" if inside else row
+                yield from self._condition(here, where, condition, step)
+
+    def _condition(
+        self, here: str, where: str, condition: Condition, step: Scope
+    ) -> Iterator[Mistake]:
+        signal = condition.signal
+        kind, owner = self.owners.get(signal, ("", ""))
+        if not kind:
+            mend = closest(signal, self.spec, self.columns)
+            yield f"{where}.signal", f"no signal is called `{signal}`{mend}"
+            return
+        if kind == "change":
+            done = [scope for name, _, scope in self.changes if name == owner]
+            what = f"`{owner}`" if owner in ("redact", "cut") else f"the edit `{owner}`"
+            if not done:
+                step_ = owner if owner in ("redact", "cut") else f"edit: {owner}"
+                yield (
+                    f"{where}.signal",
+                    f"`{signal}` is a signal of {what}, which is not done before: put `{step_}` in "
+                    "front of this table",
+                )
+            elif not any(_within(step, scope) for scope in done):
+                yield (
+                    f"{where}.signal",
+                    f"`{signal}` is a signal of {what}, which is done for fewer documents: limit "
+                    "this table to the same",
+                )
+        if kind == "measure":
+            yield from self._stale(here, where, signal, owner, step)
+        if mismatch := _mismatch(condition, self.types.get(signal, NUMBER)):
+            yield f"{where}.{mismatch[0]}", mismatch[1]
+
+    def _stale(
+        self, here: str, where: str, signal: str, family: str, step: Scope
+    ) -> Iterator[Mistake]:
+        """A family of which a document would need a value before and after a change."""
+        places = self.measured.setdefault(family, [])
+        for place, scope in places:
+            for change, changed in self.stale.get(family, ()):
+                if _share(scope, step) and _share(changed, step) and _share(changed, scope):
+                    yield (
+                        f"{where}.signal",
+                        f"`{signal}` was measured at {place}, before {change} changed the text, "
+                        "and a document has one value of a signal: put all tables that need it on "
+                        "one side of the change",
+                    )
+                    return
+        if (here, step) not in places:
+            places.append((here, step))
+
+
+def _share(one: Scope, other: Scope) -> bool:
+    """Whether two steps may be for the same document."""
+    mine, theirs = one.limits(), other.limits()
+    return all(not set(mine[name]).isdisjoint(theirs[name]) for name in mine.keys() & theirs.keys())
+
+
+def _within(inner: Scope, outer: Scope) -> bool:
+    """Whether a step is for no document that the other one is not for."""
+    mine = inner.limits()
+    return all(
+        name in mine and set(mine[name]) <= set(values) for name, values in outer.limits().items()
+    )
+
+
+def closest(signal: str, spec: Chain, columns: Mapping[str, str] | None = None) -> str:
+    """What there is instead of an unknown signal."""
+    family, _, name = signal.partition(".")
+    if family == classifiers.FAMILY:
+        own = [s for n, item in spec.classifiers.items() for s in classifiers.formulas(n, item)]
+        return (
+            f"{close_to(name, own) or '.'} Its model stands in `{spec.SECTION}.classifiers`, which "
+            f"has {', '.join(spec.classifiers) or 'none'}; a `.bucket` needs `cutoffs`"
+        )
+    if family == COLUMN:
+        return (
+            f"{close_to(name, columns or ()) or '.'} Columns are named in `columns.keep` of an "
+            f"input; there are {', '.join(columns or ()) or 'none'}"
+        )
+    owner = MEASURES.get(family) or EDITS.get(family)
+    if owner is not None:
+        return (
+            f"{close_to(name, owner.names) or '.'} Of `{family}` there are {', '.join(owner.names)}"
+        )
+    families = [*MEASURES, *EDITS, classifiers.FAMILY, PII, "cut", LANGUAGE, COLUMN]
+    return f"{close_to(family, families) or '.'} Signals begin with {', '.join(families)}"
+
+
+def _mismatch(condition: Condition, kind: pa.DataType) -> tuple[str, str] | None:
+    """The key of a condition that does not fit the type of its signal, and why."""
+    asked, threshold = condition.operator, condition.threshold
+    if kind == NUMBER or pa.types.is_integer(kind):
+        what = "a number, and cannot be judged by", "a number by >, >=, <, <=, == or !="
+        is_number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
+        operator = asked not in ("in", "not in")
+        fits = is_number and not (isinstance(threshold, float) and math.isnan(threshold))
+    elif pa.types.is_boolean(kind):
+        what = "true or false, and cannot be judged by", "true or false by == or !="
+        operator = asked in ("==", "!=")
+        fits = isinstance(threshold, bool)
+    else:
+        what = "a text, and cannot be judged by", "a text by == or !=, or a list by in or not in"
+        operator = asked in ("==", "!=", "in", "not in")
+        fits = isinstance(threshold, tuple if asked in ("in", "not in") else str)
+    if operator and fits:
+        return None
+    said = f"`{condition.signal}` is {what[0]} `{asked} {threshold!r}`: compare it with {what[1]}"
+    return "threshold" if operator else "operator", said

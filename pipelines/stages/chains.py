@@ -1,0 +1,90 @@
+"""A recipe's chains in its stages: compiled once a process, and what their files hold."""
+
+from __future__ import annotations
+
+import unicodedata
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.runs import rejections
+from pipelines.runs.steps import by_digest, model_path
+from pipelines.runs.store import Folder
+from schemas.chain import Chain as Spec
+from schemas.curate import Curate
+from schemas.filter import Filter
+from schemas.recipe import Recipe
+from schemas.tables import VERDICT
+
+if TYPE_CHECKING:
+    from curation.chain import Chain, Outcome
+
+_SECTIONS: dict[str, type[Spec]] = {"filter": Filter, "curate": Curate}
+# of the rule tables, what decides nothing
+_SAID = {"chain": {"__all__": {"rules": {"description", "source"}}}}
+REPEATED = ("source", "kind", "format", "language", "reasons.list.element")
+
+
+def chain_of(recipe: Recipe, stage: str, run: str = "") -> Chain:
+    """The chain of a stage, `filter` or `curate`; to be applied it needs the run's models."""
+    return _compiled(stage, getattr(recipe, stage).model_dump_json(), run)
+
+
+@cache
+def _compiled(stage: str, spec: str, run: str) -> Chain:
+    from curation.chain import Chain
+
+    chain = _SECTIONS[stage].model_validate_json(spec)
+    if not run:
+        return Chain(chain)
+    # all digests are checked now, the models are loaded when they are needed
+    paths = {
+        item.model.sha256: model_path(Folder(run), str(item.model.sha256))
+        for item in chain.classifiers.values()
+    }
+    return Chain(chain, lambda model: paths[model.sha256])
+
+
+def relevant(recipe: Recipe, stage: str) -> Any:
+    """What of a chain decides its output."""
+    return [
+        by_digest(getattr(recipe, stage).model_dump(mode="json", exclude=_SAID)),
+        chain_of(recipe, stage).versions,
+        unicodedata.unidata_version,
+    ]
+
+
+def schema(chain: Chain) -> pa.Schema:
+    """Of the signals that a chain gives."""
+    signals = [pa.field(name, kind) for name, kind in chain.types.items()]
+    return pa.schema([*VERDICT, *signals], metadata=VERDICT.metadata)
+
+
+def verdicts(documents: pa.RecordBatch, outcome: Outcome, columns: pa.Schema) -> pa.Table:
+    """Rows of `schema`."""
+    found = {"kept": outcome.kept, "reasons": outcome.reasons, **outcome.signals}
+    return pa.table(
+        [found[name] if name in found else documents[name] for name in columns.names],
+        schema=columns,
+    )
+
+
+def rejected(stage: str, documents: pa.RecordBatch, outcome: Outcome) -> pa.Table:
+    """REJECTION rows of what the chain does not keep, by the first of its reasons."""
+    lost = pa.array([not kept for kept in outcome.kept])
+    rows = documents.filter(lost)
+    first = pa.array([reasons[0] for reasons in outcome.reasons if reasons], pa.string())
+    columns = {name: rows[name] for name in ("source", "url")}
+    for name, values in (("value", outcome.values), ("detail", outcome.details)):
+        columns[name] = pa.array(values, pa.string()).filter(lost)
+    return rejections.table(stage, rows["id"], first, **columns)
+
+
+def redacted(chain: Chain, signals: pa.Table) -> dict[str, int]:
+    """How much personal data of each type was replaced in documents that were kept."""
+    from curation.steps import pii_signal
+
+    kept = signals.filter(signals["kept"])
+    return {kind: int(pc.sum(kept[pii_signal(kind)]).as_py() or 0) for kind in chain.redacted}

@@ -1,0 +1,230 @@
+"""A chain: steps that measure, change and judge documents, before deduplication or after it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from schemas.base import Contract, Fraction, Language, ModelFile, Name
+from schemas.inputs import Format, Kind
+from schemas.rules import RuleTable
+
+ClassifierName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+class Classifier(Contract):
+    """A model that scores documents: its score is the signal `classifier.NAME`.
+
+    A fastText model gives the probability of a label, importance weights (DSIR) the log of the
+    ratio of likelihoods in their two sets, a KenLM model the perplexity. The label and features of
+    a model that `gristmill classifier fit` made are taken from the card beside it.
+    """
+
+    model: ModelFile = Field(
+        description="A fastText model, importance weights (`.npz`), or a KenLM model (ARPA or "
+        "binary)."
+    )
+    label: str | None = Field(
+        None, description="Whose probability of a fastText model; null takes its card's."
+    )
+    features: tuple[str, ...] | None = Field(
+        None,
+        description="Of a model that gristmill fitted, the languages of the bad-word lists that "
+        "its features count; null takes its card's. Without either it reads the text as it is.",
+    )
+    over: Literal["document", "highest_sentence", "share_of_sentences"] = Field(
+        "document",
+        description="What is scored: the document as a whole, or its sentences, of which the "
+        "highest score counts, or the share that reach `threshold`.",
+    )
+    threshold: float | None = Field(
+        None, description="Score that a sentence must reach for `share_of_sentences`."
+    )
+    cutoffs: dict[Language, tuple[float, float]] = Field(
+        default_factory=dict,
+        description="By language the scores below which a document is in the head, and in the "
+        "middle, as CCNet divides perplexities: gives the signal `classifier.NAME.bucket`, 0 head, "
+        "1 middle, 2 tail, 3 a language without cut-offs.",
+    )
+
+    @model_validator(mode="after")
+    def _threshold_for_shares(self) -> Self:
+        if (self.over == "share_of_sentences") != (self.threshold is not None):
+            raise ValueError("`threshold` goes with `over: share_of_sentences`: give both or none")
+        for language, (head, middle) in self.cutoffs.items():
+            if not head <= middle:
+                raise ValueError(f"`cutoffs.{language}`: the head's {head:g} is above {middle:g}")
+        return self
+
+
+class Scope(Contract):
+    """Which documents a step is for. An empty list is for all."""
+
+    KEY: ClassVar[str] = ""
+
+    sources: tuple[Name, ...] = Field((), description="Only documents from one of these sources.")
+    kinds: tuple[Kind, ...] = Field((), description="Only documents from inputs of these kinds.")
+    formats: tuple[Format, ...] = Field((), description="Only documents from files of these.")
+
+    def limits(self) -> dict[str, tuple[str, ...]]:
+        """By column of a document, the values that the step is limited to, where it is."""
+        languages = getattr(self, "languages", ())
+        limits = {
+            "language": () if isinstance(languages, Mapping) else languages,
+            "source": self.sources,
+            "kind": self.kinds,
+            "format": self.formats,
+        }
+        return {column: values for column, values in limits.items() if values}
+
+    def title(self) -> str:
+        """The step in a few words: `edit c4_lines`, `languages en, de`."""
+        value = getattr(self, self.KEY)
+        return f"{self.KEY} {value if isinstance(value, str) else ', '.join(value)}"
+
+    def scope(self) -> str:
+        """Of which documents it is: ` (of en, de; news)`, nothing for all."""
+        values = [", ".join(values) for values in self.limits().values()]
+        return f" (of {'; '.join(values)})" if values else ""
+
+
+class _Step(Scope):
+    languages: tuple[Language, ...] = Field(
+        (), description="Only documents in one of these languages."
+    )
+
+
+class LanguagesStep(Scope):
+    """Keep documents in some languages. The signal is `language.score`."""
+
+    KEY: ClassVar[str] = "languages"
+    languages: dict[Language, Fraction] = Field(
+        min_length=1, description="Languages to keep, each with the score it must exceed."
+    )
+
+
+class RulesStep(_Step):
+    """Measure what a table of rules needs, and judge by it."""
+
+    KEY: ClassVar[str] = "rules"
+    rules: Annotated[
+        Annotated[str, Tag("str")] | Annotated[RuleTable, Tag("RuleTable")],
+        Discriminator(lambda value: "str" if isinstance(value, str) else "RuleTable"),
+    ] = Field(
+        description="A bundled table's name, a YAML file (relative to the recipe), or the table."
+    )
+
+    def title(self) -> str:
+        """By the table's name."""
+        return f"rules {self.rules if isinstance(self.rules, str) else self.rules.name}"
+
+
+class EditStep(_Step):
+    """Change the text; what follows measures the edited text."""
+
+    KEY: ClassVar[str] = "edit"
+    edit: str = Field(description="Name of an edit, such as `c4_lines`.")
+
+
+class ClassifiersStep(_Step):
+    """Score by classifiers here, rather than at the first table that asks for their signals."""
+
+    KEY: ClassVar[str] = "classifiers"
+    classifiers: tuple[ClassifierName, ...] = Field(
+        min_length=1, description="Names of models in `classifiers` of this section."
+    )
+
+
+class RedactStep(_Step):
+    """Replace personal data. Signals: `pii.count`, and of each type such as `pii.email_address`."""
+
+    KEY: ClassVar[str] = "redact"
+    redact: tuple[str, ...] = Field(
+        min_length=1, description="Types of personal data, such as `EMAIL_ADDRESS`."
+    )
+
+
+class Cut(Contract):
+    """How duplicated spans are cut."""
+
+    least_words: int = Field(
+        50,
+        ge=1,
+        description="A document that has fewer words left after a cut is rejected as `cut_short`; "
+        "FineWeb's 50. Words as deduplication counts them: a character is one in the scripts "
+        "without spaces.",
+    )
+
+
+class CutStep(_Step):
+    """Cut the spans that `deduplicate.spans` found. The first step after deduplication, as their
+    places are those in the filtered text. Signals: `cut.characters`, and of each level such as
+    `cut.lines`."""
+
+    KEY: ClassVar[str] = "cut"
+    cut: Cut = Field(description="`{}`, or what differs from the defaults.")
+
+    def title(self) -> str:
+        """With what is left at least."""
+        return f"cut (least_words {self.cut.least_words})"
+
+
+Step = LanguagesStep | RulesStep | EditStep | ClassifiersStep | RedactStep | CutStep
+
+# A step is known by the key that names it.
+_KEYS = {
+    step.KEY: step.__name__ for step in (RulesStep, EditStep, ClassifiersStep, RedactStep, CutStep)
+}
+
+
+def _member(value: object) -> str:
+    """Which kind of step a value is meant to be, so that only mistakes of that kind are told."""
+    if isinstance(value, Contract):
+        return type(value).__name__
+    keys = value if isinstance(value, dict) else {}
+    if isinstance(keys.get("languages"), dict) and not keys.keys() & _KEYS.keys():
+        return "LanguagesStep"
+    return next((name for key, name in _KEYS.items() if key in keys), "RulesStep")
+
+
+Steps = tuple[
+    Annotated[
+        Annotated[RulesStep, Tag("RulesStep")]
+        | Annotated[EditStep, Tag("EditStep")]
+        | Annotated[LanguagesStep, Tag("LanguagesStep")]
+        | Annotated[ClassifiersStep, Tag("ClassifiersStep")]
+        | Annotated[RedactStep, Tag("RedactStep")]
+        | Annotated[CutStep, Tag("CutStep")],
+        Discriminator(_member),
+    ],
+    ...,
+]
+
+
+class Chain(Contract):
+    """Steps in order, and the models that they name."""
+
+    SECTION: ClassVar[str] = "filter"
+
+    classifiers: dict[ClassifierName, Classifier] = Field(
+        default_factory=dict,
+        description="Models by name; rules test their signals `classifier.NAME`. One that no step "
+        "asks for is measured at the end of the chain.",
+    )
+    chain: Steps = Field(
+        (),
+        description="Steps in order. Each is named by its key: `rules`, `edit`, `languages` (a "
+        "mapping), `classifiers`, `redact` or `cut`; beside it `sources`, `kinds`, `formats` and "
+        "`languages` (a list) limit it to some documents. The others pass it by.",
+    )
+    exhaustive: bool = Field(
+        True,
+        description="Take every step and record all failing reasons. If false, stop at the "
+        "first step that rejects; what was not measured is null.",
+    )
+
+    def steps(self) -> list[tuple[str, Step]]:
+        """All steps in order, each with its path in the recipe."""
+        return [(f"{self.SECTION}.chain[{at}]", step) for at, step in enumerate(self.chain)]

@@ -1,0 +1,41 @@
+"""What of a tensor this process holds."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.distributed.tensor import DTensor
+
+
+def local(tensor: Tensor) -> Tensor:
+    """The shard of a sharded tensor, or the tensor itself; writing to it writes to the tensor."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def finite(gradient: Tensor | None, skip: Tensor) -> Tensor:
+    """This process's part of a gradient, zero where the step is skipped: NaN * 0 is NaN."""
+    return local(cast(Tensor, gradient)).masked_fill(skip.bool(), 0.0)
+
+
+def cut_dim(placement: Any) -> int | None:
+    """The dimension of a tensor that a placement cuts: FSDP's strided shards cut one too."""
+    return getattr(placement, "dim", None)
+
+
+@torch.no_grad()
+def fill(parameter: Tensor, value: Tensor) -> None:
+    """Write a whole value into a parameter, of which this process may hold a share."""
+    if isinstance(parameter, DTensor):
+        mesh = parameter.device_mesh
+        # The inner dimensions of the mesh cut first, see train.parallel.
+        for index in reversed(range(mesh.ndim)):
+            dim = cut_dim(parameter.placements[index])
+            if dim is not None:
+                size, rank = -(-value.shape[dim] // mesh.size(index)), mesh.get_local_rank(index)
+                start = min(rank * size, value.shape[dim])
+                stop = min(start + size, value.shape[dim])
+                value = value.narrow(dim, start, stop - start)
+        parameter = parameter.to_local()
+    parameter.copy_(value)

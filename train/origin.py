@@ -1,0 +1,145 @@
+"""Weights that a run begins with, or that are exported: a run's, a checkpoint's, Hugging Face's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributed.checkpoint.filesystem import FileSystemReader
+from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.tensor import DTensor
+
+from schemas.problems import Problem
+from schemas.shard import ShardManifest
+from train import hf
+from train.job import Record, checkpoints, digest_of, read_record
+from train.local import fill
+from train.model import Decoder
+from train.shape import Model
+
+
+def find(path: Path) -> Path:
+    """The checkpoint or the Hugging Face folder at `path`, which may also be a run's output.
+
+    Of a run, the newest healthy checkpoint. Raises Problem if there is none.
+    """
+    if (path / "checkpoint.json").is_file() or is_hf(path):
+        return path
+    for name in reversed(checkpoints(path / "checkpoints")):
+        record = read_record(path / "checkpoints" / name)
+        if record and record.healthy:
+            return path / "checkpoints" / name
+    raise Problem(
+        f"{path}: neither the --output of a training run with a healthy checkpoint, nor a "
+        "checkpoint, nor a folder with config.json and *.safetensors"
+    )
+
+
+def is_hf(folder: Path) -> bool:
+    """Whether a folder is in Hugging Face's layout."""
+    return (folder / "config.json").is_file()
+
+
+def record_of(checkpoint: Path) -> Record:
+    """What a checkpoint says of itself. Raises Problem if it is damaged."""
+    record = read_record(checkpoint)
+    if record is None:
+        raise Problem(f"{checkpoint}: checkpoint.json is missing or damaged")
+    return record
+
+
+def shape_of(origin: Path) -> dict[str, Any]:
+    """The keys of the model's shape that the weights have. Raises Problem."""
+    if is_hf(origin):
+        return hf.shape_of(origin)
+    flat = record_of(origin).config
+    return {key[6:]: value for key, value in flat.items() if key.startswith("model.")}
+
+
+def check_tokenizer(origin: Path, manifest: ShardManifest, tokenizer_file: Path) -> None:
+    """Raise Problem if the weights were trained with other token ids than the shards have."""
+    theirs_file = origin / "tokenizer.json"
+    if not is_hf(origin):
+        same = record_of(origin).tokenizer.sha256 == manifest.tokenizer.sha256
+    elif not theirs_file.is_file():
+        return
+    else:
+        from tokenizers import Tokenizer
+
+        ours, theirs = (
+            Tokenizer.from_file(str(path)).get_vocab() for path in (tokenizer_file, theirs_file)
+        )
+        shared = ours.keys() & theirs.keys()
+        same = 2 * len(shared) > len(theirs) and all(ours[t] == theirs[t] for t in shared)
+    if not same:
+        raise Problem(
+            f"{origin}: trained with another tokenizer than the shards were made with: make the "
+            "shards with its tokenizer.json (`tokenizer: {load: ...}` in the recipe)"
+        )
+
+
+@torch.no_grad()
+def start_from(origin: Path, model: Decoder) -> None:
+    """Fill a model with the weights; each process takes what it holds. Raises Problem.
+
+    Rows of the embedding and the head that the weights lack keep their first values.
+    """
+    if not is_hf(origin):
+        state = {"model": model.state_dict()}
+        alone = not torch.distributed.is_initialized()
+        load(state, checkpoint_id=origin / "state", no_dist=alone)
+        return
+    read = hf.reader(origin)
+    for name, parameter in model.named_parameters():
+        value = hf.original(name, read, model.shape).float()
+        if name in ("embedding.weight", "head.weight"):
+            first = parameter.full_tensor() if isinstance(parameter, DTensor) else parameter
+            value = torch.cat([value[: len(first)], first[len(value) :].cpu()])
+        if value.shape != parameter.shape:
+            raise Problem(f"{origin}: {name} has shape {[*value.shape]}, not {[*parameter.shape]}")
+        fill(parameter, value)
+
+
+def weights_of(checkpoint: Path, record: Record) -> dict[str, Tensor]:
+    """All parameters of a checkpoint in the host's memory, by name. Raises Problem if damaged."""
+    folder = checkpoint / "state"
+    damaged = [name for name, digest in record.files.items() if digest_of(folder / name) != digest]
+    if damaged:
+        raise Problem(f"{checkpoint}: damaged: {', '.join(damaged)}")
+    found = FileSystemReader(folder).read_metadata().state_dict_metadata
+    state = {
+        name: torch.empty(entry.size, dtype=entry.properties.dtype)
+        for name, entry in found.items()
+        if name.startswith("model.") and isinstance(entry, TensorStorageMetadata)
+    }
+    load(state, checkpoint_id=folder, no_dist=True)
+    return {name.removeprefix("model."): value for name, value in state.items()}
+
+
+def tokenizer_of(checkpoint: Path, record: Record) -> Path:
+    """The tokenizer beside a run's checkpoints. Raises Problem if it is another."""
+    path = checkpoint.parent.parent / "tokenizer.json"
+    if digest_of(path) != record.tokenizer.sha256:
+        raise Problem(f"{path}: missing or changed: copy it from the run's tokenizer/")
+    return path
+
+
+def export(path: Path, folder: Path, dtype: str) -> None:
+    """Write a checkpoint in Hugging Face's layout into `folder`. Raises Problem.
+
+    path: a run's output or a checkpoint; dtype: float32, bfloat16 or float16.
+    """
+    checkpoint = find(path)
+    record, shape = record_of(checkpoint), Model.model_validate(shape_of(checkpoint))
+    weights = weights_of(checkpoint, record)
+    tokenizer_file = tokenizer_of(checkpoint, record)
+    rows, length = len(weights["embedding.weight"]), record.sequence_length
+    renamed = hf.renamed(weights, shape)
+    folder.mkdir(parents=True, exist_ok=True)
+    hf.write({name: value.to(getattr(torch, dtype)) for name, value in renamed.items()}, folder)
+    settings = hf.config(shape, rows, length, record.tokenizer, dtype)
+    hf.write_json(folder / "config.json", settings)
+    hf.write_tokenizer(tokenizer_file, record.tokenizer, length, folder)

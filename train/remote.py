@@ -1,0 +1,174 @@
+"""Shards and outputs in object stores, by fsspec, through a folder on the local disk."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import posixpath
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from schemas.problems import Problem
+from schemas.shard import ShardFile, read_manifest
+
+# What an output has besides checkpoints, and what those have besides their folders.
+FILES = (
+    *("config.yaml", "tokenizer.json", "steps.jsonl", "rolled-back.jsonl", "passed-over.jsonl"),
+    *("report.html", "loss.png", "checkpoints/rollbacks.json", "checkpoints/latest"),
+)
+
+
+class Remote:
+    """A folder at a URL that fsspec knows, such as s3://bucket/run."""
+
+    def __init__(self, url: str) -> None:
+        """Raises Problem if nothing is known of such URLs, as where a package is missing."""
+        import fsspec
+
+        self.url = url.rstrip("/")
+        with self._told("opened"):
+            self._fs, self._root = fsspec.core.url_to_fs(self.url)
+
+    def get(self, name: str, path: Path) -> None:
+        """Fetch a file or a folder; it appears whole. Raises Problem."""
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with self._told(f"fetched ({name})"):
+            self._fs.get(posixpath.join(self._root, name), str(temporary), recursive=True)
+            temporary.replace(path)
+
+    def put(self, path: Path, name: str) -> None:
+        """Store a file or a folder. Raises Problem."""
+        with self._told(f"stored ({name})"):
+            self._fs.put(str(path), posixpath.join(self._root, name), recursive=path.is_dir())
+
+    def remove(self, name: str) -> None:
+        """Remove a file or a folder, if it is there. Raises Problem."""
+        with self._told(f"removed ({name})"), contextlib.suppress(FileNotFoundError):
+            self._fs.rm(posixpath.join(self._root, name), recursive=True)
+
+    def names(self, folder: str) -> list[str]:
+        """Names in a folder; none if it is not there. Raises Problem."""
+        self._fs.invalidate_cache()
+        with self._told(f"listed ({folder})"), contextlib.suppress(FileNotFoundError):
+            found = self._fs.ls(posixpath.join(self._root, folder), detail=False)
+            return sorted(posixpath.basename(path.rstrip("/")) for path in found)
+        return []
+
+    def pull(self, output: Path) -> None:
+        """Fetch the newest checkpoint and the logs of an output, if there are none here."""
+        there = {*self.names(""), *(f"checkpoints/{name}" for name in self.names("checkpoints"))}
+        if "checkpoints/latest" not in there or (output / "checkpoints" / "latest").exists():
+            return
+        for name in FILES:
+            if name in there:
+                self.get(name, output / name)
+        name = (output / "checkpoints" / "latest").read_text("utf-8").strip()
+        self.get(f"checkpoints/{name}", output / "checkpoints" / name)
+
+    def push(self, output: Path) -> None:
+        """Make the stored output what it is here: checkpoints first, then what names them."""
+        here = {path.name: path for path in (output / "checkpoints").glob("step-*")}
+        there = self.names("checkpoints")
+        for name, path in sorted(here.items()):
+            if "checkpoint.json" not in self.names(f"checkpoints/{name}"):
+                for part in ("state", "checkpoint.json"):
+                    self.put(path / part, f"checkpoints/{name}/{part}")
+        for name in FILES:
+            if (output / name).exists():
+                self.put(output / name, name)
+            elif name.endswith("latest"):
+                self.remove(name)
+        for name in there:
+            if name.startswith("step-") and name not in here:
+                self.remove(f"checkpoints/{name}")
+
+    @contextlib.contextmanager
+    def _told(self, what: str) -> Any:
+        """Every store raises exceptions of its own."""
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"{self.url}: cannot be {what}: not there") from error
+        except Exception as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise Problem(f"{self.url}: cannot be {what}: {reason}") from None
+
+
+class Cache:
+    """Files of stored shards on the local disk, by what they hold; old ones make room."""
+
+    def __init__(self, remote: Remote, folder: Path, most_bytes: int) -> None:
+        """Keep at most `most_bytes`, but always what is being read."""
+        self._remote, self._folder, self._most = remote, folder, most_bytes
+        self._pool = ThreadPoolExecutor(2)
+        self._ahead: dict[str, Future[Path]] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def fetch(self, file: ShardFile) -> Path:
+        """Where a file of the shards is now. Raises Problem if it is not what was promised."""
+        ahead = self._ahead.pop(file.path, None)
+        if ahead:
+            ahead.result()
+        return self._fetch(file)
+
+    def fetch_ahead(self, file: ShardFile) -> None:
+        """Begin to fetch a file that will be wanted."""
+        if file.path not in self._ahead:
+            self._ahead[file.path] = self._pool.submit(self._fetch, file)
+
+    def _fetch(self, file: ShardFile) -> Path:
+        path = self._folder / f"{file.sha256}.parquet"
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(path)
+            return path
+        self._make_room(file.size)
+        self._remote.get(file.path, path)
+        with path.open("rb") as stream:
+            if hashlib.file_digest(stream, "sha256").hexdigest() != file.sha256:
+                raise Problem(f"{self._remote.url}/{file.path}: its SHA-256 is not the manifest's")
+        return path
+
+    def _make_room(self, size: int) -> None:
+        """Remove the files that were used longest ago; what is open stays readable."""
+        files = []
+        for path in self._folder.glob("*.parquet"):
+            with contextlib.suppress(FileNotFoundError):
+                files.append((path.stat().st_mtime_ns, path.stat().st_size, path))
+        total = size + sum(taken for _, taken, _ in files)
+        for _, taken, path in sorted(files):
+            if total > self._most:
+                path.unlink(missing_ok=True)
+                total -= taken
+
+
+def is_url(text: str) -> bool:
+    """Whether a run or an output is not on the local disk."""
+    return "://" in text
+
+
+def cache_folder() -> Path:
+    """Where it all is kept on the local disk."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "gristmill"
+
+
+def place_of(url: str) -> Path:
+    """The local folder of a URL."""
+    return cache_folder() / hashlib.sha256(url.rstrip("/").encode()).hexdigest()[:16]
+
+
+def localized(run: str, most_bytes: int) -> tuple[Path, Cache | None]:
+    """A run as a local folder: itself, or one with the manifest and tokenizer of a stored one.
+
+    Of a stored run, the shards are in the cache that is returned. Raises Problem.
+    """
+    if not is_url(run):
+        return Path(run), None
+    remote = Remote(run.rstrip("/").removesuffix("/shards"))
+    local = place_of(remote.url)
+    remote.get("shards/manifest.json", local / "shards" / "manifest.json")
+    path = posixpath.normpath(f"shards/{read_manifest(local).tokenizer.path}")
+    remote.get(path, local / path)
+    return local, Cache(Remote(f"{remote.url}/shards"), cache_folder() / "shards", most_bytes)

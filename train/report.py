@@ -1,0 +1,229 @@
+"""A run as a page: `report.html`, and its loss curve alone, `loss.png`."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from train import metrics, plan
+
+Line = Mapping[str, Any]
+Curve = tuple[Sequence[float], Sequence[float]]
+SMOOTHED = 20  # steps, in the curves by source
+SHOWN_DOCUMENTS = 20  # of a rollback
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
+table { border-collapse: collapse } td, th { padding: .2rem .8rem; border-bottom: 1px solid #ddd }
+td { text-align: right; font-variant-numeric: tabular-nums } td:first-child { text-align: left }
+svg { max-width: 100%; height: auto } code { font-size: 13px } h2 { margin-top: 2.5rem }
+"""
+
+
+def write_report(output: Path) -> Path | None:
+    """Write `loss.png` and `report.html` into a run's output, from its logs.
+
+    Returns the path of the page; None if no step is logged.
+    """
+    lines = metrics.read(output / "steps.jsonl")
+    steps = [line for line in lines if line["kind"] == "step"]
+    validations = [line for line in lines if line["kind"] == "validation"]
+    if not steps:
+        return None
+    start = next(line for line in lines if line["kind"] == "start")
+    curves = {"train": curve(steps, "loss"), "validation": curve(validations, "loss")}
+    loss = {name: line for name, line in curves.items() if line[0]}
+    (output / "loss.png").write_bytes(draw(loss, "loss (nats a token)", "png"))
+
+    parts = [f"<h1>{escape(output.resolve().name)}</h1>", summary(start, steps, validations)]
+    parts += ["<h2>Loss</h2>", draw(loss, "loss (nats a token)").decode()]
+    by_source = source_curves(steps)
+    if by_source:
+        parts += ["<h2>Training loss by source</h2>", draw(by_source, "loss").decode()]
+    by_source = source_curves(validations, lambda values: values["loss"])
+    if by_source:
+        parts += ["<h2>Validation loss by source</h2>", draw(by_source, "loss").decode()]
+    for key, label in (("grad_norm", "norm of the gradient"), ("lr", "learning rate")):
+        parts += [f"<h2>{label.capitalize()}</h2>", draw({"": curve(steps, key)}, label).decode()]
+    parts += ["<h2>Spikes</h2>", spikes(output, steps)]
+    parts += ["<h2>Measured</h2>", measured(start, steps)]
+    head = f'<meta charset="utf-8"><title>{escape(output.name)}</title><style>{STYLE}</style>'
+    body = "\n".join(parts)
+    path = output / "report.html"
+    path.write_text(f"<!doctype html><html lang=en><head>{head}</head><body>{body}</body></html>\n")
+    return path
+
+
+def curve(lines: Sequence[Line], key: str) -> Curve:
+    """A number against tokens seen, where there is one."""
+    found = [(line["tokens_seen"], line[key]) for line in lines if line.get(key) is not None]
+    return [x for x, _ in found], [y for _, y in found]
+
+
+def source_curves(
+    lines: Sequence[Line], loss: Callable[[Any], float | None] = lambda value: value
+) -> dict[str, Curve]:
+    """Loss against tokens seen of each source, a running mean of the steps that saw it."""
+    found: dict[str, tuple[list[float], list[float]]] = {}
+    for line in lines:
+        for name, value in line.get("sources", {}).items():
+            if loss(value) is not None:
+                xs, ys = found.setdefault(name, ([], []))
+                xs.append(line["tokens_seen"])
+                ys.append(loss(value))  # type: ignore[arg-type]
+    return {
+        name: (xs, running_mean(ys, min(SMOOTHED, len(ys) // 10 or 1)))
+        for name, (xs, ys) in found.items()
+    }
+
+
+def running_mean(values: Sequence[float], width: int) -> list[float]:
+    """The mean of each value and up to `width` - 1 before it."""
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    ends = np.arange(1, len(values) + 1)
+    begins = np.maximum(0, ends - width)
+    means: list[float] = ((sums[ends] - sums[begins]) / (ends - begins)).tolist()
+    return means
+
+
+def draw(curves: Mapping[str, Curve], label: str, kind: str = "svg") -> bytes:
+    """A picture of curves over tokens seen, as a file of that kind."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    # The same picture for the same numbers.
+    with rc_context({"svg.hashsalt": "gristmill", "svg.fonttype": "none"}):
+        figure = Figure(figsize=(8, 4.5), dpi=120, layout="constrained")
+        axes = figure.add_subplot()
+        for name, (xs, ys) in curves.items():
+            marker = "o" if len(xs) < 30 else ""
+            axes.plot(xs, ys, linewidth=1, marker=marker, markersize=3, label=name or None)
+        axes.set_xlabel("tokens seen")
+        axes.set_ylabel(label)
+        axes.grid(alpha=0.3)
+        if any(curves):
+            axes.legend()
+        file = io.BytesIO()
+        metadata = {"Date": None} if kind == "svg" else {}
+        figure.savefig(file, format=kind, metadata=metadata)
+    picture = file.getvalue()
+    return picture[picture.index(b"<svg") :] if kind == "svg" else picture
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Rows as HTML; numbers in a form that reads well."""
+
+    def cell(value: object) -> str:
+        if isinstance(value, float):
+            return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+        return escape(f"{value:,}" if isinstance(value, int) else str(value))
+
+    lines = ["".join(f"<th>{escape(name)}</th>" for name in head)]
+    lines += ["".join(f"<td>{cell(value)}</td>" for value in row) for row in rows]
+    return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
+
+
+def summary(start: Line, steps: Sequence[Line], validations: Sequence[Line]) -> str:
+    """What was trained on what, and how good it is."""
+    last = steps[-1]
+    text = (
+        f"<p>{start['parameters']:,} parameters; {last['step']:,} of {start['steps']:,} steps, "
+        f"{last['tokens_seen']:,} tokens; {start['world_size']} x {escape(start['device'])}, "
+        f"{escape(start['precision'])}.</p>"
+    )
+    if not validations:
+        return text
+    final = validations[-1]
+    rows = [["all", final], *sorted(final["sources"].items())]
+    keys = ("loss", "perplexity", "bits_per_byte", "labels")
+    cells = [
+        [name, *(values[key] if values[key] is not None else "" for key in keys)]
+        for name, values in rows
+    ]
+    return text + table(["validation", *(key.replace("_", " ") for key in keys)], cells)
+
+
+def spikes(output: Path, steps: Sequence[Line]) -> str:
+    """Steps that were skipped or left the course, and what was passed over for them."""
+    from train.job import rollbacks
+
+    skipped = [line["step"] for line in steps if line["skipped"]]
+    flagged = [line["step"] for line in steps if line.get("spike") and not line["skipped"]]
+    text = (
+        f"<p>{len(skipped)} steps left the weights as they were{listed(skipped)}; "
+        f"{len(flagged)} more were spikes{listed(flagged)}.</p>"
+    )
+    passed = metrics.read(output / "passed-over.jsonl")
+    for number, entry in enumerate(rollbacks(output / "checkpoints"), 1):
+        own = [line for line in passed if line["rollback"] == number]
+        names = list(dict.fromkeys(f"{line['source']}/{line['document']}" for line in own))
+        text += (
+            f"<p>Rollback {number}: at step {entry.step:,} back to {entry.to_step:,}; rows "
+            f"{entry.start:,} to {entry.stop:,} are passed over, with parts of {len(names):,} "
+            "documents.</p><p>"
+            + "<br>".join(f"<code>{escape(name)}</code>" for name in names[:SHOWN_DOCUMENTS])
+            + ("<br>and others, in passed-over.jsonl" if len(names) > SHOWN_DOCUMENTS else "")
+            + "</p>"
+        )
+    return text
+
+
+def listed(steps: Sequence[int]) -> str:
+    """The first of some steps, in brackets."""
+    if not steps:
+        return ""
+    return f" ({', '.join(map(str, steps[:20]))}{', ...' if len(steps) > 20 else ''})"
+
+
+def predicted(start: Line, tokens: int) -> dict[str, object]:
+    """What `plan train` expects of a run, by the names of what is measured."""
+    size, gpus = start["parameters"], start["world_size"]
+    found: dict[str, object] = {
+        "FLOPs": 6.0 * size * tokens,
+        "FLOPs a token": 6 * size,
+        "final loss": f"{plan.chinchilla(size, tokens):.3g} by Chinchilla's fit, for its text",
+    }
+    name = start["device"].lower()
+    # The longest name, so that H100 PCIe is not taken for an H100.
+    known = [gpu for gpu in plan.GPUS if all(part in name for part in gpu.split("-"))]
+    if known:
+        gpu = max(known, key=len)
+        ask = plan.Ask(parameters=float(size), gpu=gpu, gpus=gpus, tokens=float(tokens))
+        run = plan.run(ask, 6.0 * size * tokens)
+        speed = plan.GPUS[gpu].flops * gpus * ask.mfu / (6 * size)
+        found |= {
+            "MFU": f"{ask.mfu:.0%} if nothing is known",
+            "tokens a second, median": speed,
+            "hours of training": (run["days"] or 0.0) * 24,
+            "energy of the first GPU, kJ": tokens / speed * plan.GPUS[gpu].watts * ask.load / 1000,
+        }
+    return found
+
+
+def measured(start: Line, steps: Sequence[Line]) -> str:
+    """Speed, work, time and energy, beside what was to be expected of them."""
+    tokens = sum(line["tokens"] for line in steps)
+    seconds = sum(line["tokens"] / line["tokens_per_second"] for line in steps)
+    windows = {(line["tokens_per_second"], line["joules"]) for line in steps if line["joules"]}
+    speeds = np.array([line["tokens_per_second"] for line in steps])
+    peak = start["peak_flops"]
+    values: dict[str, object] = {
+        "tokens": tokens,
+        "tokens a second, median": float(np.median(speeds)),
+        "FLOPs": float(tokens * start["flops_per_token"]),
+        "FLOPs a token": start["flops_per_token"],
+        "MFU": f"{tokens * start['flops_per_token'] / seconds / peak:.1%}" if peak else "unknown",
+        "hours of training": seconds / 3600,
+        "waiting for rows": f"{np.mean([line['data_wait'] for line in steps]):.2%}",
+        "memory, GiB": max(line["memory"] for line in steps) / 2**30,
+        "energy of the first GPU, kJ": sum(j for _, j in windows) / 1000 if windows else "unknown",
+        "final loss": steps[-1]["loss"] or "not finite",
+    }
+    expected = predicted(start, tokens)
+    rows = [[name, value, expected.get(name, "")] for name, value in values.items()]
+    return table(["", "measured", "predicted"], rows)

@@ -1,0 +1,100 @@
+"""Tensor parallelism: each process of a group has some heads, channels and vocabulary.
+
+Megatron's scheme (Shoeybi et al., 2019): q, k, v, gate and up are cut by rows, the outputs by
+columns, the embedding and the head by vocabulary; a block enters twice and leaves twice.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.distributed._functional_collectives as collectives
+from torch import Tensor, nn
+from torch.distributed import ProcessGroup
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.tensor import DTensor, Replicate, Shard
+
+# torch 2.15 calls them by other names than torch 2.11.
+_all_gather = getattr(collectives, "all_gather_single", collectives.all_gather_tensor)
+_reduce_scatter = getattr(collectives, "reduce_scatter_single", collectives.reduce_scatter_tensor)
+
+# Of the parameters that are cut: along which dimension. Others are the same everywhere.
+ROWS = ("q", "k", "v", "gate", "up", "embedding", "head")
+COLUMNS = ("output",)
+
+
+def placement(name: str) -> Shard | Replicate:
+    """How the parameter of a name is cut over the tensor dimension."""
+    module, kind = name.split(".")[-2:]
+    if module in ROWS:
+        return Shard(0)
+    return Shard(1) if module in COLUMNS and kind == "weight" else Replicate()
+
+
+def shard(model: nn.Module, mesh: DeviceMesh) -> None:
+    """Cut the parameters of a model on the meta device over a one-dimensional mesh."""
+    for name, parameter in list(model.named_parameters()):
+        where = placement(name)
+        shape = list(parameter.shape)
+        if isinstance(where, Shard):
+            shape[where.dim] //= mesh.size()
+        part = DTensor.from_local(
+            torch.empty(shape, device="meta"),
+            mesh,
+            [where],
+            run_check=False,
+            shape=parameter.shape,
+            stride=parameter.stride(),
+        )
+        module, _, kind = name.rpartition(".")
+        model.get_submodule(module).register_parameter(kind, nn.Parameter(part))
+
+
+def enter(x: Tensor, group: ProcessGroup | None) -> Tensor:
+    """What is whole on every process of a group, before each computes a part of its own."""
+    return x if group is None else _Enter.apply(x, group)
+
+
+def leave(x: Tensor, group: ProcessGroup | None) -> Tensor:
+    """The sum of what the processes of a group computed apart, whole on every one."""
+    return x if group is None else _Leave.apply(x, group)
+
+
+def gather(x: Tensor, dim: int, group: ProcessGroup) -> Tensor:
+    """The parts of all processes of a group along `dim`; the gradient goes back to its part."""
+    gathered: Tensor = _Gather.apply(x, dim, group)
+    return gathered
+
+
+class _Enter(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, group: ProcessGroup) -> Tensor:
+        ctx.group = group
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        return collectives.all_reduce(grads[0].contiguous(), "sum", ctx.group), None
+
+
+class _Leave(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, group: ProcessGroup) -> Tensor:  # noqa: ARG004
+        return collectives.all_reduce(x.contiguous(), "sum", group)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:  # noqa: ARG004
+        return grads[0], None
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, dim: int, group: ProcessGroup) -> Tensor:
+        ctx.dim, ctx.group = dim, group
+        return _all_gather(x.contiguous(), dim, group)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        part = _reduce_scatter(grads[0].contiguous(), "sum", ctx.dim, ctx.group)
+        return part, None, None

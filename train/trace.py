@@ -1,0 +1,137 @@
+"""From a training step to the documents that it saw, and from a document to the steps.
+
+`steps.jsonl` names the position of each step; the position gives the rows, a row its documents,
+and the run's `extract/` their URLs and places in the crawl.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from schemas.problems import Problem
+from train import metrics
+from train.data import ShardReader, open_shards
+from train.order import Order
+from train.remote import localized
+
+TRACED_BYTES = 10**10  # of shards in an object store, kept on the local disk
+ORIGIN = ["id", "url", "file", "offset", "length"]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A part of a document in a row."""
+
+    row: int
+    source: str
+    start: int  # its first token in the row
+    document: str  # id, in hexadecimal
+    document_offset: int  # its first token in the document
+    url: str | None = None
+    file: str | None = None  # below the input's root
+    offset: int | None = None  # bytes, of the record in the file
+    length: int | None = None
+
+
+class Trace:
+    """The log of a trained model, beside the shards it was trained on."""
+
+    def __init__(self, model: Path, run: str | None = None) -> None:
+        """Read the log in the folder `model`; `run`: where the shards are now, if elsewhere.
+
+        Raises Problem if there is no log, or if the shards are not those it was trained on.
+        """
+        lines = metrics.read(model / "steps.jsonl")
+        starts = [line for line in lines if line["kind"] == "start"]
+        if not starts:
+            raise Problem(f"{model}: no steps.jsonl of a training run here")
+        self.steps = [line for line in lines if line["kind"] == "step"]
+        self.run, cache = localized(run or starts[-1]["run"], TRACED_BYTES)
+        manifest, shards = open_shards(self.run)
+        if manifest.layout_digest != starts[-1]["layout_digest"]:
+            raise Problem(f"{self.run}: not the shards that {model} was trained on")
+        self.reader = ShardReader(shards, manifest, "train", cache=cache)
+        first = starts[-1]
+        self.order = Order(first["rows"], first["batch_rows"], first["lanes"])
+
+    def step(self, number: int) -> list[Segment]:
+        """What update `number` (1 is the first) saw. Raises Problem if it is not in the log."""
+        for line in self.steps:
+            if line["step"] == number:
+                return self.segments(self.order.batch(line["first_row"]).ravel().tolist())
+        raise Problem(f"step {number} is not in the log, which has {len(self.steps)} steps")
+
+    def document(self, identity: str) -> list[dict[str, int]]:
+        """The steps that saw a document, with the row of each. Raises Problem if none holds it."""
+        try:
+            key = bytes.fromhex(identity)
+        except ValueError:
+            raise Problem(f"{identity}: an id is 32 hexadecimal digits") from None
+        rows = list(self.reader.rows_of(key))
+        if not rows:
+            raise Problem(f"{identity}: no row of the train split holds this document")
+        step_of = {line["first_row"]: line["step"] for line in self.steps}
+        before = max(step_of, default=-1) + 1
+        return sorted(
+            (
+                {"step": step_of[position], "row": row}
+                for row in rows
+                for position in self.order.positions(row, before)
+                if position in step_of
+            ),
+            key=lambda found: (found["step"], found["row"]),
+        )
+
+    def segments(self, rows: Sequence[int]) -> list[Segment]:
+        """What some rows of the train split hold, with where it comes from."""
+        found = list(segments(self.reader, rows))
+        origins = find_origins(self.run, {segment.document for segment in found})
+        return [
+            Segment(**{**asdict(segment), **origins.get(segment.document, {})}) for segment in found
+        ]
+
+
+def segments(reader: ShardReader, rows: Sequence[int]) -> Iterator[Segment]:
+    """What some rows hold, in their order."""
+    for row in rows:
+        value = reader.raw(row)
+        for segment in value["segments"]:
+            yield Segment(
+                row=row,
+                source=value["source"],
+                start=segment["start"],
+                document=segment["document_id"].hex(),
+                document_offset=segment["document_offset"],
+            )
+
+
+def find_origins(run: Path, documents: set[str]) -> dict[str, dict[str, Any]]:
+    """URL, file, offset and length of documents by id, from the run's `extract/`.
+
+    Empty for a run that holds no `extract/`, such as one that only its shards were copied of.
+    """
+    run = run.parent if run.name == "shards" else run
+    folder = run / "extract"
+    if (folder / "manifest.json").is_file():
+        home = json.loads((folder / "manifest.json").read_text("utf-8")).get("home")
+        folder = Path(home) / "extract" if home else folder
+    wanted = pa.array([bytes.fromhex(document) for document in documents], pa.binary(16))
+    found = {}
+    for path in sorted(folder.glob("documents/*.parquet")):
+        file = pq.ParquetFile(path, page_checksum_verification=True)
+        for group in range(file.num_row_groups):
+            ids = file.read_row_group(group, columns=["id"])["id"]
+            chosen = np.flatnonzero(pc.is_in(ids, value_set=wanted).to_numpy())
+            if len(chosen):
+                table = file.read_row_group(group, columns=ORIGIN).take(pa.array(chosen))
+                found.update({row.pop("id").hex(): row for row in table.to_pylist()})
+    return found
