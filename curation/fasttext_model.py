@@ -65,12 +65,25 @@ def _load(path: str, _: tuple[int, int, int]) -> fasttext:
     return model
 
 
+# What fastText reads as the end of a text, and as a label: words between its own separators.
+_MARK = re.compile(rf"(?<![^ \t\n\v\f\r\0])(?:</s>|{LABEL}[^ \t\n\v\f\r\0]*)(?![^ \t\n\v\f\r\0])")
+
+
+def without_marks(text: str) -> str:
+    """The text without the words that mean something to fastText: `</s>` and `__label__...`."""
+    return _MARK.sub(" ", text) if "</s>" in text or LABEL in text else text
+
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def predict(model: fasttext, lines: list[str], count: int) -> list[list[tuple[str, float]]]:
     """The `count` likeliest labels of each line, best first, without `__label__`, each with its
-    share of 1; none of a line without a word. No line has a line break."""
+    share of 1; none of a line without a word. No line has a line break.
+
+    What fastText would take for marks of its own is left out (`without_marks`).
+    """
+    lines = list(map(without_marks, lines))
     known = [at for at, line in enumerate(lines) if line.strip()]
     found: list[list[tuple[str, float]]] = [[] for _ in lines]
     if not known:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from functools import lru_cache
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from schemas.base import MEBIBYTE, Contract, Name
 
-Format = Literal["warc", "jsonl", "parquet", "csv", "tsv", "tar", "zip", "html", "text", "code"]
+Format = Literal[
+    "warc", "arc", "jsonl", "parquet", "csv", "tsv", "tar", "zip", "html", "text", "code"
+]
 Kind = Literal["web", "code", "papers", "books", "qa", "other"]
 
 
@@ -21,19 +23,46 @@ class Columns(Contract):
     # whether a record brings its row along
     whole: ClassVar[bool] = False
 
-    text: str = Field("text", description="The text; all other fields are optional.")
+    text: str | None = Field(
+        "text", description="The text, or null where `html` is given; all others are optional."
+    )
+    html: str | None = Field(
+        None,
+        description="HTML, which goes through extraction as pages do; there is no `text` then.",
+    )
+    charset: str | None = Field(
+        None, description="Character set of `html` that is stored as bytes, as its header named it."
+    )
     url: str | None = Field(None, description="Address of the page.")
     crawled: str | None = Field(None, description="Time of the crawl, ISO 8601 or a timestamp.")
     title: str | None = Field(None, description="Its title.")
     language: str | None = Field(None, description="Its language, as declared.")
     licence: str | None = Field(None, description="Its licence.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _html_is_the_text(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("html") is not None and "text" not in value:
+            return {**value, "text": None}
+        return value
+
+    @model_validator(mode="after")
+    def _text_or_html(self) -> Self:
+        if (self.text is None) == (self.html is None):
+            raise ValueError("give either `text` or `html`")
+        if self.charset and not self.html:
+            raise ValueError("`charset` is that of `html`")
+        return self
+
     # for every row; a cached property would go along into a copy that has other columns
     @lru_cache(64)  # noqa: B019
     def named(self) -> dict[str, str]:
         """The columns there are, by field."""
-        fields = ("text", "url", "crawled", "title", "language", "licence")
-        return {name: column for name in fields if (column := getattr(self, name)) is not None}
+        return {
+            name: column
+            for name in Columns.model_fields
+            if (column := getattr(self, name)) is not None
+        }
 
     def required(self) -> dict[str, str]:
         """Those that a file must have."""
@@ -93,8 +122,8 @@ class Input(Contract):
     kind: Kind | None = Field(
         None,
         description="What its documents are, for steps that are limited to `kinds`. Null: WARC, "
-        "HTML and rows of the layouts `fineweb` and `redpajama_*` are `web`, source code is "
-        "`code`, all else is `other`.",
+        "ARC, HTML, rows of HTML and of the layouts `fineweb` and `redpajama_*` are `web`, source "
+        "code is `code`, all else is `other`.",
     )
 
     def kinds(self) -> frozenset[Kind]:
@@ -107,9 +136,13 @@ class Input(Contract):
         """The kind of a document that stands in a file, or member of an archive, of a format."""
         if self.kind is not None:
             return self.kind
-        if format in ("warc", "html") or (format in ROWS and self.columns in _WEB_LAYOUTS):
+        if format in ("warc", "arc", "html") or (format in ROWS and self._has_web_rows()):
             return "web"
         return "code" if format == "code" else "other"
+
+    def _has_web_rows(self) -> bool:
+        columns = self.columns
+        return columns in _WEB_LAYOUTS if isinstance(columns, str) else columns.html is not None
 
 
 class Splits(Contract):

@@ -14,10 +14,13 @@ def _schema(name: str, fields: list[pa.Field]) -> pa.Schema:
 
 
 def _origin() -> list[pa.Field]:
-    """Where a record stands: file below the input's root, first byte and length."""
+    """Where a record stands: file below the input's root, first byte or row and length, and what
+    the offset counts, as `Place` says; of Parquet the row group too."""
     return [
         pa.field("file", pa.string(), False),
         pa.field("offset", pa.int64(), False),
+        pa.field("offset_kind", pa.string(), False),
+        pa.field("row_group", pa.int32()),
         pa.field("length", pa.int64(), False),
     ]
 

@@ -16,7 +16,7 @@ from curation.classifiers.features import FEATURES, features
 from curation.classifiers.figures import evaluate, recall, threshold_for
 from curation.classifiers.importance import BUCKETS, fit_importance, is_importance
 from curation.classifiers.scorers import scorer
-from curation.fasttext_model import LABEL
+from curation.fasttext_model import LABEL, without_marks
 from schemas.problems import Problem
 
 
@@ -76,7 +76,7 @@ def fit_lines(lines: Iterable[tuple[str, str]], path: str | Path, settings: Sett
     with tempfile.TemporaryDirectory(prefix="gristmill-") as scratch:
         source = Path(scratch) / "lines.txt"
         with source.open("w", encoding="utf-8") as out:
-            out.writelines(f"{LABEL}{label} {line}\n" for label, line in ordered)
+            out.writelines(f"{LABEL}{label} {without_marks(line)}\n" for label, line in ordered)
         asked = {
             "dim": settings.dim,
             "epoch": epoch,

@@ -10,7 +10,7 @@ from typing import Any
 
 from curation import rights
 from curation.extraction import quick
-from curation.extraction.charset import UndecodableError, decode, is_wrong, markup_of
+from curation.extraction.charset import UndecodableError, decode, flaw_of, markup_of
 from curation.extraction.engines import Engine, engine
 from curation.extraction.markup import mended
 from curation.extraction.tags import tags
@@ -40,6 +40,7 @@ _FLAT = frozenset(
         "optgroup tr td th tbody thead tfoot rp rt colgroup body html head a nobr button",
     )
 )
+_START = 1 << 14  # bytes in which a page without a content type is to begin
 _HTML_START = re.compile(
     rb"\s*(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]{0,200}>\s*)?(?:<!--|<(?:!doctype\s+html|html|head|body"
     rb"|script|iframe|h1|div|font|table|a|style|title|b|br|p|meta|link)[\s>])",
@@ -54,8 +55,7 @@ class Page:
     text: its main text. title, author, published (an ISO date), canonical (its address as the
     page gives it), language (a BCP 47 tag): as the page declares them.
     opt_outs, licences: what it declares of rights, honoured or not.
-    flaw: what is wrong with it though it could be read, see `Record.flaw`; `wrong_charset`: the
-    character set that it declares is not its own.
+    flaw: what is wrong with it though it could be read, see `Record.flaw` and `charset.flaw_of`.
     charset: the codec it was decoded by, "" if it came as text. page_bytes: size before
     extraction. engine: what found the text; None if it came as text.
     """
@@ -188,10 +188,11 @@ class Extractor:
             return Rejected("extractor_error", type(error).__name__)
         if isinstance(found, Rejected):
             return found
-        wrong = is_wrong(record.payload, record.charset, charset)
         return replace(
             found,
-            flaw=record.flaw or ("wrong_charset" if wrong else None),
+            title=found.title or record.title,
+            language=found.language or record.language,
+            flaw=record.flaw or flaw_of(record.payload, record.charset, content, charset),
             charset=charset,
             page_bytes=len(record.payload),
         )
@@ -203,6 +204,9 @@ class Extractor:
 
         tree = LexborHTMLParser(markup)
         declared = rights.read(record.headers, tree)
+        if of_row := _licences(record):
+            licences = tuple(dict.fromkeys((*declared.licences, *of_row)))
+            declared = replace(declared, licences=licences)
         if refused := rights.decide(declared, self.options.rights):
             return _refused(refused)
         about = metadata.read(tree, record.url, record.crawled)
@@ -222,9 +226,7 @@ class Extractor:
         )
 
     def _of_text(self, record: Record, text: str, charset: str) -> Page | Rejected:
-        licences: tuple[str, ...] = ()
-        if record.licence:
-            licences = (rights.licence_of(record.licence) or record.licence.lower(),)
+        licences = _licences(record)
         declared = rights.Declared(licences=licences)
         if refused := rights.decide(declared, self.options.rights):
             return _refused(refused)
@@ -241,6 +243,13 @@ class Extractor:
     @cached_property
     def _engine(self) -> Engine:
         return engine(self.options)
+
+
+def _licences(record: Record) -> tuple[str, ...]:
+    """The licence that a row or a file's folder gives, if one does."""
+    if not record.licence:
+        return ()
+    return (rights.licence_of(record.licence) or record.licence.lower(),)
 
 
 def _without_hyphens(text: str) -> str:
@@ -264,7 +273,8 @@ def _size(record: Record) -> int:
 def _is_html(record: Record) -> bool:
     if record.content_type:
         return record.content_type in HTML_TYPES
-    return _HTML_START.match(record.payload) is not None
+    # of UTF-16 every other byte of its tags is zero
+    return _HTML_START.match(record.payload[:_START].replace(b"\0", b"")) is not None
 
 
 def _excess(html: str, markup: bytes, most: int) -> tuple[str, str] | None:

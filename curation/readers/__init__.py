@@ -29,22 +29,27 @@ DamageKind = Literal[
 FlawKind = Literal["wrong_length", "wrong_coding"]
 
 
+Unit = Literal["byte", "inflated", "row"]
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where something stands in its file.
 
-    offset: first byte in the file; of a compressed record the first byte of its gzip member, or
-    Zstandard or LZ4 frame; 0 in a file that is compressed as a whole; of a row, its number.
-    length: bytes in the file; of one of several records in a member, its inflated bytes; of
-    rows, how many.
-    inner: where it begins in the inflated bytes; 0 for the first or only record.
-    unit: what `offset` counts.
+    offset: what `unit` counts. `byte`: first byte in the file; of a compressed record the first
+    byte of its gzip member, or Zstandard or LZ4 frame. `inflated`: first byte of what a file that
+    is compressed as a whole inflates to, in UTF-8 if it is in UTF-16. `row`: number of a row.
+    length: bytes in the file; of one of several records in a member, and of what is inflated,
+    inflated bytes; of rows, how many.
+    inner: where it begins in a member's inflated bytes; 0 for the first or only record.
+    group: of a row of Parquet its row group.
     """
 
     offset: int
     length: int
     inner: int
-    unit: Literal["byte", "row"] = field(default="byte", kw_only=True)
+    unit: Unit = field(default="byte", kw_only=True)
+    group: int | None = field(default=None, kw_only=True)
 
     @property
     def offset_kind(self) -> str:
@@ -107,6 +112,19 @@ class Damage(Place):
 
     kind: DamageKind
     detail: str
+
+
+def damage_at(place: Place, kind: DamageKind, detail: str) -> Damage:
+    """Damage of a place."""
+    return Damage(
+        place.offset,
+        place.length,
+        place.inner,
+        kind,
+        detail,
+        unit=place.unit,
+        group=place.group,
+    )
 
 
 def storable(text: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
-from curation.readers import Damage, DamageKind, Place, Record
+from curation.readers import Damage, Place, Record, damage_at
 from curation.readers.code import is_licence, licence_of
 from curation.readers.compressed import codec_of, open_file
 from curation.readers.documents import document
@@ -78,7 +78,8 @@ def read_tar(
         except BrokenError as error:
             since = lost if lost >= 0 else begun if begun >= 0 else position
             source.drop()
-            yield Damage(*_place(since, source.position, compressed), error.kind, error.detail)
+            place = _place(since, source.position, compressed)
+            yield damage_at(place, error.kind, error.detail)
             return
         source.release()
         name, begun = None, -1
@@ -92,10 +93,10 @@ def _file(
     source.skip(_padded(size) - size)
     place = _place(begun, source.position, compressed)
     if not whole:
-        return Damage(*place, "truncated", f"the archive ends inside a file of {size} bytes")
+        return damage_at(place, "truncated", f"the archive ends inside a file of {size} bytes")
     if size > most:
-        return Damage(*place, "too_large", f"{size} bytes, more than {most}")
-    return _member(Place(*place), name, payload, most)
+        return damage_at(place, "too_large", f"{size} bytes, more than {most}")
+    return _member(place, name, payload, most)
 
 
 def _member(
@@ -105,7 +106,7 @@ def _member(
     found = format_of(name)
     if found and document_format(name) is None:
         detail = f"{name[-_NAME_CHARACTERS:]}: {found} inside an archive: unpack it"
-        return _bad(place, "unreadable", detail)
+        return damage_at(place, "unreadable", detail)
     window = Window(io.BytesIO(payload))
     if codec_of(window) and PurePosixPath(name.lower()).suffix in COMPRESSED:
         name = str(PurePosixPath(name).with_suffix(""))
@@ -113,9 +114,9 @@ def _member(
         try:
             payload = open_file(window, most).take(most + 1)
         except BrokenError as error:
-            return _bad(place, error.kind, error.detail)
+            return damage_at(place, error.kind, error.detail)
         if len(payload) > most:
-            return _bad(place, "too_large", f"inflates to more than {most} bytes")
+            return damage_at(place, "too_large", f"inflates to more than {most} bytes")
     return document(place, name, document_format(name), payload, licence)
 
 
@@ -146,13 +147,13 @@ def _text(data: bytes) -> str:
     return data.rstrip(b"\0").decode("utf-8", "replace")
 
 
-def _place(begun: int, after: int, compressed: bool) -> tuple[int, int, int]:
-    return (0, after - begun, begun) if compressed else (begun, after - begun, 0)
+def _place(begun: int, after: int, compressed: bool) -> Place:
+    return Place(begun, after - begun, 0, unit="inflated" if compressed else "byte")
 
 
 def _lost(begun: int, after: int, compressed: bool) -> Damage:
     detail = "no header with a right checksum where one should be"
-    return Damage(*_place(begun, after, compressed), "corrupt_tar", detail)
+    return damage_at(_place(begun, after, compressed), "corrupt_tar", detail)
 
 
 def read_zip(
@@ -184,16 +185,16 @@ def read_zip(
             continue
         place = Place(offset, info.compress_size, 0)
         if inflated > max_record_bytes + _RATIO * size:
-            yield _bad(place, "too_large", f"all files inflate to {inflated} bytes and more")
+            yield damage_at(place, "too_large", f"all files inflate to {inflated} bytes and more")
             continue
         if info.file_size > max_record_bytes:
             detail = f"{info.file_size} bytes, more than {max_record_bytes}"
-            yield _bad(place, "too_large", detail)
+            yield damage_at(place, "too_large", detail)
             continue
         try:
             payload = archive.open(info).read(max_record_bytes + 1)
         except _ZIP_ERRORS as error:
-            yield _bad(place, "corrupt_zip", str(error)[:200])
+            yield damage_at(place, "corrupt_zip", str(error)[:200])
         else:
             name = info.filename
             licence = next((licences[at] for at in _folders(name) if at in licences), None)
@@ -213,10 +214,6 @@ def _open_zip(stream: BinaryIO, name: str) -> zipfile.ZipFile:
             f"{name}: its directory cannot be read ({error}): get it again, or mend it with "
             "`zip -FF`"
         ) from None
-
-
-def _bad(place: Place, kind: DamageKind, detail: str) -> Damage:
-    return Damage(place.offset, place.length, place.inner, kind, detail)
 
 
 def _licences(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> dict[str, str]:

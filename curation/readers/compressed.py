@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 import io
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
@@ -83,6 +84,73 @@ class Member(Source):
         return self.end
 
 
+@dataclass(frozen=True)
+class Start:
+    """What something begins with: a pattern, which its first `look` bytes tell."""
+
+    pattern: re.Pattern[bytes]
+    look: int
+
+    def begins(self, head: bytes) -> bool:
+        """Whether bytes begin so."""
+        return self.pattern.match(head) is not None
+
+
+_ANY = Start(re.compile(b""), 1)
+
+
+class Chain(Source):
+    """The inflated bytes of a part, and of the parts after it that are joined to it."""
+
+    def __init__(
+        self, window: Window, codec: Codec, position: int, limit: int, start: Start
+    ) -> None:
+        """Begin at the first inflated byte of the part at `position`; `limit` as of `Member`.
+
+        `start`: of what begins parts that are not joined.
+        """
+        super().__init__(0)
+        self._window, self._codec, self._limit, self._start = window, codec, limit, start
+        self._inflated = 0
+        self._member = codec.open(window, position, limit)
+        self._begun = [(0, position)]  # inflated byte and place in the file of each part
+
+    @property
+    def last(self) -> int:
+        """Where the last part that was joined begins in the file."""
+        return self._begun[-1][1]
+
+    @property
+    def end(self) -> int:
+        """Where in the file that ends what was read of it."""
+        return self._member.end
+
+    def _pull(self) -> bytes:
+        chunk = self._member._pull()
+        self._inflated += len(chunk)
+        return chunk
+
+    def join(self) -> bool:
+        """Go on, at the end, with the next part, unless it does not inflate or something begins
+        there."""
+        after = self._codec.skip(self._window, self._member.finish())
+        head = self._codec.head(self._window, after, self._start.look)
+        if not head or self._start.begins(head):
+            return False
+        self._member = self._codec.open(self._window, after, self._limit)
+        self._begun.append((self._inflated, after))
+        return True
+
+    def locate(self, position: int) -> tuple[int, int]:
+        """Where the part with an inflated byte begins in the file, and the byte's place in it."""
+        before, start = max(each for each in self._begun if each[0] <= position)
+        return start, position - before
+
+    def finish(self) -> int:
+        """Pass the rest; where in the file it ends."""
+        return self._member.finish()
+
+
 class Inflated(Source):
     """All that a compressed file holds, part after part.
 
@@ -104,7 +172,7 @@ class Inflated(Source):
             try:
                 chunk = self._member._pull()
             except BrokenError:
-                found = self._codec.next(self._window, self._next + 1, self._window.size, b"")
+                found = self._codec.next(self._window, self._next + 1, self._window.size)
                 self._next = self._window.size if found is None else found
                 self._member = None
                 raise
@@ -216,11 +284,11 @@ class Codec:
         except (OSError, DeflateError):
             return b""
 
-    def next(self, window: Window, start: int, end: int, begins: bytes) -> int | None:
-        """First place in [start, end) where a part seems to start that holds `begins` first."""
+    def next(self, window: Window, start: int, end: int, begins: Start = _ANY) -> int | None:
+        """First place in [start, end) where a part seems to start that begins so."""
         return next(self._candidates(window, start, end, begins), None)
 
-    def surely_starts(self, window: Window, position: int, limit: int, begins: bytes) -> int:
+    def surely_starts(self, window: Window, position: int, limit: int, begins: Start) -> int:
         """A place at or before `position` where a part surely starts.
 
         A record may itself hold gzip members, as they are, in a stored block. But no such block
@@ -234,11 +302,11 @@ class Codec:
             back *= 4
         return 0
 
-    def _candidates(self, window: Window, start: int, end: int, begins: bytes) -> Iterator[int]:
+    def _candidates(self, window: Window, start: int, end: int, begins: Start) -> Iterator[int]:
         place = window.find(self.magic, start, end)
         while place >= 0:
-            head = self.head(window, place, max(1, len(begins)))
-            if head and head.startswith(begins):
+            head = self.head(window, place, begins.look)
+            if head and begins.begins(head):
                 yield place
             place = window.find(self.magic, place + 1, end)
 

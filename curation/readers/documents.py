@@ -84,4 +84,5 @@ def document(
         format="html" if html else format,
         language=language_of(name) if format == "code" else None,
         licence=spdx(payload) or licence if format == "code" else None,
+        unit=place.unit,
     )

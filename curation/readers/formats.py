@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from curation.readers import Damage, Record
+from curation.readers.arc import begins_arc, check_arc, read_arc
+from curation.readers.arc import is_splittable as is_splittable_arc
 from curation.readers.archives import check_zip, read_tar, read_zip
-from curation.readers.compressed import GZIP, LZ4, ZSTD, DeflateError, codec_of
+from curation.readers.compressed import GZIP, LZ4, ZSTD, DeflateError
 from curation.readers.documents import read_document
-from curation.readers.jsonl import check_jsonl, read_jsonl
+from curation.readers.jsonl import check_jsonl, is_lines, read_jsonl
 from curation.readers.parquet import check_parquet, read_parquet
-from curation.readers.source import Window
 from curation.readers.suffixes import format_of
 from curation.readers.tables import check_table, read_table
 from curation.readers.warc import check_warc, read_warc
@@ -26,7 +27,7 @@ HEAD_BYTES = 1 << 16  # of a file that `detect` looks at
 _MAY_BE_EMPTY = frozenset({"jsonl", "html", "text", "code"})
 _WARC = re.compile(rb"[\r\n]*WARC/\d")
 _HTML = re.compile(rb"\s*(?:<!doctype html|<html|<head|<\?xml)", re.IGNORECASE)
-_JSON = re.compile(rb"\s*\{\s*\"")
+_JSON = re.compile(rb"\s*(?:\[\s*)?\{\s*\"")
 
 
 def detect(name: str, head: bytes) -> Format:
@@ -41,6 +42,8 @@ def detect(name: str, head: bytes) -> Format:
         return "zip"
     if _WARC.match(inside):
         return "warc"
+    if begins_arc(inside):
+        return "arc"
     if inside[257:262] == b"ustar":
         return "tar"
     if found := format_of(name):
@@ -70,6 +73,8 @@ def check(format: Format, name: str, stream: BinaryIO, columns: Columns, most: i
     match format:
         case "warc":
             check_warc(stream, name)
+        case "arc":
+            check_arc(stream, name)
         case "jsonl":
             check_jsonl(stream, name, columns, most)
         case "parquet":
@@ -87,8 +92,10 @@ def is_splittable(format: Format, stream: BinaryIO) -> bool:  # noqa: A002
     match format:
         case "warc":
             return is_splittable_warc(stream)
+        case "arc":
+            return is_splittable_arc(stream)
         case "jsonl":
-            return codec_of(Window(stream)) is None
+            return is_lines(stream)
         case "parquet" | "zip":
             return True
         case "csv" | "tsv" | "tar" | "html" | "text" | "code":
@@ -118,6 +125,8 @@ def read(
     match format:
         case "warc":
             return read_warc(stream, start, end, max_record_bytes=most)
+        case "arc":
+            return read_arc(stream, start, end, max_record_bytes=most)
         case "jsonl":
             return read_jsonl(stream, start, end, columns=columns, max_record_bytes=most)
         case "parquet":

@@ -9,13 +9,19 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curation.readers import Damage, Record
+from curation.readers import Damage, Place, Record, damage_at
 from curation.readers.rows import row_record
 from schemas.inputs import Columns
 from schemas.problems import Problem
 
 _BATCH = 64  # rows decoded at once
 _MOST_GROUP = 1 << 32  # bytes of the columns read of one row group, inflated
+# Bytes are of UTF-8: many a writer leaves out that they are strings.
+_TEXTS = (
+    *(pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view),
+    *(pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view),
+    pa.types.is_fixed_size_binary,
+)
 _ERRORS = (pa.ArrowException, OSError, ValueError, OverflowError)
 
 
@@ -24,8 +30,9 @@ def read_parquet(
 ) -> Iterator[Record | Damage]:
     """Yield a record for every row of the row groups whose first byte is in [start, end).
 
-    Offsets are row numbers in the file. A row without text is `Damage` of kind `no_text`; the
-    rows of a group from where it cannot be decoded are one of kind `corrupt_parquet`.
+    Offsets are row numbers in the file, beside which the row group is told. A row without text
+    is `Damage` of kind `no_text`; the rows of a group from where it cannot be decoded are one of
+    kind `corrupt_parquet`.
     Raises Problem if the file's footer cannot be read.
     """
     try:
@@ -76,21 +83,26 @@ def _read_group(
     last = row + group.rows
     if group.size > _MOST_GROUP:
         detail = f"a row group of {group.size} bytes, more than {_MOST_GROUP}"
-        yield Damage(row, last - row, 0, "too_large", detail, unit="row")
+        yield damage_at(_place(row, last, number), "too_large", detail)
         return
     try:
         for batch in file.iter_batches(_BATCH, row_groups=[number], columns=group.names):
             for values in _values(batch.slice(0, last - row)):
+                place = _place(row, row + 1, number)
                 if isinstance(values, str):
-                    yield Damage(row, 1, 0, "bad_row", values, unit="row")
+                    yield damage_at(place, "bad_row", values)
                 else:
-                    yield row_record(values, columns, row, 1, 0, "row", most)
+                    yield row_record(values, columns, place, most)
                 row += 1
         detail = "fewer rows than the footer says"
     except _ERRORS as error:
         detail = _brief(error)
     if row < last:
-        yield Damage(row, last - row, 0, "corrupt_parquet", detail, unit="row")
+        yield damage_at(_place(row, last, number), "corrupt_parquet", detail)
+
+
+def _place(row: int, end: int, group: int) -> Place:
+    return Place(row, end - row, 0, unit="row", group=group)
 
 
 def _values(batch: pa.RecordBatch) -> list[dict[str, Any] | str]:
@@ -120,12 +132,38 @@ def check_parquet(stream: BinaryIO, name: str, columns: Columns) -> None:
                 f"{name}: no column `{column}` (for `{field}`); there are "
                 f"{', '.join(schema.names[:20])}: name the right one in `columns`"
             )
-    if columns.text in schema.names:
-        kind = schema.field(columns.text).type
-        if pa.types.is_dictionary(kind):
-            kind = kind.value_type
-        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-            raise Problem(f"{name}: `{columns.text}` is a column of {kind}, not of strings")
+    content = columns.html or columns.text or ""
+    kind = _kind(schema, content)
+    if kind is not None and not _is_text(kind):
+        raise Problem(
+            f"`{content}` is a column of {kind}, not of strings",
+            name,
+            "join the items of each row into one text, such as by DuckDB's `array_to_string`"
+            if pa.types.is_nested(kind)
+            else "name the right one in `columns`",
+        )
+
+
+def _kind(schema: pa.Schema, column: str) -> pa.DataType | None:
+    """The type of a column's values, or of those in a struct; None if not known, as in JSON."""
+    top, dot, key = column.partition(".")
+    if column in schema.names or not dot:
+        return _plain(schema.field(column).type)
+    kind = _plain(schema.field(top).type)
+    if not pa.types.is_struct(kind):
+        return None if _is_text(kind) else kind
+    return _plain(kind.field(key).type) if kind.get_field_index(key) >= 0 else None
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """The type of what a dictionary or an extension type, such as JSON, holds."""
+    if isinstance(kind, pa.BaseExtensionType):
+        kind = kind.storage_type
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return any(is_kind(kind) for is_kind in _TEXTS)
 
 
 def _brief(error: Exception) -> str:

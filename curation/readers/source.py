@@ -10,7 +10,7 @@ from curation.readers import DamageKind
 
 BLOCK = 1 << 20  # bytes read from a file at once
 
-_OVERLAP = 1 << 8  # bytes kept while searching, longer than what is searched for
+_OVERLAP = 1 << 13  # bytes kept while searching, longer than what is searched for
 
 
 class BrokenError(Exception):
@@ -66,6 +66,7 @@ class Source(abc.ABC):
 
     def __init__(self, position: int) -> None:
         """Begin at `position` of what the bytes are of."""
+        self.newline = b"\n"  # what ends a line
         self._data = bytearray()
         self._at = 0
         self._base = position
@@ -84,12 +85,20 @@ class Source(abc.ABC):
         self._data += chunk
         return bool(chunk)
 
+    def join(self) -> bool:
+        """Go on, at the end, with what comes after, if the bytes at hand are only a part."""
+        return False
+
     def peek(self, count: int) -> bytes:
         """The next `count` bytes, fewer only at the end."""
         while len(self._data) - self._at < count and self._more():
             pass
         with memoryview(self._data) as data:  # copied once
             return bytes(data[self._at : self._at + count])
+
+    def held(self) -> bytes:
+        """What of the next bytes is at hand already."""
+        return bytes(self._data[self._at :])
 
     def at_end(self) -> bool:
         """Whether no byte is left; of a member, also that its checksum is right."""
@@ -115,12 +124,12 @@ class Source(abc.ABC):
     def line(self, most: int) -> bytes | None:
         """Read through the next newline or to the end; None, passing it, if longer than `most`."""
         searched = self._at
-        while (found := self._data.find(b"\n", searched)) < 0:
+        while (found := self._data.find(self.newline, searched)) < 0:
             searched = len(self._data)
             if searched - self._at > most:
                 self._at = searched
                 self.release()
-                while self._more() and (found := self._data.find(b"\n")) < 0:
+                while self._more() and (found := self._data.find(self.newline)) < 0:
                     self._at = len(self._data)
                     self.release()
                 self._at = len(self._data) if found < 0 else found + 1

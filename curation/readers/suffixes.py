@@ -11,6 +11,7 @@ from schemas.inputs import Format
 COMPRESSED = frozenset({".gz", ".zst", ".lz4"})
 _SUFFIXES: tuple[tuple[Format, str], ...] = (
     ("warc", ".warc .wet .wat"),
+    ("arc", ".arc"),
     ("jsonl", ".jsonl .ndjson .json"),
     ("parquet", ".parquet"),
     ("csv", ".csv"),

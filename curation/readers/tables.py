@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator
 from typing import BinaryIO, Literal
 
-from curation.readers import Damage, Record
-from curation.readers.compressed import codec_of, open_file
-from curation.readers.lines import Line, read_lines
+from curation.readers import Damage, Place, Record, damage_at
+from curation.readers.lines import Line, open_text, read_lines
 from curation.readers.rows import row_record
-from curation.readers.source import Window
 from schemas.inputs import Columns
 from schemas.problems import Problem
 
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
+_USUAL = ",;\t|"
+# What Excel writes in a first line of its own.
+_NAMED = re.compile(r'\ufeff?"?sep=(.)"?\r?\n?')
+_MAY_DIVIDE = re.compile(r"[^\w\r\n\"']")
+_HEADER_BYTES = 1 << 20
 
 
 def read_table(
@@ -26,18 +30,20 @@ def read_table(
     columns: Columns,
     max_record_bytes: int,
 ) -> Iterator[Record | Damage]:
-    """Yield a record for every row below the header (RFC 4180, UTF-8).
+    """Yield a record for every row below the header (RFC 4180, in UTF-8 or UTF-16).
 
-    The file is one split: all its rows belong to the range that begins at 0. A row that does not
-    have the header's columns is `Damage` of kind `bad_row`, from its first line to where its
-    quotes close. Raises Problem if the header lacks a named column.
+    Its delimiter is the one that divides the header into the named columns. The file is one
+    split: all its rows belong to the range that begins at 0. A row that does not have the
+    header's columns is `Damage` of kind `bad_row`, from its first line to where its quotes close.
+    Raises Problem if the header lacks a named column.
     """
     if start > 0 or end <= 0:
         return
     # The limit is the process's, so each file sets its own.
     csv.field_size_limit(max_record_bytes)
+    _, delimiter = _header(stream, dialect, columns)
     feed = _Feed(stream, max_record_bytes)
-    reader = csv.reader(feed, delimiter=_DELIMITERS[dialect])
+    reader = csv.reader(feed, delimiter=delimiter)
     header: list[str] | None = None
     while True:
         feed.begin()
@@ -46,7 +52,7 @@ def read_table(
         try:
             row = next(reader)
         except csv.Error as error:
-            found.append(Damage(*feed.place(), "bad_row", str(error)))
+            found.append(damage_at(feed.place(), "bad_row", str(error)))
         except StopIteration:
             yield from feed.damage
             return
@@ -57,43 +63,72 @@ def read_table(
             place = feed.place()
             if len(row) == len(header):
                 values = dict(zip(header, row, strict=True))
-                found.append(row_record(values, columns, *place, "byte", max_record_bytes))
+                found.append(row_record(values, columns, place, max_record_bytes))
             else:
                 detail = f"{len(row)} fields, not {len(header)}"
-                found.append(Damage(*place, "bad_row", detail))
-        yield from sorted([*found, *feed.damage], key=lambda item: (item.offset, item.inner))
+                found.append(damage_at(place, "bad_row", detail))
+        yield from sorted([*found, *feed.damage], key=lambda item: item.offset)
 
 
 def check_table(
     stream: BinaryIO, name: str, dialect: Literal["csv", "tsv"], columns: Columns
 ) -> None:
     """Raise Problem, naming the file, if its header lacks a required column."""
-    feed = _Feed(stream, 1 << 20)
-    feed.begin()
-    try:
-        header = next(csv.reader(feed, delimiter=_DELIMITERS[dialect]))
-    except (csv.Error, StopIteration):
-        raise Problem(f"{name}: has no header: take it out of `files`") from None
+    header, _ = _header(stream, dialect, columns)
+    if not header:
+        raise Problem(f"{name}: has no header: take it out of `files`")
     check_columns(name, header, columns)
+
+
+def _header(
+    stream: BinaryIO, dialect: Literal["csv", "tsv"], columns: Columns
+) -> tuple[list[str], str]:
+    """The names of the columns, none if there is no header, and the delimiter.
+
+    Any character but a letter, digit or quote may be one; in doubt it is the format's own.
+    """
+    usual = _DELIMITERS[dialect]
+    lines: list[str] = []
+    try:
+        for line in _Feed(stream, _HEADER_BYTES):
+            lines += [line] if lines or line.strip() else []
+            if lines and "".join(lines).count('"') % 2 == 0:
+                break
+    except csv.Error:
+        return [], usual
+    unusual = [char for char in sorted(set("".join(lines))) if _MAY_DIVIDE.match(char)]
+    headers = {
+        delimiter: next(csv.reader(lines, delimiter=delimiter), [])
+        for delimiter in dict.fromkeys([usual, *_USUAL, *unusual])
+    }
+    found = [each for each in headers if not _missing(headers[each], columns)]
+    best = found[0] if found else max(headers, key=lambda each: len(headers[each]))
+    return headers[best], best
 
 
 def check_columns(name: str, header: list[str], columns: Columns) -> None:
     """Raise Problem if a required column is not in the header."""
-    for field, column in columns.required().items():
-        if column not in header and column.partition(".")[0] not in header:
-            raise Problem(
-                f"{name}: no column `{column}` (for `{field}`); there are "
-                f"{', '.join(header[:20])}: name the right one in `columns`"
-            )
+    for field, column in _missing(header, columns).items():
+        raise Problem(
+            f"{name}: no column `{column}` (for `{field}`); there are "
+            f"{', '.join(header[:20])}: name the right one in `columns`"
+        )
+
+
+def _missing(header: list[str], columns: Columns) -> dict[str, str]:
+    return {
+        field: column
+        for field, column in columns.required().items()
+        if column not in header and column.partition(".")[0] not in header
+    }
 
 
 class _Feed:
     """Lines for a csv reader, with the place of the row it is in, and the damage met there."""
 
     def __init__(self, stream: BinaryIO, most: int) -> None:
-        window = Window(stream)
-        compressed = codec_of(window) is not None
-        self._lines = read_lines(open_file(window, most), 0, window.size, most, compressed)
+        text = open_text(stream, most)
+        self._lines = read_lines(text.source, 0, 1 << 62, most, text.unit)
         self._most = most
         self.begin()
 
@@ -103,9 +138,10 @@ class _Feed:
         self._bytes = 0
         self.damage: list[Damage] = []
 
-    def place(self) -> tuple[int, int, int]:
-        """Offset, length and inner offset of the lines of the row."""
-        return self._row[0].offset, self._bytes, self._row[0].inner
+    def place(self) -> Place:
+        """Where the lines of the row are."""
+        first = self._row[0]
+        return Place(first.offset, self._bytes, 0, unit=first.unit)
 
     def __iter__(self) -> _Feed:
         return self
@@ -122,8 +158,11 @@ class _Feed:
             if self._bytes > self._most:
                 raise csv.Error(f"a row of more than {self._most} bytes, or a quote not closed")
             try:
-                first = line.offset + line.inner == 0
-                return line.data.decode("utf-8-sig" if first else "utf-8")
+                text = line.data.decode("utf-8-sig" if line.offset == 0 else "utf-8")
             except UnicodeDecodeError:
                 raise csv.Error("not UTF-8") from None
+            if line.offset == 0 and _NAMED.fullmatch(text):
+                self.begin()
+                continue
+            return text
         raise StopIteration

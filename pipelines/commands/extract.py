@@ -21,7 +21,7 @@ def add_extract(add: Add) -> None:
     )
     add_files(
         extract,
-        "WARC, WET, HTML, JSONL, Parquet, CSV, text, code, tar or zip: a file, a pattern, an "
+        "WARC, ARC, WET, HTML, JSONL, Parquet, CSV, text, code, tar or zip: a file, a pattern, an "
         "fsspec URL, or a folder, which is searched for WARC files, or else for all of these; `-` "
         "is standard input; SOURCE=PATH names its source",
         "a .jsonl (.gz, .zst) or .parquet file",
@@ -55,8 +55,8 @@ def add_extract(add: Add) -> None:
     )
     extract.add_argument(
         "--columns",
-        help="of rows: a layout, such as fineweb, or names, such as text=content,url=link "
-        "(default text)",
+        help="of rows: a layout, such as fineweb, or names, such as text=content,url=link or "
+        "html=body (default text)",
     )
     extract.add_argument("--workers", type=int, default=1, help="worker processes (default 1)")
     extract.add_argument("--quiet", action="store_true", help="no progress, no summary")

@@ -92,7 +92,7 @@ def reading(
     """
     from pipelines.runs.inputs import Rows, check_apart, columns_of, inputs_of, named
 
-    layout = columns_of(options.columns or "text")
+    layout = columns_of(options.columns or "text", pages=pages)
     asked: dict[str, Any] = {"format": options.format} if options.format else {}
     if not pages:
         own = {"id": getattr(options, "id", "id"), **(columns or {}), **layout.named()}
@@ -139,7 +139,10 @@ class No:
 
 
 # Of a row, what its rejection says too.
-_OWN = {"source": str, "url": str, "file": str, "offset": int, "length": int}
+_OWN = {
+    "source": str, "url": str, "file": str, "offset": int, "offset_kind": str,
+    "row_group": int, "length": int,
+}
 
 
 class Rejected:

@@ -16,7 +16,7 @@ from schemas.problems import Problem
 _WILD = "*?["
 _WARCS = [
     f"**/*.{kind}{packed}"
-    for kind in ("warc", "wet", "wat")
+    for kind in ("warc", "wet", "wat", "arc")
     for packed in ("", ".gz", ".zst", ".lz4")
 ]
 
@@ -33,7 +33,8 @@ class Rows(Columns):
 
     def required(self) -> dict[str, str]:
         """By field."""
-        return {"text": self.text} | ({} if self.id == "id" else {"id": self.id})
+        names = {"text": self.text, "id": self.id}
+        return {field: name for field, name in names.items() if name and name != "id"}
 
     def read(self, there: Collection[str]) -> list[str]:
         """Of the columns of a file, those to read."""
@@ -107,10 +108,10 @@ def named(path: str) -> tuple[str, str]:
     )
 
 
-def columns_of(asked: str) -> Columns:
+def columns_of(asked: str, *, pages: bool = False) -> Columns:
     """The columns of rows as a person names them: a layout, or such as `text=content,url=link`.
 
-    Raises Problem.
+    `pages`: whether rows may be of HTML. Raises Problem.
     """
     if asked in LAYOUTS:
         return LAYOUTS[asked]
@@ -122,7 +123,13 @@ def columns_of(asked: str) -> Columns:
             f"{', '.join(Columns.model_fields)}",
             f"columns {asked}",
         )
-    return Columns(**names)
+    if "html" in names and not pages:
+        raise Problem("these are of text", f"columns {asked}", "extract the text of HTML first")
+    try:
+        return Columns(**names)
+    except ValidationError as error:
+        why = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise Problem(why, f"columns {asked}") from None
 
 
 def check_apart(

@@ -54,6 +54,8 @@ def origin(item: Input, file: str, record: Record | Damage) -> dict[str, Any]:
         "url": getattr(record, "url", None),
         "file": file,
         "offset": record.offset,
+        "offset_kind": record.offset_kind,
+        "row_group": record.group,
         "length": record.length,
     }
 

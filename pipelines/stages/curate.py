@@ -35,7 +35,7 @@ _KEYS = ["id", "source", "bytes", "holdout"]
 _REPLACED = f"{PII}.count"
 _COLUMNS = (
     *("id", "source", "url", "text", "kind", "format", "language", "language_score"),
-    *("file", "offset", "length"),
+    *("file", "offset", "offset_kind", "row_group", "length"),
 )
 
 

@@ -46,6 +46,10 @@ TOKENS = [
     *(b"Content-Length: 99999999999\r\n", b"Content-Length: 0\r\n", b"Content-Encoding: br\r\n"),
     *(b"Transfer-Encoding: chunked\r\n", b"ffffffff\r\n", b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd"),
     *(b"\x04\x22\x4d\x18", b"\x50\x2a\x4d\x18\xff\xff\xff\xff", b"PK\x01\x02", b"PK\x03\x04"),
+    *(
+        b"\nhttp://a.example/ 10.0.0.1 20080430204825 text/html 99999999\n",
+        b"\nHTTP/1.1 200 OK\r\n",
+    ),
     *(b"PAR1", b"ustar", b'"', b'{"text":', b"\xff\xff\xff\xff", b"\0" * 512, b"77777777777\0"),
 ]
 
@@ -67,6 +71,11 @@ def seeds() -> list[tuple[Format, str, bytes]]:
     """Small sound files of every format, of real records: format, name and bytes."""
     records, rows = _sample()
     whole = b"".join(records)
+    arc = [
+        f"{row['url']} 10.0.0.1 20080430204825 text/html {len(block)}\n".encode() + block + b"\n"
+        for row in rows
+        if (block := b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + row["text"].encode())
+    ]
     lines = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
     table = io.StringIO()
     csv.writer(table).writerows([["url", "text"], *((row["url"], row["text"]) for row in rows)])
@@ -88,6 +97,11 @@ def seeds() -> list[tuple[Format, str, bytes]]:
         ("warc", "single", gzip.compress(whole, mtime=0)),
         ("warc", "zstd", b"".join(zstandard.compress(record) for record in records)),
         ("warc", "lz4", b"".join(_lz4(record) for record in records)),
+        ("warc", "blocks", _blocks(whole)),
+        ("arc", "plain", b"".join(arc)),
+        ("arc", "members", b"".join(gzip.compress(record, mtime=0) for record in arc)),
+        ("arc", "single", gzip.compress(b"".join(arc), mtime=0)),
+        ("arc", "blocks", _blocks(b"".join(arc))),
         ("jsonl", "plain", lines),
         ("jsonl", "gzip", gzip.compress(lines[:9000], mtime=0) + gzip.compress(lines[9000:])),
         ("jsonl", "zstd", zstandard.compress(lines)),
@@ -99,6 +113,13 @@ def seeds() -> list[tuple[Format, str, bytes]]:
         ("zip", "plain", packed.getvalue()),
         ("html", "gzip", gzip.compress(rows[0]["text"].encode(), mtime=0)),
     ]
+
+
+def _blocks(data: bytes) -> bytes:
+    """gzip members that mind no record."""
+    return b"".join(
+        gzip.compress(data[at : at + 3000], mtime=0) for at in range(0, len(data), 3000)
+    )
 
 
 def _sample() -> tuple[list[bytes], list[dict[str, str]]]:
@@ -185,7 +206,7 @@ def examine(format_: Format, data: bytes, rng: random.Random) -> Counter[str]:
         assert (item.offset, item.inner) < (after.offset, after.inner), "out of order"
         if item.inner == after.inner == 0 and format_ != "zip":
             assert item.offset + item.length <= after.offset, "overlap"
-    if format_ == "warc" or (format_ == "jsonl" and not codec_of(Window(Counted(data)))):
+    if format_ in ("warc", "arc") or (format_ == "jsonl" and not codec_of(Window(Counted(data)))):
         for gap in _gaps(items, data):
             assert not gap.strip(b"\r\n\t "), "bytes that nothing accounts for"
     if is_splittable(format_, io.BytesIO(data)) and rng.random() < 0.3:

@@ -4,7 +4,7 @@ import struct
 import pytest
 
 from curation.classifiers.fitting import Settings, fit_lines
-from curation.fasttext_model import labels, load
+from curation.fasttext_model import labels, load, predict
 from curation.language import FIRST, SECOND, bundled
 from schemas.problems import Problem
 
@@ -82,3 +82,26 @@ def test_labels_that_are_no_text(model, tmp_path):
     path.write_bytes(model.replace(b"__label__a\0", b"__label__\xff\0"))
     with pytest.raises(Problem, match="not a fastText model"):
         load(path)
+
+
+def test_marks_of_fasttext_in_a_text_change_no_score(model, tmp_path):
+    path = tmp_path / "model.bin"
+    path.write_bytes(model)
+    loaded = load(path)
+    plain = predict(loaded, ["six 3 ten", "", "one 3 two"], 2)
+    marked = predict(loaded, ["__label__a six 3 </s> ten", "</s>", "</s> one 3 __label__b two"], 2)
+    assert marked == plain
+    assert plain[0][0][0] == "b"
+    assert plain[1] == []
+
+
+def test_marks_of_fasttext_in_what_a_model_is_fitted_on(model, tmp_path):
+    marked = [(label, f"</s> {line} __label__c") for label, line in LINES]
+    plain = [(label, f"  {line}  ") for label, line in LINES]
+    for name, lines in (("marked", marked), ("plain", plain)):
+        fit_lines(lines, tmp_path / name, Settings(dim=4, bucket=1000, epoch=2, kept=0))
+    assert labels(load(tmp_path / "marked")) == {"a", "b"}
+    texts = [line for _, line in LINES]
+    assert [names[0][0] for names in predict(load(tmp_path / "marked"), texts, 1)] == [
+        names[0][0] for names in predict(load(tmp_path / "plain"), texts, 1)
+    ]

@@ -91,13 +91,23 @@ def test_same_as_the_reference(languages, corpus):
         golden = {row["id"]: row["lid"] for row in map(json.loads, lines)}
     found = dict(zip(golden, languages.identify([texts[name] for name in golden]), strict=True))
     assert len(found) == 1543
+    capitals = []
     for name, lid in golden.items():
         if not texts[name].strip():
             assert found[name] == ("und", 0.0)
             continue
         code, score = found[name]
+        letters = [letter for letter in texts[name] if letter.isupper() or letter.islower()]
+        if 2 * sum(map(str.isupper, letters)) > len(letters):
+            # what the reference takes for German or Japanese at .2: read in lower case
+            capitals.append(lid["label"])
+            assert (code, score) == languages.identify([texts[name].lower()])[0]
+            assert code == "en"
+            assert score > 0.85
+            continue
         assert code == lid["label"]
         assert score == pytest.approx(min(1.0, lid["score"]), abs=1e-5)
+    assert sorted(capitals) == ["de", "en", "en", "en", "ja"]
 
 
 # The first sentences of the Universal Declaration of Human Rights, article 1, which no model was
@@ -247,3 +257,82 @@ def test_what_a_code_may_mean(code, codes, meant):
 
 def test_a_code_that_means_nothing():
     assert closest("xx", {"en", "de"}) == ""
+
+
+CAPITALS = [
+    *[("my brother keeps bees in the garden", "en"), ("dancing in the kitchen", "en")],
+    *[("как сообщает местная газета", "ru"), ("добрый вечер, соседи", "ru")],
+    *[("ceci est une phrase sans importance", "fr"), ("uma boa experiência para todos", "pt")],
+    *[("zanima me cena hišice blizu morja", "sl"), ("bugün hava çok güzel ve sıcak", "tr")],
+    *[("die straße ist heute wegen bauarbeiten gesperrt", "de")],
+    *[("η βιβλιοθήκη ανοίγει στις εννέα", "el"), ("bu gece istanbul için yağmur", "tr")],
+]
+
+
+@pytest.mark.parametrize(("text", "code"), CAPITALS)
+def test_capitals_are_read_in_lower_case(languages, both, text, code):
+    assert both.identify([text])[0][0] == code
+    for capitals in (text.upper(), text.upper().replace("I", "İ"), f"{text.upper()}!"):
+        (found, score), *_ = both.identify([capitals])
+        assert found == code
+        assert score > 0.45
+    if text.upper().lower() == text:
+        for model in (languages, both):
+            assert model.opinions([text.upper()]) == model.opinions([text])
+
+
+def test_capitals_here_and_there_are_read_as_they_are(languages):
+    text = "The NATO summit in The Hague was a SUCCESS, said the BBC."
+    assert languages.opinions([text]) != languages.opinions([text.lower()])
+
+
+NAMES = (
+    "OK|hello|hello world|Menu|iPhone 14|Barack Obama|Kofi Annan|Microsoft Windows|YouTube|email"
+    "|Wikipedia|internet|Photos|Pizza|Android|Antananarivo|import os|Lorem ipsum|foo@bar.com|ja|no"
+    "|UNESCO|UNICEF|BMW|NASA|Toyota Corolla|Nairobi|banana|Mandela|E=mc2|12:30|!!!|www|Hotel"
+    "|Intel Core i7|Samsung Galaxy|Lady Gaga|Elon Musk|Leonardo DiCaprio|Adidas|Coca-Cola"
+)
+
+
+def test_short_texts_of_no_language_are_unsure(both):
+    """Names, brands and words of many languages: no score of .5 or more."""
+    for text, (code, score) in zip(NAMES.split("|"), both.identify(NAMES.split("|")), strict=True):
+        assert score < 0.5, (text, code)
+
+
+def test_short_texts_of_one_language_are_sure(both):
+    texts = {
+        "good morning": "en",
+        "bonjour tout le monde": "fr",
+        "добрый вечер": "ru",
+        "今日はいい天気": "ja",
+        "ich bin müde": "de",
+    }
+    for (code, score), right in zip(both.identify(list(texts)), texts.values(), strict=True):
+        assert code == right
+        assert score > 0.6
+
+
+MARKS = [
+    ("</s> {}", "{}"),
+    ("</s>\n{}", "{}"),
+    ("{} </s>", "{}"),
+    ("{0} </s> {0}", "{0} {0}"),
+    ("__label__fr {}", "{}"),
+    ("{}\t__label__", "{}"),
+    ("</s>\0{}\v</s>", "{}"),
+]
+
+
+@pytest.mark.parametrize(("marked", "plain"), MARKS)
+def test_marks_of_fasttext_are_words(languages, both, marked, plain):
+    for text in (ARTICLE["gl"], "Die Fähre zur nördlichen Insel fährt um sieben.", "ja"):
+        for model in (languages, both):
+            assert model.opinions([marked.format(text)]) == model.opinions([plain.format(text)])
+
+
+def test_marks_alone_are_no_text(languages, both):
+    for text in ("</s>", "</s> </s>", "__label__fr", "\n</s>\n"):
+        assert both.identify([text]) == languages.identify([text]) == [("und", 0.0)]
+    # within a word they are letters
+    assert languages.identify(["a</s>b"])[0][1] > 0

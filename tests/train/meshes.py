@@ -11,16 +11,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import torch.distributed as dist
 
+from schemas.problems import Problem
 from tests.train.conftest import ALONE
 from train import mesh, optim, parallel
+from train.agree import ToldByFirst, agreed
 from train.config import Config, load
 from train.data import Rows, ShardReader, open_shards
 from train.guard import Monitor
 from train.local import fill, local
 from train.loss import Losses
+from train.mesh import World
 from train.objective import Objective
 from train.step import Feed, Outcome, accumulate, clip_gradient, train_step
 
@@ -161,6 +165,20 @@ class Case:
         assert not torch.equal(before[0], self.everything()[0])
 
 
+def decisions(world: World) -> None:
+    """Each sees something else, as on a shared disk that lags behind: the first's is all's."""
+    assert agreed(world, lambda: ["step-00000020", "step-00000010"][world.rank :]) == [
+        "step-00000020",
+        "step-00000010",
+    ]
+
+    def refuse() -> None:
+        raise Problem("mistaken")
+
+    with pytest.raises(Problem if world.rank == 0 else ToldByFirst):
+        agreed(world, refuse)
+
+
 def main(run: Path, config_file: str, cases: list[str]) -> None:
     torch.set_num_threads(1)
     for case in cases:
@@ -173,6 +191,7 @@ def main(run: Path, config_file: str, cases: list[str]) -> None:
         except BaseException:
             print(f"rank {dist.get_rank()}, case {case}", file=sys.stderr, flush=True)
             raise
+    decisions(mesh.start())
     dist.barrier()
     dist.destroy_process_group()
     mesh.leave(0)

@@ -137,8 +137,14 @@ def test_it_learns_and_leaves_what_was_promised(one: Path, run: Run) -> None:
     assert kept == ["latest", "step-00000050", "step-00000060"]
 
 
-def test_two_processes_train_as_one(one: Path, two: Path) -> None:
+def test_two_processes_train_as_one(
+    one: Path, two: Path, run: Run, small_yaml: Path, tmp_path: Path
+) -> None:
     assert_same_curve(one, two)
+    # What two have saved after a validation, one loads whole.
+    shutil.copytree(two, tmp_path / "two")
+    (tmp_path / "two" / "checkpoints" / "step-00000050" / "checkpoint.json").unlink()
+    assert main(command(run, small_yaml, tmp_path / "two")) == 0
     left, right = (
         [line for line in metrics.read(path / "steps.jsonl") if line["kind"] == "validation"]
         for path in (one, two)
@@ -357,6 +363,11 @@ def test_damaged_checkpoint_and_shard_are_named(
     path = copy.shards / run.manifest.splits["train"].files[2].path
     content = path.read_bytes()
     path.write_bytes(bytes(len(content) // 2) + content[len(content) // 2 :])
+    assert main(command(copy, small_yaml, tmp_path / "other", "--check")) == 2
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert message.startswith(f"gristmill train: {path}: its SHA-256 is not the manifest's")
+    assert main(command(run, small_yaml, tmp_path / "whole", "--check", "--steps", "1")) == 0
+    assert "all files of the shards are as the manifest says" in capsys.readouterr().err
     assert main(command(copy, small_yaml, tmp_path / "other")) == 2
     message = capsys.readouterr().err.splitlines()[-1]
     assert message.startswith(f"gristmill train: {path}, row group ")

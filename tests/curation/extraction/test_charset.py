@@ -1,12 +1,21 @@
 import codecs
 import gzip
 import json
+import random
 import re
 import time
+from collections import Counter
 
 import pytest
 
-from curation.extraction.charset import UndecodableError, codec_of, decode, markup_of, meta_charset
+from curation.extraction.charset import (
+    UndecodableError,
+    codec_of,
+    decode,
+    flaw_of,
+    markup_of,
+    meta_charset,
+)
 from curation.readers.warc import read_warc
 
 GERMAN = "Schöne Grüße aus Köln, sagte die Bäckerin."
@@ -157,7 +166,12 @@ def test_meta_prescan():
     assert meta_charset(b"<!-- <meta charset=big5> --><meta charset=gbk>") == "gbk"
     assert meta_charset(b'<?xml version="1.0" encoding="ISO-8859-2"?><html>') == "ISO-8859-2"
     assert meta_charset(b'<meta charset="utf-16le">') == "utf-8"
-    assert meta_charset(b"<p>" * 400 + b'<meta charset="gbk">') is None
+    assert meta_charset(b"<p>" * 400 + b'<meta charset="gbk">') == "gbk"
+    assert meta_charset(b"<p>" * 40_000 + b'<meta charset="gbk">') is None
+    # what can be read is not in UTF-16
+    for label in ("unicode", "utf-16", "UTF-16BE", "ucs-2", "iso-10646-ucs-2", "unicodefffe"):
+        assert meta_charset(f'<meta charset="{label}">'.encode()) == "utf-8"
+        assert meta_charset(f'<?xml version="1.0" encoding="{label}"?>'.encode()) == "utf-8"
     assert meta_charset(b'<meta name="charset" content="x">') is None
 
 
@@ -223,3 +237,126 @@ def test_all_web_pages_decode_right(corpus, name):
 def test_markup_is_the_text_in_utf_8(payload):
     text, charset = decode(payload, None)
     assert markup_of(payload, text, charset) == text.encode()
+
+
+def udhr(sample):
+    """The texts of the sample's pages in other languages, by language, without declarations."""
+    texts = {}
+    for path in sorted(sample.glob("*.warc.gz")):
+        with path.open("rb") as stream:
+            for record in read_warc(stream, 0, 1 << 40, max_record_bytes=1 << 24):
+                if record.kind == "response" and record.url.startswith("http://udhr.example/"):
+                    text, _ = decode(record.payload, record.charset)
+                    language = record.url.split("/")[-1][:3]
+                    texts[language] = re.sub(r"charset=[\w-]*", "", text)
+    return texts
+
+
+TWELVE = [
+    *[("fra", "utf-8"), ("fra", "cp1252"), ("pol", "iso8859-2"), ("pol", "utf-16-le")],
+    *[("rus", "cp1251"), ("rus", "koi8-r"), ("rus", "utf-8"), ("ell", "cp1253"), ("arb", "cp1256")],
+    *[("tha", "cp874"), ("cmn", "gb18030"), ("cmn", "utf-8"), ("jpn", "cp932"), ("jpn", "euc_jp")],
+    *[("kor", "cp949"), ("spa", "utf-16-be")],
+]
+
+
+DOUBLE = ("gb18030", "cp932", "euc_jp", "cp949")
+
+
+def words(text):
+    """Each letter of Chinese, Japanese, Korean and Thai counts as a word."""
+    return Counter(re.findall(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\ud7af]|\w+", text))
+
+
+def test_damage_costs_the_words_it_is_in(sample):
+    rng = random.Random(14)
+    texts = udhr(sample)
+    for language, codec in TWELVE * 3:
+        data = texts[language].encode(codec, "replace")
+        whole = words(data.decode(codec))
+        label = rng.choice([codec, codec.upper(), f" {codec} "])
+        if codec == "utf-8":
+            label = rng.choice([label, None, "windows-1251", "iso-8859-1", "gbk", "shift_jis"])
+        if codec.startswith("utf-16"):
+            label = rng.choice([label, None, "utf-16", "utf-8", "windows-1252"])
+        broken = bytearray(data)
+        places = rng.randrange(1, 20)
+        for _ in range(places):
+            broken[rng.randrange(len(broken))] = rng.randrange(256)
+        found, charset = decode(bytes(broken), label)
+        assert charset == codec_of(codec)
+        lost = (whole - words(found)).total()
+        # what is left of a run of double bytes is read out of step
+        assert lost <= (4 if codec not in DOUBLE else 12) * places, (language, codec, label)
+        cut = data[: rng.randrange(200, len(data))]
+        found, charset = decode(cut, label)
+        assert charset == codec_of(codec)
+        right = words(cut.decode(codec, "ignore"))
+        assert (right - words(found)).total() <= 1
+
+
+@pytest.mark.parametrize("label", [None, "utf-8", "windows-1251", "iso-8859-1", "gb2312", "x"])
+@pytest.mark.parametrize(
+    "payload",
+    [
+        "a dash – and then".encode() + b" a byte \xa0 of another time",
+        "a dash – and “quotes”, cut in a character: é".encode()[:-1],
+        "Le blé, la mère et l’été".encode() + b"\xe9",
+        ("Мельница стоит у реки. " * 9).encode()[1:-3],
+        "水磨坊位于河岸的北侧".encode()[:-2] + b"\xff" + "由当地居民".encode(),
+    ],
+)
+def test_nearly_valid_utf_8_is_utf_8(payload, label):
+    text, charset = decode(payload, label)
+    assert charset == "utf-8"
+    assert "\ufffd" in text
+    assert text.replace("\ufffd", "") == payload.decode("utf-8", "ignore")
+    wrong = codec_of(label) not in (None, "utf-8")
+    assert flaw_of(payload, label, text, charset) == ("wrong_charset" if wrong else "broken_text")
+
+
+def test_a_replacement_character_of_the_page_itself_is_no_flaw():
+    payload = page(GERMAN + "\ufffd", "utf-8")
+    assert flaw_of(payload, "utf-8", *decode(payload, "utf-8")) is None
+
+
+def test_short_legacy_text_is_not_taken_for_utf_8():
+    """Pairs of bytes that would be one character of UTF-8, beside others that would not."""
+    for text, codec in [
+        ("« МТС »: «ВГТРК»", "cp1251"),
+        ("联通", "gbk"),
+        ("ยกตัวอย่างเช่นการเดินทาง", "cp874"),
+        ("ÂRÎK SÔN Ã»", "cp1252"),
+        ("東京都の人口", "euc_jp"),
+    ]:
+        assert decode(page(text, codec), codec)[1] == codec_of(codec)
+
+
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("label", [None, "utf-16", "utf-16le", "UTF-16BE", "utf-8", "iso-8859-1"])
+def test_utf_16_without_a_mark(codec, label):
+    for text in (GERMAN, JAPANESE * 3, RUSSIAN):
+        payload = page(text, codec)
+        assert decode(payload, label) == (payload.decode(codec), codec)
+        assert decode(payload + b"\xd8", label)[0].startswith(payload.decode(codec))
+
+
+@pytest.mark.parametrize("label", ["utf-16", "utf-16be", "unicode", "ucs-2"])
+def test_what_has_no_zeros_is_not_utf_16(label):
+    assert GERMAN in decode(page(GERMAN, "utf-8"), label)[0]
+    assert GERMAN in decode(page(GERMAN, "cp1252", f'<meta charset="{label}">'), None)[0]
+    assert GERMAN in decode(page(GERMAN, "cp1252"), label)[0]
+
+
+def test_iso_2022_jp_that_nothing_declares():
+    payload = page(JAPANESE, "iso2022_jp")
+    assert decode(payload, None) == (payload.decode("iso2022_jp"), "iso2022_jp")
+
+
+def test_a_broken_byte_does_not_hide_the_charset_of_a_page_that_declares_none(sample):
+    rng = random.Random(3)
+    for language, codec in [("cmn", "gb18030"), ("jpn", "cp932"), ("kor", "cp949")]:
+        data = bytearray(udhr(sample)[language].encode(codec, "replace"))
+        for _ in range(3):
+            data[rng.randrange(len(data))] = 0xFF
+        assert decode(bytes(data), None)[1] == codec

@@ -85,7 +85,8 @@ def test_tar(layout):
     for pack in (lambda data: gzip.compress(data, mtime=0), zstandard.compress):
         packed = read(pack(plain))
         check_records(packed)
-        assert [item.inner for item in packed] == [item.offset for item in found]
+        assert [item.offset for item in packed] == [item.offset for item in found]
+        assert {item.offset_kind for item in packed} == {"inflated"}
 
 
 def test_damaged_tar():

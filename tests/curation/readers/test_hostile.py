@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from curation.readers import Damage, Record
+from curation.readers.arc import check_arc, read_arc
 from curation.readers.warc import check_warc, read_warc
 from schemas.problems import Problem
 
@@ -19,9 +20,9 @@ with Path(__file__).with_name("hostile.csv").open(newline="", encoding="utf-8") 
     TABLE = list(csv.DictReader(lines))
 
 
-def read(data, start=0, end=None):
+def read(data, start=0, end=None, reader=read_warc):
     end = len(data) if end is None else end
-    return list(read_warc(io.BytesIO(data), start, end, max_record_bytes=LIMIT))
+    return list(reader(io.BytesIO(data), start, end, max_record_bytes=LIMIT))
 
 
 def count(names):
@@ -41,7 +42,9 @@ def test_the_table_is_whole(corpus):
 @pytest.mark.parametrize("row", TABLE, ids=[row["file"] for row in TABLE])
 def test_hostile_file(corpus, row):
     data = (corpus / "warc-hostile" / row["file"]).read_bytes()
-    found = read(data)
+    is_arc = ".arc" in row["file"]
+    reader, check = (read_arc, check_arc) if is_arc else (read_warc, check_warc)
+    found = read(data, reader=reader)
     if row["refused_as"]:
         with pytest.raises(Problem) as refused:
             check_warc(io.BytesIO(data), row["file"])
@@ -51,7 +54,7 @@ def test_hostile_file(corpus, row):
         )
         assert not [item for item in found if isinstance(item, Record)]
         return
-    check_warc(io.BytesIO(data), row["file"])
+    check(io.BytesIO(data), row["file"])
     records = [item for item in found if isinstance(item, Record)]
     assert count(item.kind for item in records) == row["records"]
     assert count(item.flaw for item in records if item.flaw) == row["flaws"]
@@ -65,7 +68,7 @@ def test_hostile_file(corpus, row):
             assert after.offset > item.offset
     for pieces in (2, 5):
         edges = [len(data) * piece // pieces for piece in range(pieces + 1)]
-        split = [item for start, end in pairwise(edges) for item in read(data, start, end)]
+        split = [item for start, end in pairwise(edges) for item in read(data, start, end, reader)]
         assert split == found
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 import zstandard
+from pydantic import ValidationError
 
 from curation.extraction.charset import decode
 from curation.readers import Damage
-from curation.readers.jsonl import check_jsonl, read_jsonl
+from curation.readers.jsonl import check_jsonl, is_lines, read_jsonl
 from curation.readers.warc import read_warc
 from schemas.inputs import LAYOUTS, Columns
 from schemas.problems import Problem
@@ -75,8 +76,8 @@ def test_compressed(plain, pack):
     for data in (pack(plain), pack(plain[: len(plain) // 2]) + pack(plain[len(plain) // 2 :])):
         found = read(data)
         assert [item.text for item in found] == [item.text for item in whole]
-        assert [item.inner for item in found] == [item.offset for item in whole]
-        assert {item.offset for item in found} == {0}
+        assert [item.offset for item in found] == [item.offset for item in whole]
+        assert {(item.offset_kind, item.inner) for item in found} == {("inflated", 0)}
         assert not read(data, 1)
 
 
@@ -194,3 +195,122 @@ def test_digest(gold, plain):
     digests = [item.digest for item in read(plain + plain)]
     assert len(set(digests)) == len({row["text"] for row in gold})
     assert all(len(digest) == 16 for digest in digests)
+
+
+ODD = '“{[,]}\\n\\"”'
+ROWS = [{"id": at, "text": f"Row {at}: {ODD}", "m": {"id": 1}} for at in range(300)]
+SHAPES = {
+    "list": json.dumps(ROWS),
+    "pretty list": json.dumps(ROWS, indent=2, ensure_ascii=False),
+    "pretty objects": "\n".join(json.dumps(row, indent=4) for row in ROWS),
+    "list a line": "[\n" + ",\n".join(map(json.dumps, ROWS)) + "\n]\n",
+    "lists": "\n".join(json.dumps(ROWS[at : at + 7]) for at in range(0, 300, 7)),
+    "CRLF": json.dumps(ROWS, indent=1).replace("\n", "\r\n"),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstandard.compress])
+def test_objects_that_are_no_lines(shape, pack):
+    plain = b"\xef\xbb\xbf" + SHAPES[shape].encode()
+    data = pack(plain)
+    check_jsonl(io.BytesIO(data), "a.json", Columns(), LIMIT)
+    found = read(data)
+    assert [item.text for item in found] == [row["text"] for row in ROWS]
+    assert not is_lines(io.BytesIO(data))
+    assert not read(data, 1)
+    for item, row in zip(found, ROWS, strict=True):
+        assert json.loads(plain[item.offset : item.offset + item.length]) == row
+        assert item.offset_kind == ("byte" if pack is bytes else "inflated")
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_broken_object_costs_itself(shape):
+    plain = SHAPES[shape].encode()
+    spot = plain.index(b"Row 100")
+    for broken in (
+        plain[:spot] + b'"' + plain[spot:],
+        plain[: spot - 1] + plain[spot:],
+        plain[:spot] + b"\xff" + plain[spot:],
+        plain[:spot] + b'", "x": [[{' + plain[spot:],
+    ):
+        found = read(broken)
+        damage = [item for item in found if isinstance(item, Damage)]
+        assert [item.kind for item in damage] == ["bad_json"]
+        kept = [item.text for item in found if not isinstance(item, Damage)]
+        assert kept == [row["text"] for row in ROWS if row["id"] != 100]
+        assert damage[0].offset <= spot < damage[0].offset + damage[0].length
+    cut = read(plain[: spot + 3])
+    assert [item.text for item in cut[:-1]] == [row["text"] for row in ROWS[:100]]
+    assert cut[-1].kind == "bad_json"
+
+
+def test_a_list_in_a_broken_member(plain):
+    data = json.dumps(ROWS).encode()
+    parts = [bytearray(gzip.compress(data[at : at + 3000])) for at in range(0, len(data), 3000)]
+    parts[2][len(parts[2]) // 2] ^= 0xFF
+    found = read(b"".join(parts))
+    assert [item.kind for item in found if isinstance(item, Damage)] == ["corrupt_gzip"]
+    texts = {item.text for item in found if not isinstance(item, Damage)}
+    assert texts < {row["text"] for row in ROWS}
+    assert len(texts) > 200
+
+
+def test_large_objects_of_a_list():
+    rows = [{"text": "a" * 300_000}, {"text": "b" * (LIMIT + 1)}, {"text": "c"}] * 3
+    found = read(json.dumps(rows, indent=1).encode())
+    assert [item.kind for item in found] == ["text", "too_large", "text"] * 3
+    long = [{"text": "a", "x": "y" * (17 * LIMIT)}, {"text": "b"}]
+    assert [item.kind for item in read(json.dumps(long).encode())] == ["too_large", "text"]
+
+
+@pytest.mark.parametrize(
+    ("data", "kinds"),
+    [
+        (b"[]", []),
+        (b'[1, 2, "a { b"]', ["bad_json"]),
+        (b'[{"text": "a"}, null, {"text": "b"}] x', ["text", "bad_json", "text", "bad_json"]),
+        (b'[[{"text": "a"}], [{"text": "b"}]]', ["text", "text"]),
+        (b"[" * 100_000, []),
+        (b'[{"a":' + b"[" * 100_000, ["bad_json"]),
+        (b'[{"text": 1' + b"0" * 9000 + b"}]", ["bad_json"]),
+        (b'[{}, {"text": "a"}]', ["no_text", "text"]),
+    ],
+)
+def test_odd_lists(data, kinds):
+    assert [item.kind for item in read(data)] == kinds
+
+
+def test_a_broken_first_line_is_no_list(plain):
+    for first in (b'{"text": "a', b'{"text": "a"', b"{", b'{"a": 1}}'):
+        found = read(first + b"\n" + plain)
+        assert isinstance(found[0], Damage)
+        assert [item.text for item in found[1:]] == [item.text for item in read(plain)]
+
+
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_utf_16(plain, codec, pack):
+    whole = read(plain)
+    found = read(pack(plain.decode().encode(codec)))
+    assert [(item.text, item.offset) for item in found] == [
+        (item.text, item.offset) for item in whole
+    ]
+    assert {item.offset_kind for item in found} == {"inflated"}
+    listed = read(pack(json.dumps(ROWS, indent=1).encode(codec)))
+    assert [item.text for item in listed] == [row["text"] for row in ROWS]
+
+
+def test_html_in_rows():
+    columns = Columns(html="page.body", url="u", title="t")
+    assert columns.text is None
+    row = {"page": {"body": "<p>é\ud83d"}, "u": "https://a.example/", "t": "T"}
+    (record,) = read(json.dumps(row).encode(), columns=columns)
+    assert (record.kind, record.content_type, record.charset) == ("page", "text/html", "utf-8")
+    assert record.payload.decode() == "<p>é\ufffd"
+    assert (record.url, record.title, record.text) == ("https://a.example/", "T", None)
+    (missing,) = read(b'{"text": "a"}', columns=columns)
+    assert (missing.kind, missing.detail) == ("no_text", "`page.body` is not there")
+    for wrong in ({"text": "a", "html": "b"}, {"text": None}, {"charset": "c"}):
+        with pytest.raises(ValidationError):
+            Columns(**wrong)

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from curation.extraction.charset import decode
 from curation.readers import Damage
 from curation.readers.parquet import check_parquet, read_parquet
 from schemas.inputs import LAYOUTS, Columns
@@ -118,3 +119,85 @@ def test_what_cannot_be_read_is_refused():
         check_parquet(io.BytesIO(data), "in/a.parquet", Columns(url="u"))
     with pytest.raises(Problem, match=r"`n` is a column of int64, not of strings"):
         check_parquet(io.BytesIO(data), "in/a.parquet", Columns(text="n"))
+
+
+KINDS = {
+    "string_view": pa.string_view(),
+    "binary": pa.binary(),
+    "large_binary": pa.large_binary(),
+    "binary_view": pa.binary_view(),
+    "large_string": pa.large_string(),
+    "dictionary": pa.dictionary(pa.int32(), pa.string()),
+    "JSON": pa.json_(pa.string()),
+    "large JSON": pa.json_(pa.large_string()),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("column", ["text", "doc.text"])
+def test_text_of_any_kind(kind, column):
+    values = pa.array(["naïve", None, '{"a": 1}'], pa.string())
+    if kind == "dictionary":
+        values = values.dictionary_encode()
+    elif "JSON" in kind:
+        values = pa.ExtensionArray.from_storage(KINDS[kind], values.cast(KINDS[kind].storage_type))
+    else:
+        values = values.cast(KINDS[kind])
+    if column == "doc.text":
+        values = pa.StructArray.from_arrays([values], ["text"])
+    data = write(pa.table({column.partition(".")[0]: values}), store_schema=True)
+    columns = Columns(text=column)
+    check_parquet(io.BytesIO(data), "a.parquet", columns)
+    found = read(data, columns=columns)
+    assert [getattr(item, "text", None) for item in found] == ["naïve", None, '{"a": 1}']
+    assert found[1].kind == "no_text"
+
+
+def test_bytes_that_are_not_utf_8_cost_their_row():
+    data = write(pa.table({"text": pa.array([b"a", b"\xff", b"b"]), "url": [b"u", b"v", b"w"]}))
+    found = read(data, columns=Columns(url="url"))
+    assert [item.kind for item in found] == ["text", "bad_row", "text"]
+    assert [item.url for item in found if not isinstance(item, Damage)] == ["u", "w"]
+
+
+@pytest.mark.parametrize("column", ["text", "doc.text"])
+@pytest.mark.parametrize(
+    ("values", "name", "mend"),
+    [
+        ([["a", "b"]], "list<", "array_to_string"),
+        ([{"a": "b"}], "struct<", "array_to_string"),
+        ([1], "int64", "name the right one"),
+    ],
+)
+def test_columns_that_are_no_text_are_named(column, values, name, mend):
+    array = pa.array(values)
+    if column == "doc.text":
+        array = pa.StructArray.from_arrays([array], ["text"])
+    data = write(pa.table({column.partition(".")[0]: array}))
+    with pytest.raises(Problem) as refused:
+        check_parquet(io.BytesIO(data), "in/a.parquet", Columns(text=column))
+    assert str(refused.value).startswith(f"in/a.parquet: `{column}` is a column of {name}")
+    assert mend in str(refused.value)
+
+
+def test_html_in_rows():
+    pages = ["<p>é", "<p>Мельница"]
+    data = write(
+        pa.table(
+            {
+                "body": [pages[0].encode("cp1252"), pages[1].encode("cp1251")],
+                "charset": ["windows-1252", "windows-1251"],
+            }
+        )
+    )
+    columns = Columns(html="body", charset="charset")
+    check_parquet(io.BytesIO(data), "a.parquet", columns)
+    found = read(data, columns=columns)
+    assert [decode(item.payload, item.charset)[0] for item in found] == pages
+    assert {(item.kind, item.content_type) for item in found} == {("page", "text/html")}
+
+
+def test_a_row_says_its_row_group():
+    data = write(pa.table({"text": texts(25)}), rows=10)
+    found = read(data)
+    assert [(item.offset, item.group) for item in found] == [(row, row // 10) for row in range(25)]

@@ -13,14 +13,14 @@ LIMIT = 1 << 20
 COLUMNS = Columns(text="body", url="link")
 
 
-def read(data, dialect="csv", most=LIMIT, start=0):
+def read(data, dialect="csv", most=LIMIT, start=0, columns=COLUMNS):
     return list(
         read_table(
             io.BytesIO(data),
             start,
             len(data),
             dialect=dialect,
-            columns=COLUMNS,
+            columns=columns,
             max_record_bytes=most,
         )
     )
@@ -51,7 +51,8 @@ def test_rows(dialect, delimiter, pack):
     assert [(item.url or "", item.text) for item in found] == [(row[0], row[1]) for row in ROWS[1:]]
     # every row stands where it says
     for item in found:
-        start = item.inner if data is not plain else item.offset
+        start = item.offset
+        assert item.offset_kind == ("inflated" if data is not plain else "byte")
         (row,) = csv.reader(
             io.StringIO(plain[start : start + item.length].decode(), newline=""),
             delimiter=delimiter,
@@ -100,3 +101,49 @@ def test_check():
         check_table(io.BytesIO(b"a,b\n1,2\n"), "in/a.csv", "csv", COLUMNS)
     with pytest.raises(Problem, match=r"in/a.csv: has no header"):
         check_table(io.BytesIO(b""), "in/a.csv", "csv", COLUMNS)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|", "^", "\x01", ":", "~"])
+@pytest.mark.parametrize("dialect", ["csv", "tsv"])
+@pytest.mark.parametrize("first", ["", "named"])
+def test_the_delimiter_is_found(delimiter, dialect, first):
+    rows = write(ROWS, delimiter)
+    data = f"sep={delimiter}\r\n".encode() + rows if first else rows
+    check_table(io.BytesIO(data), "x", dialect, COLUMNS)
+    found = read(data, dialect)
+    assert [item.text for item in found] == [row[1] for row in ROWS[1:]]
+    assert data[: found[0].offset] == data[: -sum(item.length for item in found)]
+
+
+def test_a_header_of_one_column():
+    for header in (b"text", b"\n\ntext", b'"text"', b"\xef\xbb\xbftext"):
+        (record,) = read(header + b"\na;b\n", columns=Columns())
+        assert record.text == "a;b"
+
+
+def test_a_column_that_no_delimiter_brings_out():
+    with pytest.raises(Problem, match=r"no column `body` .* there are a, b, c:"):
+        check_table(io.BytesIO(b"a;b;c\n1;2;3\n"), "in/a.csv", "csv", COLUMNS)
+
+
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig"])
+@pytest.mark.parametrize("pack", [bytes, lambda data: gzip.compress(data, mtime=0)])
+def test_utf_16(codec, pack):
+    plain = write(ROWS, ";").decode()
+    found = read(pack(plain.encode(codec)))
+    assert [item.text for item in found] == [row[1] for row in ROWS[1:]]
+
+
+def test_lines_that_end_by_carriage_return():
+    rows = [["link", "body"], ["a", "first, “row”"], ["", "second"]]
+    data = write(rows, ",").replace(b"\r\n", b"\r")
+    check_table(io.BytesIO(data), "x", "csv", COLUMNS)
+    found = read(data)
+    assert [item.text for item in found] == ["first, “row”", "second"]
+    assert [data[item.offset :][: item.length][-1:] for item in found] == [b"\r", b"\r"]
+
+
+def test_html_in_rows():
+    columns = Columns(html="page", url="u")
+    (record,) = read(b'u;page\nhttps://a.example/;"<p>a;b"\n', columns=columns)
+    assert (record.kind, record.payload, record.url) == ("page", b"<p>a;b", "https://a.example/")
