@@ -125,10 +125,10 @@ class Extract(Contract):
         description="A page that takes longer is rejected as `timeout`: the last resort, and the "
         "only limit that depends on the machine.",
     )
-    language_model: ModelFile = Field(
+    language_model: ModelFile | None = Field(
         ModelFile(file=LANGUAGE_MODEL),
         description="fastText model that names the language: `lid.176.ftz` (bundled), or a file "
-        "such as GlotLID's. Languages in a recipe are written as it writes them.",
+        "such as GlotLID's. Languages in a recipe are written as it writes them. Null names none.",
     )
     second_opinion: ModelFile | None = Field(
         ModelFile(file="lid.75.ftz"),
@@ -145,6 +145,14 @@ class Extract(Contract):
             if first != LANGUAGE_MODEL:
                 return {**value, "second_opinion": None}
         return value
+
+    @model_validator(mode="after")
+    def _models_go_together(self) -> Self:
+        if self.language_model is None and self.second_opinion is not None:
+            raise ValueError("`second_opinion` needs a `language_model`: give both or none")
+        if self.language_model is None and self.languages:
+            raise ValueError("`languages` needs a `language_model`: name one")
+        return self
 
     @model_validator(mode="after")
     def _engine_can(self) -> Self:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import lru_cache
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -35,6 +36,9 @@ class Columns(Contract):
     """Names of the columns that hold a row's fields. `meta.url` is `url` inside `meta`, be it a
     struct or JSON. Columns `url`, `id` and `language` are taken by these names if a file has them
     and no other column is named for the field."""
+
+    # whether a record brings its row along
+    whole: ClassVar[bool] = False
 
     text: str | None = Field(
         "text", description="The text, or null where `html` is given; all others are optional."
@@ -82,10 +86,11 @@ class Columns(Contract):
         named = {name: column for name, column in self.named().items() if getattr(self, name)}
         return named | {f"keep.{name}": name for name in self.keep}
 
-    def top(self) -> list[str]:
-        """The columns to read, each once."""
+    def read(self, there: Collection[str]) -> list[str]:
+        """Of the columns of a file, those to read."""
         columns = [*self.named().values(), *self.keep]
-        return sorted({*columns, *(column.partition(".")[0] for column in columns)})
+        tops = (column.partition(".")[0] for column in columns)
+        return sorted({*columns, *tops}.intersection(there))
 
 
 # Column names as the data sets' cards give them.

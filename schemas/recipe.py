@@ -31,7 +31,7 @@ class Recipe(Contract):
     )
     seed: int = Field(1, ge=0, description="Seed of every keyed hash: sampling, holdout, order.")
     inputs: tuple[Input, ...] = Field(
-        (), description="What is read. A run needs some: here, or by `--input`."
+        (), description="What is read. A run needs some: here, or given when it is begun."
     )
     splits: Splits = Field(Splits(), description="How the work is cut into tasks.")
     extract: Extract = Field(Extract(), description="Records to text.")

@@ -80,6 +80,7 @@ class Record(Place):
     user_id: the user's own id of a row.
     kept: the columns of a row that the recipe keeps; of those in `mistyped` the row had a value of
     another type.
+    row: all columns of a row, if they are asked for.
     headers: of an HTTP response the fields that declare rights, language and age (`x-robots-tag`,
     `tdm-reservation`, `tdm-policy`, `content-usage`, `content-signal`, `link`,
     `content-language`, `last-modified`), by names in lower case.
@@ -101,6 +102,7 @@ class Record(Place):
     user_id: str | None = None
     kept: Mapping[str, Any] = field(default_factory=dict, hash=False)
     mistyped: tuple[str, ...] = ()
+    row: Mapping[str, Any] | None = field(default=None, hash=False)
     headers: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property

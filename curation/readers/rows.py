@@ -21,7 +21,7 @@ def row_record(
     `Damage` if it has neither, if bytes of text are not UTF-8, or if it is of more than `most`
     bytes. HTML that comes as text is in UTF-8, whatever it declares.
     """
-    values = {name: _value(row, column) for name, column in columns.named().items()}
+    values = {name: value_of(row, column) for name, column in columns.named().items()}
     html = values.pop("html", None)
     content = html if columns.html else values.pop("text", None)
     if not isinstance(content, str | bytes):
@@ -37,10 +37,11 @@ def row_record(
     # of UTF-8 a character has four bytes at most, so that few texts need be counted
     if 4 * len(content) > most and (size := _size(content)) > most:
         return damage_at(place, "too_large", f"{size} bytes of text, more than {most}")
-    crawled = _time(values.pop("crawled", None))
+    crawled = time_of(values.pop("crawled", None))
     strings = {name: storable(string) for name, value in values.items() if (string := _text(value))}
     if not columns.html:
-        record = text_record(place, str(content), crawled, **strings)
+        whole = row if columns.whole else None
+        record = text_record(place, str(content), crawled, whole, **strings)
         return _with_kept(record, row, columns.keep)
     charset = strings.get("charset")
     if isinstance(content, str):
@@ -74,7 +75,7 @@ def _with_kept(record: Record, row: Mapping[str, Any], keep: Mapping[str, str]) 
     """The record with the columns that are kept; `mistyped` are those of another type."""
     if not keep:
         return record
-    given = {name: _value(row, name) for name in keep}
+    given = {name: value_of(row, name) for name in keep}
     kept = {name: of_type(given[name], kind) for name, kind in keep.items()}
     mistyped = tuple(name for name in keep if kept[name] is None and given[name] is not None)
     return replace(record, kept=kept, mistyped=mistyped)
@@ -116,7 +117,13 @@ def _text(value: Any) -> str:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
 
 
-def text_record(place: Place, text: str, crawled: datetime | None = None, **fields: str) -> Record:
+def text_record(
+    place: Place,
+    text: str,
+    crawled: datetime | None = None,
+    row: Mapping[str, Any] | None = None,
+    **fields: str,
+) -> Record:
     """A record of kind `text`."""
     return Record(
         place.offset,
@@ -134,12 +141,14 @@ def text_record(place: Place, text: str, crawled: datetime | None = None, **fiel
         language=fields.get("language"),
         licence=fields.get("licence"),
         user_id=fields.get("user_id"),
+        row=row,
         unit=place.unit,
         group=place.group,
     )
 
 
-def _value(row: Mapping[str, Any], column: str) -> Any:
+def value_of(row: Mapping[str, Any], column: str) -> Any:
+    """What a row has in a column; `meta.url` is `url` inside `meta`. None if there is none."""
     if column in row:
         return row[column]
     top, dot, key = column.partition(".")
@@ -152,7 +161,7 @@ def _value(row: Mapping[str, Any], column: str) -> Any:
     return inside.get(key) if isinstance(inside, Mapping) else None
 
 
-def _time(value: Any) -> datetime | None:
+def time_of(value: Any) -> datetime | None:
     """A time in UTC, of a timestamp or ISO 8601; None if it is neither."""
     try:
         if isinstance(value, bytes):

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from pipelines.commands.options import add_texts, reading_of, tell
+from pipelines.commands.options import add_texts, map_rows, tell
 from pipelines.commands.parsing import Add, adder
+from schemas.problems import Problem
+
+if TYPE_CHECKING:
+    from curation.decontamination import Item, Layout
+    from pipelines.runs.rows import Row
+
+_BEST = ("benchmark", "item", "score", "share", "start", "end")
 
 
 def add_decontaminate(add: Add) -> None:
@@ -54,12 +65,55 @@ def add_decontaminate(add: Add) -> None:
         help="from which an item counts: the part of what must be there of one of its length "
         "(default 1)",
     )
-    add_texts(scan, "a row for each text: id, contaminated, the best item, score, share, span")
+    add_texts(scan, "id, contaminated, the best item, its score, share and span")
+
+
+def layout_of_fields(text: str) -> Layout:
+    """The layout that `text=q,choices=a+b,answer=c,id=key` names. Raises Problem."""
+    from curation.decontamination import Layout
+
+    fields: dict[str, tuple[str, ...]] = {}
+    for part in text.split(","):
+        name, _, value = part.partition("=")
+        if name not in ("text", "choices", "answer", "id") or not value:
+            raise Problem(
+                f"--fields {text}: write text=FIELD,choices=FIELD,answer=FIELD,id=FIELD (several "
+                "fields with + between them)"
+            )
+        fields[name] = tuple(value.split("+"))
+    if "text" not in fields:
+        raise Problem(f"--fields {text}: say which field has the text: text=FIELD")
+    return Layout(**fields)
+
+
+def index_sets(
+    sets: Sequence[str], output: str, fields: str | None = None
+) -> dict[str, dict[str, int]]:
+    """Write an index of evaluation sets, `FILE` or `NAME=FILE`, to the new folder `output`.
+
+    Without a name a set is called by its file. Returns by benchmark how many items it has, and how
+    many of them can be told. Raises Problem.
+    """
+    from curation.decontamination import benchmarks, build, read_set, save
+
+    folder = Path(output)
+    if folder.exists() and any(folder.iterdir()):
+        raise Problem("holds something", output, "give a new folder")
+    layout = layout_of_fields(fields) if fields else None
+
+    def items() -> Iterator[Item]:
+        for text in sets:
+            name, equals, place = text.partition("=")
+            if not equals or Path(text).exists():
+                name, place = Path(text).name.partition(".")[0], text
+            yield from read_set(Path(place), name, layout)
+
+    index = build(items())
+    save(index, folder)
+    return benchmarks(index)
 
 
 def _index(options: argparse.Namespace) -> int:
-    from pipelines.alone.decontaminate import index_sets
-
     made = index_sets(options.sets, options.output, options.fields)
     if not options.quiet:
         for name, count in made.items():
@@ -70,18 +124,37 @@ def _index(options: argparse.Namespace) -> int:
 
 
 def _scan(options: argparse.Namespace) -> int:
-    from pipelines.alone.decontaminate import scan_files
+    import pyarrow as pa
 
-    ends, seen = scan_files(
-        options.index,
-        options.input,
-        options.output,
-        least=options.least,
-        reading=reading_of(options),
-        id_column=options.id,
-    )
+    from curation.decontamination import Detector, load
+
+    detector = Detector(load(Path(options.index)), options.least)
+    ends: Counter[str] = Counter()
+    items: dict[str, set[str]] = {}
+    touched: Counter[str] = Counter()
+
+    def work(batch: list[Row]) -> Iterator[dict[str, Any]]:
+        for hits in detector.find([row.text for row in batch]):
+            ends["contaminated" if hits else "clean"] += 1
+            touched.update({hit.benchmark for hit in hits})
+            for hit in hits:
+                items.setdefault(hit.benchmark, set()).add(hit.item)
+            best = {name: getattr(hits[0], name) if hits else None for name in _BEST}
+            yield {"contaminated": bool(hits), **best, "items": len(hits)}
+
+    kinds = (pa.string(), pa.string(), pa.float64(), pa.float64(), pa.int64(), pa.int64())
+    fields = [
+        pa.field("contaminated", pa.bool_(), False),
+        # of the item of which most is in the text; the span in code points, the end exclusive
+        *(pa.field(name, kind) for name, kind in zip(_BEST, kinds, strict=True)),
+        pa.field("items", pa.int64(), False),
+    ]
+    lost = map_rows("decontaminate", options, fields, work)
     if not options.quiet:
-        tell(ends)
-        for name, (items, touched) in seen.items():
-            print(f"{name}: {items:,} items in {touched:,} documents", file=sys.stderr)
+        tell(ends + lost)
+        for name in sorted(items):
+            print(
+                f"{name}: {len(items[name]):,} items in {touched[name]:,} documents",
+                file=sys.stderr,
+            )
     return 0

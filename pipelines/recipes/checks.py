@@ -77,7 +77,7 @@ def check_names(recipe: Recipe) -> list[Mistake]:
     known = all(model is None or model.file in bundled_models() for model in models)
     if known and _languages(recipe):
         languages = languages_of(recipe.extract, lambda model: bundled(model.file))
-        mistakes += check_languages(recipe, languages.codes)
+        mistakes += check_languages(recipe, languages.codes if languages else ())
     return mistakes
 
 
@@ -125,9 +125,10 @@ def check_languages(recipe: Recipe, codes: Collection[str]) -> list[Mistake]:
     """Languages in the recipe that its model, which has these codes, never names."""
     from curation.language import closest
 
-    model = recipe.extract.language_model.file.rpartition("/")[2]
+    model = recipe.extract.language_model
+    said = model.file.rpartition("/")[2] if model else "`extract.language_model: null`"
     return [
-        (path, f"{model} names no language `{code}`{closest(code, codes)}")
+        (path, f"{said} names no language `{code}`{closest(code, codes)}")
         for path, code in _languages(recipe)
         if code not in codes
     ]

@@ -40,8 +40,10 @@ def save(recipe: Recipe, run: Folder) -> Recipe:
             if len(differing) > SHOWN:
                 lines += f"\n  and {len(differing) - SHOWN} more"
             raise Problem(
-                f"{run.url}: this run was begun with another recipe. What differs:\n{lines}\n"
-                f"Use another --output (with `--parent {run.url}` equal stages are taken over)"
+                f"this run was begun with another recipe. What differs:\n{lines}\nStart a new run "
+                "in another folder; with this one as its `parent` it takes over the stages that "
+                "are still equal",
+                run.url,
             )
         return frozen
     there = (
@@ -50,7 +52,7 @@ def save(recipe: Recipe, run: Folder) -> Recipe:
         else [item.name for item in run.local.iterdir() if not item.name.startswith(".")]
     )
     if set(there) - {"models"}:  # which a first try leaves that failed by its models
-        raise Problem(f"{run.url}: is not empty and holds no run. Give --output a new folder")
+        raise Problem("is not empty and holds no run", run.url, "give a new folder")
     resolved = with_models(recipe, run)
     check_models(resolved, run)
     run.create("recipe.yaml", to_yaml(resolved).encode())
@@ -138,7 +140,8 @@ def check_models(recipe: Recipe, run: Folder) -> None:
     def find(model: ModelFile) -> Path:
         return model_path(run, str(model.sha256))
 
-    mistakes = check_languages(recipe, languages_of(recipe.extract, find).codes)
+    languages = languages_of(recipe.extract, find)
+    mistakes = check_languages(recipe, languages.codes if languages else ())
     for section in CHAINS:
         for name, item in getattr(recipe, section).classifiers.items():
             from curation.classifiers.scorers import scorer

@@ -204,6 +204,17 @@ def changed_inputs(recipe: Recipe, tasks: Sequence[Task]) -> list[str]:
     return found
 
 
+def in_order(recipe: Recipe, tasks: Sequence[Task]) -> list[tuple[Task, dict[str, Any]]]:
+    """Every range of the tasks, with its task, in the order of inputs, names and first bytes."""
+    places = {item.source: place for place, item in enumerate(recipe.inputs)}
+
+    def place(each: tuple[Task, dict[str, Any]]) -> tuple[int, str, int]:
+        task, piece = each
+        return places[task.spec["source"]], piece["file"], piece["start"]
+
+    return sorted(((task, piece) for task in tasks for piece in task.spec["ranges"]), key=place)
+
+
 def input_of(recipe: Recipe, task: Task) -> Input:
     """The input that a split belongs to."""
     (item,) = [item for item in recipe.inputs if item.source == task.spec["source"]]

@@ -5,6 +5,7 @@ A task reads the records that start in its split; each becomes a document or a r
 
 from __future__ import annotations
 
+import atexit
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from curation.extraction import Extractor, Page, Rejected
 from curation.extraction.sandbox import Sandbox
-from curation.keys import document_id
 from curation.readers import Damage, Record
 from curation.urls import Blocked, Kind, read_list
 from pipelines.runs import rejections
@@ -82,7 +82,7 @@ def run(mill: Mill, step: str, mark: str) -> Manifest:
 
 
 @cache
-def _languages(run: str, options: str) -> Languages:
+def _languages(run: str, options: str) -> Languages | None:
     from curation.language import languages_of
 
     return languages_of(
@@ -93,6 +93,13 @@ def _languages(run: str, options: str) -> Languages:
 
 # Sandboxes that wait for the next task of this process: a child takes a second to start.
 _idle: dict[str, list[Sandbox]] = {}
+
+
+@atexit.register
+def _close_idle() -> None:
+    """End the children with their parent, which waits for them."""
+    for box in (box for waiting in _idle.values() for box in waiting):
+        box.close()
 
 
 @contextmanager
@@ -128,7 +135,7 @@ def _entries(context: Context, name: str, kind: Kind) -> list[str]:
     return [entry for path in paths for entry in read_list(path, kind)]
 
 
-def _model(context: Context) -> Languages:
+def _model(context: Context) -> Languages | None:
     return _languages(context.run.url, context.recipe.extract.model_dump_json())
 
 
@@ -154,9 +161,10 @@ def extract_split(context: Context, step: str, task: Task) -> Receipt:
         lost = rejections.writer(attempt, "value")
 
         def flush() -> None:
-            found = languages.identify([row["text"] for row in waiting])
-            for row, (code, score) in zip(waiting, found, strict=True):
-                row["language"], row["language_score"] = code, score
+            if languages:
+                found = languages.identify([row["text"] for row in waiting])
+                for row, (code, score) in zip(waiting, found, strict=True):
+                    row["language"], row["language_score"] = code, score
             documents.write(waiting)
             waiting.clear()
 
@@ -164,7 +172,8 @@ def extract_split(context: Context, step: str, task: Task) -> Receipt:
             records += 1
             if isinstance(result, Rejected):
                 rejected[result.reason] += 1
-                lost.write([_rejection(item, name, record, result)])
+                why = (result.reason, result.value)
+                lost.write([rejections.of_record("extract", item, name, record, *why)])
                 continue
             text_bytes += len(result.text.encode())
             _note(noted, result)
@@ -189,28 +198,6 @@ _REPEATED = (
 )
 
 
-def _origin(item: Input, name: str, record: Record | Damage) -> dict[str, Any]:
-    return {
-        "id": document_id(item.source, name, record.offset, record.offset_kind),
-        "source": item.source,
-        "url": record.url if isinstance(record, Record) else None,
-        "file": name,
-        "offset": record.offset,
-        "offset_kind": record.offset_kind,
-        "row_group": record.group,
-        "length": record.length,
-    }
-
-
-def _rejection(item: Input, name: str, record: Record | Damage, result: Rejected) -> dict[str, Any]:
-    return {
-        **_origin(item, name, record),
-        "stage": "extract",
-        "reason": result.reason,
-        "value": result.value,
-    }
-
-
 def _document(
     item: Input,
     name: str,
@@ -221,7 +208,7 @@ def _document(
     if isinstance(record, Record) and record.format:
         format = record.format  # noqa: A001 - of a member of an archive
     return {
-        **_origin(item, name, record),
+        **rejections.origin(item, name, record),
         "snapshot": item.snapshot,
         "crawled": record.crawled if isinstance(record, Record) else None,
         "text": page.text,

@@ -1,9 +1,13 @@
 import json
+from collections import Counter
 
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.alone.redact import redact_files
+from curation.pii.settings import Redaction
+from pipelines.commands.options import No
+from pipelines.commands.redact import redacted
+from pipelines.runs.rows import Row
 from schemas.pii import PiiKey, PiiNames, PiiPattern, PiiPolicies, Redact
 from schemas.problems import Problem
 from tests.runs import gristmill
@@ -36,7 +40,7 @@ def test_redact(texts, tmp_path):
     status, told = run(texts, "--output", str(out), "--policy", "placeholder")
     assert status == 0
     rows = read(out)
-    assert [(row["id"], row["source"], row["text"]) for row in rows] == [
+    assert [(row["id"], row.get("source"), row["text"]) for row in rows] == [
         ("1", "mail", "Ada: <EMAIL_ADDRESS>, <IP_ADDRESS>"),
         ("two", None, "Nothing here.\r\n"),
         ("汉", None, "请联系<EMAIL_ADDRESS>或者M-1234"),
@@ -75,25 +79,33 @@ def test_what_is_wrong(texts, tmp_path):
     assert status == 2
     assert "did you mean `EMAIL_ADDRESS`" in told
     with pytest.raises(Problem, match="holds no pipeline of spaCy"):
-        redact_files([texts], out, Redact(names=PiiNames(model=str(tmp_path / "none"))))
+        Redaction(Redact(names=PiiNames(model=str(tmp_path / "none"))), 0)
     (tmp_path / "empty").write_text("\n")
     with pytest.raises(Problem, match="holds no key"):
-        redact_files([texts], out, Redact(policy="hash", key=PiiKey(file=str(tmp_path / "empty"))))
+        Redaction(Redact(policy="hash", key=PiiKey(file=str(tmp_path / "empty"))), 0)
     with pytest.raises(Problem, match="`US_SSN` is not looked for"):
-        redact_files([texts], out, Redact(policies={"US_SSN": "keep"}))
+        Redaction(Redact(policies={"US_SSN": "keep"}), 0)
 
 
-def test_policies_of_sources_patterns_and_documents_that_are_dropped(texts, tmp_path):
+def test_policies_of_sources_patterns_and_documents_that_are_dropped():
     asked = Redact(
         patterns=(PiiPattern(type="MEMBER", regex=r"M-\d{4}"),),
         drop_above=1,
         sources={"mail": PiiPolicies(policy="placeholder", policies={"IP_ADDRESS": "keep"})},
     )
-    out = tmp_path / "out.jsonl"
-    ends = redact_files([texts], str(out), asked)
-    assert [row["text"] for row in read(out)] == [
-        "Ada: <EMAIL_ADDRESS>, 8.8.4.4",
-        "Nothing here.\r\n",
-    ]
-    assert ends["dropped"] == 1
-    assert ends["MEMBER"] == 1
+    batch = [Row(str(row["id"]), row["text"], {"source": row.get("source")}) for row in ROWS]
+    found = Counter()
+    done = list(redacted(Redaction(asked, 0), batch, found, keep_text=False))
+    assert [row["text"] for row in done[:2]] == ["Ada: <EMAIL_ADDRESS>, 8.8.4.4", ROWS[1]["text"]]
+    assert done[2] == No("personal_data", "2")
+    assert found["MEMBER"] == 1
+
+
+def test_dropped_documents_go_to_the_rejected(texts, tmp_path):
+    out, lost = tmp_path / "out.jsonl", tmp_path / "lost.jsonl"
+    options = ["--drop-above", "1", "--rejected", str(lost)]
+    assert run(texts, "--output", str(out), *options)[0] == 0
+    assert [row["id"] for row in read(out)] == ["two", "汉"]
+    gone = {row["id"]: (row["reason"], row["value"]) for row in read(lost)}
+    assert gone["1"] == ("personal_data", "2")
+    assert len(gone) == 2
