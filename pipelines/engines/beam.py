@@ -39,7 +39,7 @@ from pipelines.engines.jobs import (
     ignore,
     last_line,
 )
-from pipelines.engines.local import end
+from pipelines.engines.local import ONE_THREAD, end
 from schemas.problems import Problem
 
 
@@ -177,7 +177,7 @@ def _pool(sink: int) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
         # the pool starts its workers as `python`
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-        "OPENBLAS_NUM_THREADS": "1",
+        **ONE_THREAD,
     }
     command = [sys.executable, "-P", "-m", name, f"--service_port={port}"]
     with _started(command, sink, port, environment) as process:

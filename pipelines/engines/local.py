@@ -42,6 +42,13 @@ from pipelines.engines.jobs import (
     through,
 )
 
+# Each worker is a thread of work: many with threads of their own are slower. Of BLAS, of Arrow, of
+# tokenizers.
+ONE_THREAD = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
 _PROGRAM = f"from {__name__} import main; main()"
 
 
@@ -71,8 +78,7 @@ class Pool:
                     **os.environ,
                     # modules come from where this process has them
                     "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-                    # each worker is a thread of work: many with threads of their own are slower
-                    "OPENBLAS_NUM_THREADS": "1",
+                    **ONE_THREAD,
                 },
             )
         self._workers = [Connection(here.detach()) for here, _ in pairs]

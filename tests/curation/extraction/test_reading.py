@@ -192,6 +192,7 @@ XML = "application/xhtml+xml"
     [
         ("<title/><p>a<script src='x>y'/>b", XML, "ab"),
         ('\n<?xml version="1.0"?><title /><p>a<a name="/x" />b<br/>', "", "ab"),
+        ('<html xmlns="x"><title/><p>a<script src="y" />b<a/>', "text/html", "ab"),
         ("<title/><p>a", "text/html", ""),
     ],
 )

@@ -71,7 +71,7 @@ def html_page(url: str, text: str, title: str = "A page") -> tuple[str, str, str
 RECIPE: dict[str, Any] = {
     "name": "hostile",
     "description": 'Pages & <b>"harm"</b>.',
-    "splits": {"bytes": 1 << 20, "part_bytes": 20_000},
+    "splits": {"bytes": 20_000, "part_bytes": 20_000},
     "filter": {"chain": [{"rules": "gopher_quality"}]},
     "curate": {"chain": []},
     "tokenizer": {"train": {"vocabulary": 512, "sample_bytes": 1 << 20}},
