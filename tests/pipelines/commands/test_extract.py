@@ -140,7 +140,7 @@ def test_a_folder_costs_only_what_cannot_be_read(tmp_path):
             "gristmill: extract: `favor: precision`: the engine `resiliparse` cannot do it",
         ),
         ((str(SAMPLE), "--columns", "odd"), "--columns odd: not known; one of text, fineweb"),
-        ((str(SAMPLE), "--columns", "body=b"), "or FIELD=COLUMN,... with the fields text, url"),
+        ((str(SAMPLE), "--columns", "body=b"), "or FIELD=COLUMN,... with the fields text, html"),
     ],
 )
 def test_mistakes_are_told(words, message, tmp_path):
