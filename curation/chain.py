@@ -17,7 +17,7 @@ from curation.edits import EDITS
 from curation.measures import MEASURES
 from curation.measures.view import VERSION as VIEW_VERSION
 from curation.rules import applies
-from curation.steps import COMPILE, LANGUAGE, LANGUAGE_SCORE, Batch, Judge, Known, Ready
+from curation.steps import COMPILE, LANGUAGE, LANGUAGE_SCORE, Batch, Known, Ready, Rules
 from schemas.base import ModelFile
 from schemas.chain import Chain as Spec
 from schemas.chain import RedactStep, Scope
@@ -103,7 +103,7 @@ class Chain:
         measured = {name for _, step in self._steps for name in step.versions}
         rest = {name: item for name, item in own.items() if f"measure {name}" not in measured}
         if rest:
-            self._steps.append((Scope(), Judge(rest)))
+            self._steps.append((Scope(), Rules(rest)))
         steps = [step for _, step in self._steps]
         versions = {name: each for step in steps for name, each in step.versions.items()}
         if versions:

@@ -298,16 +298,16 @@ def _mismatch(condition: Condition, kind: pa.DataType) -> tuple[str, str] | None
     """The key of a condition that does not fit the type of its signal, and why."""
     asked, threshold = condition.operator, condition.threshold
     if kind == NUMBER or pa.types.is_integer(kind):
-        what = "a number, and cannot be judged by", "a number by >, >=, <, <=, == or !="
+        what = "a number, and cannot be tested by", "a number by >, >=, <, <=, == or !="
         is_number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
         operator = asked not in ("in", "not in")
         fits = is_number and not (isinstance(threshold, float) and math.isnan(threshold))
     elif pa.types.is_boolean(kind):
-        what = "true or false, and cannot be judged by", "true or false by == or !="
+        what = "true or false, and cannot be tested by", "true or false by == or !="
         operator = asked in ("==", "!=")
         fits = isinstance(threshold, bool)
     else:
-        what = "a text, and cannot be judged by", "a text by == or !=, or a list by in or not in"
+        what = "a text, and cannot be tested by", "a text by == or !=, or a list by in or not in"
         operator = asked in ("==", "!=", "in", "not in")
         fits = isinstance(threshold, tuple if asked in ("in", "not in") else str)
     if operator and fits:

@@ -151,8 +151,8 @@ class Known:
     columns: Mapping[str, tuple[str, pa.DataType]]
 
 
-class Judge(Ready):
-    """Measures families of signals, takes columns as signals, and judges by rules."""
+class Rules(Ready):
+    """Measures families of signals, takes columns as signals, and tests rules."""
 
     def __init__(
         self,
@@ -320,12 +320,12 @@ def _rules(step: RulesStep, known: Known) -> Ready:
         owner for kind, owner in map(known.owners.__getitem__, signals) if kind == "measure"
     )
     columns = {name: known.columns[name] for name in signals if name in known.columns}
-    return Judge({name: known.measures[name] for name in families}, columns, rules)
+    return Rules({name: known.measures[name] for name in families}, columns, rules)
 
 
 def _classifiers(step: ClassifiersStep, known: Known) -> Ready:
     names = [f"{CLASSIFIER}.{name}" for name in step.classifiers]
-    return Judge({name: known.measures[name] for name in names})
+    return Rules({name: known.measures[name] for name in names})
 
 
 COMPILE: Mapping[type, Callable[[Any, Known], Ready]] = {

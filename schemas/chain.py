@@ -1,4 +1,4 @@
-"""A chain: steps that measure, change and judge documents, before deduplication or after it."""
+"""A chain: steps that measure, change and reject documents, before deduplication or after it."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class LanguagesStep(Scope):
 
 
 class RulesStep(_Step):
-    """Measure what a table of rules needs, and judge by it."""
+    """Measure what a table of rules needs, and apply its rules."""
 
     KEY: ClassVar[str] = "rules"
     rules: Annotated[

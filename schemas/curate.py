@@ -10,7 +10,7 @@ from schemas.chain import Chain, RedactStep, Steps
 
 
 class Curate(Chain):
-    """What is changed in the survivors, and by what they are judged again.
+    """What is changed in the survivors, and by which rules they are tested again.
 
     If `deduplicate.spans` finds spans and no step `cut` is here, `cut: {}` is put in front.
     """

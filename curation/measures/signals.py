@@ -12,7 +12,7 @@ Signals = dict[str, float]
 
 
 def round_signal(value: float) -> float:
-    """A signal as it is stored and judged: 9 decimals, as a 64-bit float.
+    """A signal as it is stored and tested: 9 decimals, as a 64-bit float.
 
     Signals are rounded here and nowhere else. A share of up to 4 million parts that differs from
     a threshold of two decimals differs by more than this takes away, so that no published rule

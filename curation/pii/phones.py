@@ -1,7 +1,7 @@
 """Telephone numbers: international ones, by the numbering plans that `phonenumbers` knows; those of
 North America as they are written there; others beside a word that calls them so.
 
-Without a country a row of digits has no plan to be judged by: `33 93 31` is a number of Greenland
+Without a country a row of digits has no numbering plan: `33 93 31` is a number of Greenland
 behind `you can call`, and three numbers anywhere else.
 """
 

@@ -95,7 +95,7 @@ def _is_rules(name: str) -> bool:
 
 def compare(left: Recipe | Filter, right: Recipe | Filter, called: tuple[str, str]) -> Comparison:
     """What two recipes have in common and what not; `called`: what to call them. Of a recipe and a
-    set of rules it is what they judge by."""
+    set of rules it is their rules."""
     whole = isinstance(left, Recipe) and isinstance(right, Recipe)
     one, other = (_chains(side, whole) for side in (left, right))
     rests = [_rest(side) if whole else {"filter": _rest(side)["filter"]} for side in (left, right)]
@@ -108,7 +108,7 @@ def compare(left: Recipe | Filter, right: Recipe | Filter, called: tuple[str, st
 
 
 def _chains(side: Recipe | Filter, whole: bool) -> list[Chain]:
-    """What documents are judged by: a recipe as a whole also after deduplication."""
+    """What filters documents: a recipe as a whole also after deduplication."""
     if isinstance(side, Filter):
         return [side]
     return [side.filter, side.curate] if whole else [side.filter]

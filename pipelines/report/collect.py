@@ -32,7 +32,7 @@ from schemas.shard import ShardManifest
 from schemas.shard import Split as ShardSplit
 
 TOP_LANGUAGES = 20
-_JUDGED = ("id", "source", "kind", "format", "language", "reasons")
+_COLUMNS = ("id", "source", "kind", "format", "language", "reasons")
 TOP_LICENCES = 20
 
 
@@ -53,7 +53,7 @@ def collect(run: Run) -> shape.Report:
     ledger.check(done)
     curated = RowSample(context, "curate", "text") if "curate" in done else None
     verdicts = RowSample(context, "filter", "signals") if "filter" in done else None
-    judged = verdicts.table([*_JUDGED, *signals_of(context.recipe.filter)]) if verdicts else None
+    filtered = verdicts.table([*_COLUMNS, *signals_of(context.recipe.filter)]) if verdicts else None
     recipe = context.recipe
     return shape.Report(
         schema=shape.SCHEMA,
@@ -77,16 +77,16 @@ def collect(run: Run) -> shape.Report:
         shards=_shards(run.shards) if "mix" in done else None,
         languages=_languages(RowSample(context, "extract", "documents"), curated),
         declared=_declared(context, done["extract"]),
-        filtering=filtering(context, judged, verdicts.coverage) if verdicts else None,
+        filtering=filtering(context, filtered, verdicts.coverage) if verdicts else None,
         duplicates=duplicates(context) if "deduplicate" in done else None,
         spans=spans(context) if "curate" in done and recipe.deduplicate.spans.levels() else None,
         personal_data=_personal_data(context) if "curate" in done else None,
         kept_samples=samples.kept(context, curated) if curated else [],
         rejected_samples=[
             *samples.unread(context),
-            *(samples.judged(context, "filter") if verdicts else []),
+            *(samples.rejected_by_rules(context, "filter") if verdicts else []),
             *(samples.duplicated(context) if "deduplicate" in done else []),
-            *(samples.judged(context, "curate") if "curate" in done else []),
+            *(samples.rejected_by_rules(context, "curate") if "curate" in done else []),
         ],
     )
 

@@ -54,7 +54,7 @@ def value(number: float) -> str:
 
 
 def exact(number: float) -> str:
-    """A signal's value as it was judged: 0.123456789, 12,345."""
+    """A signal's value as it is stored: 0.123456789, 12,345."""
     return f"{number:,.9f}".rstrip("0").rstrip(".")
 
 

@@ -43,7 +43,7 @@ def unread(context: Context) -> list[shape.RejectedSamples]:
     return _by_reason(context, "extract", samples)
 
 
-def judged(context: Context, stage: str) -> list[shape.RejectedSamples]:
+def rejected_by_rules(context: Context, stage: str) -> list[shape.RejectedSamples]:
     """Documents that the chain of a stage rejected, by the first of their reasons."""
     if not context.manifest(stage).rejected:
         return []
@@ -96,7 +96,7 @@ def duplicated(context: Context) -> list[shape.RejectedSamples]:
 
 
 def _pages(context: Context, rows: Mapping[str, list[Values]]) -> dict[bytes, Values]:
-    """The extracted pages of rows that have an id and the task that judged them."""
+    """The extracted pages of rows that have an id and their part."""
     wanted: dict[str, set[bytes]] = {}
     for own in rows.values():
         for row in own:

@@ -121,7 +121,7 @@ class Panel(TypedDict):
 
 
 class Filtering(TypedDict):
-    """What the rules did, and histograms of the signals they judge, in the order of the chain.
+    """What the rules did, and histograms of the signals they test, in the order of the chain.
 
     `edited`: kept documents whose text an edit changed.
     """
@@ -299,7 +299,7 @@ class Duplicates(TypedDict):
 
     Of 1 in `one_in` clusters, chosen by id, the sizes were counted: `clusters`, `sizes` and
     `largest` are of those. `compared` is of the level `near`, if there was one. `coverage`: of the
-    documents that were judged, whose rates `sources` and `domains` are of, most dropped first.
+    documents that were filtered, whose rates `sources` and `domains` are of, most dropped first.
     """
 
     documents: int

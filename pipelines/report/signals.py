@@ -105,7 +105,7 @@ def filtering(context: Context, verdicts: pa.Table, coverage: shape.Coverage) ->
 
 
 def panels(spec: Chain, verdicts: pa.Table) -> list[shape.Panel]:
-    """A histogram for every signal that a table of the chain judges, of the documents that the
+    """A histogram for every signal that a table of the chain tests, of the documents that the
     table is for."""
     columns = {name: verdicts[name] for name in verdicts.column_names}
     found = []

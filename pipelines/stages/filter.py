@@ -47,13 +47,13 @@ def plan(context: Context) -> list[Task]:
 
 
 def run(mill: Mill, step: str, mark: str) -> Manifest:
-    """Judge every document."""
+    """Filter every document."""
     tasks = mill.plan(step, mark, lambda: plan(mill.context))
     return mill.do(step, filter_parts, tasks)
 
 
 def filter_parts(context: Context, step: str, task: Task) -> Receipt:
-    """Judge the documents of some parts, in their order."""
+    """Filter the documents of some parts, in their order."""
     recipe = context.recipe
     chain = chains.chain_of(recipe, "filter", context.run.url)
     columns = chains.schema(chain)
