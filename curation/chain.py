@@ -11,9 +11,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from curation import own
 from curation.chain_checks import check_chain, column_signals, owners_of
 from curation.classifiers import signals as classifiers
-from curation.edits import EDITS
 from curation.measures import MEASURES
 from curation.measures.view import VERSION as VIEW_VERSION
 from curation.rules import applies
@@ -82,30 +82,36 @@ class Chain:
         spec: Spec,
         find: Callable[[ModelFile], Path] = classifiers.local_file,
         columns: Mapping[str, str] | None = None,
+        code: Mapping[str, str] | None = None,
     ) -> None:
         """Compile a recipe's `filter` or `curate`.
 
         `find`: where the file of a classifier's model is, which is loaded when it is first asked.
-        `columns`: those that the recipe keeps, with their types. Raises Problem with every mistake
-        that `check_chain` finds, ValueError for a table that is given by name.
+        `columns`: those that the recipe keeps, with their types. `code`: the marks of parts of the
+        user's own, which must be the same here. Raises Problem with every mistake that
+        `check_chain` finds, ValueError for a table that is given by name.
         """
+        own.check(code or {})
         mistakes = check_chain(spec, columns)
         if mistakes:
             raise Problem("\n".join(f"{path}: {message}" for path, message in mistakes))
         self._exhaustive = spec.exhaustive
-        own = classifiers.measures(spec.classifiers, find)
+        models = classifiers.measures(spec.classifiers, find)
         known = Known(
-            MEASURES | own, EDITS, owners_of(spec, columns), column_signals(columns or {})
+            MEASURES | own.measures(spec.measures) | models,
+            owners_of(spec, columns),
+            column_signals(columns or {}),
         )
         self._steps: list[tuple[Scope, Ready]] = [
             (step, COMPILE[type(step)](step, known)) for _, step in spec.steps()
         ]
         measured = {name for _, step in self._steps for name in step.versions}
-        rest = {name: item for name, item in own.items() if f"measure {name}" not in measured}
+        rest = {name: item for name, item in models.items() if f"measure {name}" not in measured}
         if rest:
             self._steps.append((Scope(), Rules(rest)))
         steps = [step for _, step in self._steps]
         versions = {name: each for step in steps for name, each in step.versions.items()}
+        versions |= own.marks(spec)
         if versions:
             libraries = sorted({name for step in steps for name in step.libraries})
             versions |= {"view": VIEW_VERSION, "unicode": unicodedata.unidata_version}

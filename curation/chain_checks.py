@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
 
+from curation import own
 from curation.classifiers import signals as classifiers
 from curation.edits import EDITS
 from curation.measures import MEASURES
@@ -33,18 +34,12 @@ from schemas.chain import (
     RulesStep,
     Scope,
 )
-from schemas.problems import close_to
+from schemas.problems import Problem, close_to
 from schemas.rules import Condition, conditions
+from schemas.tables import column_type
 
 Mistake = tuple[str, str]
 
-# Types of columns that a recipe may keep.
-TYPES: Mapping[str, pa.DataType] = {
-    "string": pa.string(),
-    "integer": pa.int64(),
-    "float": NUMBER,
-    "boolean": pa.bool_(),
-}
 # Whose signal it is: `measure`, `change` of the text, or `column`; and its name.
 Owners = Mapping[str, tuple[str, str]]
 _OWNERS: Owners = {
@@ -58,19 +53,39 @@ _OWNERS: Owners = {
 def column_signals(columns: Mapping[str, str]) -> dict[str, tuple[str, pa.DataType]]:
     """Signals that are columns of a document: the column and its type; `columns`: those that a
     recipe keeps, with the names of their types."""
-    kept = {f"{COLUMN}.{name}": (name, TYPES[kind]) for name, kind in columns.items()}
+    kept = {f"{COLUMN}.{name}": (name, column_type(kind)) for name, kind in columns.items()}
     return {LANGUAGE_SIGNAL: (LANGUAGE_SCORE, NUMBER)} | kept
 
 
 def owners_of(spec: Chain, columns: Mapping[str, str] | None = None) -> dict[str, tuple[str, str]]:
     """Whose each signal is that rules of the chain may test."""
-    own = {
+    models = {
         f"{classifiers.FAMILY}.{signal}": ("measure", f"{classifiers.FAMILY}.{name}")
         for name, item in spec.classifiers.items()
         for signal in classifiers.formulas(name, item)
     }
     of_columns = {name: (COLUMN, name) for name in column_signals(columns or {})}
-    return {**_OWNERS, **own, **of_columns}
+    users = {
+        signal: ("measure", family)
+        for family, item in own.measures(spec.measures).items()
+        for signal in item.signals
+    }
+    edits = {
+        signal: ("change", name)
+        for kind, name in own.named_by(spec)
+        if kind == "edit" and not _missing(name)
+        for signal in own.edit(name).signals
+    }
+    return {**_OWNERS, **models, **of_columns, **users, **edits}
+
+
+def _missing(edit: str) -> str:
+    """Why there is no such edit."""
+    try:
+        own.edit(edit)
+    except Problem as error:
+        return str(error)
+    return ""
 
 
 def check_chain(spec: Chain, columns: Mapping[str, str] | None = None) -> list[Mistake]:
@@ -78,7 +93,24 @@ def check_chain(spec: Chain, columns: Mapping[str, str] | None = None) -> list[M
 
     The tables must be in the recipe (`rules.load_table`); raises ValueError for a name.
     """
+    if wrong := list(_check_measures(spec)):  # without them signals are not known
+        return [*wrong, *_check_edits(spec)]
     return list(_Check(spec, columns or {}).mistakes())
+
+
+def _check_measures(spec: Chain) -> Iterator[Mistake]:
+    for at in range(len(spec.measures)):
+        try:
+            own.measures(spec.measures[: at + 1])
+        except Problem as error:
+            yield f"{spec.SECTION}.measures[{at}]", str(error)
+            return
+
+
+def _check_edits(spec: Chain) -> Iterator[Mistake]:
+    for path, step in spec.steps():
+        if isinstance(step, EditStep) and (missing := _missing(step.edit)):
+            yield f"{path}.edit", missing
 
 
 class _Check:
@@ -101,6 +133,7 @@ class _Check:
         self.stale: dict[str, list[tuple[str, Scope]]] = {}
 
     def mistakes(self) -> Iterator[Mistake]:
+        yield from _check_edits(self.spec)
         for at, (here, step) in enumerate(self.spec.steps()):
             if isinstance(step, LanguagesStep):
                 yield from self._languages(here, step)
@@ -111,12 +144,6 @@ class _Check:
             elif isinstance(step, ClassifiersStep):
                 yield from self._classifiers(here, step)
             elif isinstance(step, EditStep):
-                if step.edit not in EDITS:
-                    yield (
-                        f"{here}.edit",
-                        f"no edit is called `{step.edit}`{close_to(step.edit, EDITS) or '.'} "
-                        f"There are {', '.join(EDITS)}",
-                    )
                 yield from self._change(step.edit, f"{here}.edit", here, step)
             elif isinstance(step, RedactStep):
                 for index, kind in enumerate(step.redact):

@@ -112,11 +112,15 @@ def closest(code: str, codes: Collection[str]) -> str:
     return f"; did you mean {' or '.join(f'`{each}`' for each in found)}?" if found else ""
 
 
-def languages_of(options: Extract, find: Callable[[ModelFile], Path]) -> Languages:
-    """The models that a recipe's `extract` names; `find` gives the files. Raises Problem."""
-    second = options.second_opinion
-    first = find(options.language_model)
-    return Languages(first, None if second is None else find(second))
+def languages_of(options: Extract, find: Callable[[ModelFile], Path]) -> Languages | None:
+    """The models that a recipe's `extract` names, if it names any; `find` gives the files.
+
+    Raises Problem.
+    """
+    first, second = options.language_model, options.second_opinion
+    if first is None:
+        return None
+    return Languages(find(first), None if second is None else find(second))
 
 
 class Languages:

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation import own
 from curation.classifiers.signals import FAMILY as CLASSIFIER
 from curation.edits import Edit
 from curation.language import canonical
@@ -141,12 +142,11 @@ class Ready(abc.ABC):
 class Known:
     """What a chain's steps may name.
 
-    measures: by family, classifiers by `classifier.NAME`; edits; owners: whose each signal is;
+    measures: by family, classifiers by `classifier.NAME`; owners: whose each signal is;
     columns: of documents that are signals, by signal: the column and its type.
     """
 
     measures: Mapping[str, Measure]
-    edits: Mapping[str, Edit]
     owners: Mapping[str, tuple[str, str]]
     columns: Mapping[str, tuple[str, pa.DataType]]
 
@@ -331,7 +331,7 @@ def _classifiers(step: ClassifiersStep, known: Known) -> Ready:
 COMPILE: Mapping[type, Callable[[Any, Known], Ready]] = {
     RulesStep: _rules,
     ClassifiersStep: _classifiers,
-    EditStep: lambda step, known: Change(known.edits[step.edit]),
+    EditStep: lambda step, _: Change(own.edit(step.edit)),
     LanguagesStep: lambda step, _: Languages(step.languages),
     RedactStep: lambda step, _: Redact(step.redact),
     CutStep: lambda step, _: CutSpans(step.cut.least_words),

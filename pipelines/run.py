@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import importlib
 import importlib.metadata
 import shutil
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,6 @@ from typing import Any, Self
 
 import pyarrow as pa
 
-from curation.mixture import shares
 from pipelines.engines.runners import Engine
 from pipelines.recipes.saving import read_saved, save
 from pipelines.runs import documents, ledger, rejections
@@ -24,10 +24,6 @@ from pipelines.runs.receipts import Task
 from pipelines.runs.splits import changed_inputs, plan_splits, unreadable
 from pipelines.runs.steps import Context, Manifest, fingerprint, read_manifest, read_plan
 from pipelines.runs.store import Folder
-from pipelines.stages import curate, extract, tokenize, tokenizer
-from pipelines.stages import filter as filter_stage
-from pipelines.stages.dedup import stage as deduplicate
-from pipelines.stages.mix import stage as mix
 from schemas.problems import Problem
 from schemas.recipe import Recipe
 from schemas.shard import ShardManifest
@@ -35,40 +31,57 @@ from schemas.shard import ShardManifest
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage of a run. Its module has VERSION, LIBRARIES, `relevant(recipe)` and
-    `run(mill, step, fingerprint)`."""
+    """A stage of a run. Its file in `pipelines.stages` has VERSION, LIBRARIES, `relevant(recipe)`
+    and `run(mill, step, fingerprint)`; it is imported when it is needed."""
 
     name: str
     upstream: tuple[str, ...]
-    module: ModuleType
+    file: str
+
+    @property
+    def module(self) -> ModuleType:
+        """The stage's module."""
+        return importlib.import_module(f"pipelines.stages.{self.file}")
 
 
 STAGES = (
-    Stage("extract", (), extract),
-    Stage("filter", ("extract",), filter_stage),
-    Stage("deduplicate", ("filter",), deduplicate),
-    Stage("curate", ("extract", "filter", "deduplicate"), curate),
-    Stage("tokenizer", ("curate",), tokenizer),
-    Stage("tokenize", ("curate", "tokenizer"), tokenize),
-    Stage("mix", ("tokenize", "tokenizer"), mix),
+    Stage("extract", (), "extract"),
+    Stage("filter", ("extract",), "filter"),
+    Stage("deduplicate", ("filter",), "dedup.stage"),
+    Stage("curate", ("extract", "filter", "deduplicate"), "curate"),
+    Stage("tokenizer", ("curate",), "tokenizer"),
+    Stage("tokenize", ("curate", "tokenizer"), "tokenize"),
+    Stage("mix", ("tokenize", "tokenizer"), "mix.stage"),
+)
+# Of a run that looks for duplicates in files as they are.
+DEDUPLICATION = (
+    Stage("sign", (), "sign"),
+    Stage("deduplicate", ("sign",), "dedup.stage"),
 )
 
 
 class Run:
     """A run: a recipe and what it has made of its inputs so far, in a folder."""
 
-    def __init__(self, folder: Folder, recipe: Recipe, splits: list[Task] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Folder,
+        recipe: Recipe,
+        splits: list[Task] | None = None,
+        stages: Sequence[Stage] = STAGES,
+    ) -> None:
         """Use `create` or `open`."""
         self.folder, self.recipe = folder, recipe
-        self._splits = splits
+        self._splits, self._stages = splits, stages
 
     @classmethod
-    def create(cls, recipe: Recipe, folder: str) -> Self:
+    def create(cls, recipe: Recipe, folder: str, stages: Sequence[Stage] = STAGES) -> Self:
         """A run of a resolved recipe in a new or empty folder (a path or an fsspec URL), or the
         run of this same recipe that is there.
 
-        Nothing is written if the inputs are wrong. Raises Problem: for inputs or models that
-        cannot be read, a folder that holds something else, or a run of another recipe.
+        `stages`: all, or DEDUPLICATION. Nothing is written if the inputs are wrong. Raises Problem:
+        for inputs or models that cannot be read, a folder that holds something else, or a run of
+        another recipe.
         """
         home = Folder(folder)
         home.make()
@@ -78,7 +91,7 @@ class Run:
         saved = save(recipe, home)
         # the roots of inputs may have moved; they decide nothing
         where = {"inputs": recipe.inputs, "parent": recipe.parent}
-        return cls(home, saved.model_copy(update=where), splits)
+        return cls(home, saved.model_copy(update=where), splits, stages)
 
     @classmethod
     def open(cls, folder: str) -> Self:
@@ -100,9 +113,10 @@ class Run:
         engine: Engine | None = None,
         listener: Listener = ignore,
         *,
-        until: str = STAGES[-1].name,
+        until: str = "",
     ) -> dict[str, Manifest]:
-        """Do what is not done yet, up to the stage `until`; returns the manifests of the stages.
+        """Do what is not done yet, up to the stage `until`, the last if it is empty; returns the
+        manifests of the stages.
 
         `engine` decides no byte; the default is one worker. `listener` is told how the work goes.
         Raises Problem for what the user can mend, JobFailed if a job fails, LedgerError if a
@@ -113,7 +127,7 @@ class Run:
             self._tell_inputs(splits, listener)
             mill = Mill(self.context, engine or Engine(), splits, listener)
             done: dict[str, Manifest] = {}
-            for stage in STAGES[: _place(until) + 1]:
+            for stage in self._until(until):
                 is_new = not self.folder.exists(f"{stage.name}/manifest.json")
                 manifest = self._stage(mill, stage, done)
                 done[stage.name] = manifest
@@ -134,14 +148,14 @@ class Run:
     @property
     def is_finished(self) -> bool:
         """Whether all stages are."""
-        return len(self.stages) == len(STAGES)
+        return len(self.stages) == len(self._stages)
 
     @property
     def stages(self) -> dict[str, Manifest]:
         """The manifests of the finished stages, in order."""
         return {
             stage.name: read_manifest(self.folder, stage.name)
-            for stage in STAGES
+            for stage in self._stages
             if self.folder.exists(f"{stage.name}/manifest.json")
         }
 
@@ -149,7 +163,8 @@ class Run:
     def context(self) -> Context:
         """What reads the files of the run's stages, wherever they stand."""
         homes = {name: item.home for name, item in self.stages.items() if item.home}
-        return Context(self.folder, self.recipe, homes)
+        signed = "sign" if self._stages == DEDUPLICATION else "filter"
+        return Context(self.folder, self.recipe, homes, signed)
 
     @property
     def ledger(self) -> dict[str, Any]:
@@ -187,6 +202,8 @@ class Run:
     def shortfalls(self) -> list[Shortfall]:
         """The sources of which the shards hold fewer training tokens than the recipe asks for;
         also one that has no documents left."""
+        from curation.mixture import shares
+
         mix = self.recipe.mix
         if mix.tokens is None:
             return []
@@ -203,9 +220,16 @@ class Run:
             if got[source] < tokens
         ]
 
+    def _until(self, stage: str) -> Sequence[Stage]:
+        """The stages up to this one."""
+        names = [each.name for each in self._stages]
+        if stage and stage not in names:
+            raise Problem(f"no stage is called `{stage}`; there are {', '.join(names)}", "until")
+        return self._stages[: names.index(stage) + 1] if stage else self._stages
+
     def _tell_inputs(self, splits: Sequence[Task], listener: Listener) -> None:
         """Warn of inputs that were not read."""
-        if not self.folder.exists("extract/manifest.json"):
+        if not self.folder.exists(f"{self._stages[0].name}/manifest.json"):
             for path, why in unreadable(self.recipe, splits):
                 listener(Warned(f"is not read: {why}", path, ""))
             return
@@ -220,12 +244,13 @@ class Run:
 
     def _stage(self, mill: Mill, stage: Stage, done: dict[str, Manifest]) -> Manifest:
         """The stage's manifest: there already, taken from the parent, or made now."""
+        module = stage.module
         mark = fingerprint(
             stage.name,
-            stage.module.VERSION,
+            module.VERSION,
             [done[name].digest for name in stage.upstream],
-            stage.module.relevant(self.recipe),
-            {name: importlib.metadata.version(name) for name in stage.module.LIBRARIES},
+            module.relevant(self.recipe),
+            {name: importlib.metadata.version(name) for name in module.LIBRARIES},
             [] if stage.upstream else [task.to_json() for task in mill.splits],
         )
         if self.folder.exists(f"{stage.name}/manifest.json"):
@@ -241,7 +266,7 @@ class Run:
         taken = self._from_parent(stage, mark)
         if taken is not None:
             return taken
-        made: Manifest = stage.module.run(mill, stage.name, mark)
+        made: Manifest = module.run(mill, stage.name, mark)
         return made
 
     def _from_parent(self, stage: Stage, mark: str) -> Manifest | None:
@@ -264,17 +289,11 @@ class Run:
         return taken
 
 
-def _place(stage: str) -> int:
-    names = [each.name for each in STAGES]
-    if stage not in names:
-        raise Problem(f"no stage is called `{stage}`; there are {', '.join(names)}", "until")
-    return names.index(stage)
-
-
 def _splits(run: Folder, recipe: Recipe) -> list[Task]:
     """The frozen splits of the run's input; planned now if the run is new."""
-    if run.exists("extract/plan.jsonl"):
-        return read_plan(run, "extract")
+    for first in (STAGES[0].name, DEDUPLICATION[0].name):
+        if run.exists(f"{first}/plan.jsonl"):
+            return read_plan(run, first)
     return sorted(plan_splits(recipe), key=lambda task: task.key)
 
 

@@ -125,7 +125,10 @@ class EditStep(_Step):
     """Change the text; what follows measures the edited text."""
 
     KEY: ClassVar[str] = "edit"
-    edit: str = Field(description="Name of an edit, such as `c4_lines`.")
+    edit: str = Field(
+        description="Name of an edit, such as `c4_lines`; one of your own as "
+        "`package.module:name`, or by the name of an entry point in `gristmill.edits`."
+    )
 
 
 class ClassifiersStep(_Step):
@@ -212,6 +215,11 @@ class Chain(Contract):
         default_factory=dict,
         description="Models by name; rules test their signals `classifier.NAME`. One that no step "
         "asks for is measured at the end of the chain.",
+    )
+    measures: tuple[str, ...] = Field(
+        (),
+        description="Measures of your own, as `package.module:name` or names of entry points in "
+        "`gristmill.measures`: rules test their signals.",
     )
     chain: Steps = Field(
         (),

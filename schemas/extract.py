@@ -10,6 +10,8 @@ from schemas.base import MEBIBYTE, Contract, Language, ModelFile
 
 LANGUAGE_MODEL = "lid.176.ftz"
 
+ENGINES = ("blocks", "trafilatura", "resiliparse")
+
 # What of `structure` the engines heed that do not heed all of it.
 _HEEDED = {"trafilatura": {"tables"}, "resiliparse": {"tables", "lists"}}
 
@@ -78,8 +80,11 @@ class Rights(Contract):
 class Extract(Contract):
     """Records to main text, metadata and language."""
 
-    engine: Literal["blocks", "trafilatura", "resiliparse"] = Field(
-        "blocks", description="What finds the main text."
+    engine: str = Field(
+        "blocks",
+        description="What finds the main text: `blocks`, `trafilatura` or `resiliparse`; one of "
+        "your own as `package.module:name`, or by the name of an entry point in "
+        "`gristmill.engines`.",
     )
     favor: Literal["balanced", "precision", "recall"] = Field(
         "balanced", description="Which error of the engine is worse: too much or too little text."
@@ -120,10 +125,10 @@ class Extract(Contract):
         description="A page that takes longer is rejected as `timeout`: the last resort, and the "
         "only limit that depends on the machine.",
     )
-    language_model: ModelFile = Field(
+    language_model: ModelFile | None = Field(
         ModelFile(file=LANGUAGE_MODEL),
         description="fastText model that names the language: `lid.176.ftz` (bundled), or a file "
-        "such as GlotLID's. Languages in a recipe are written as it writes them.",
+        "such as GlotLID's. Languages in a recipe are written as it writes them. Null names none.",
     )
     second_opinion: ModelFile | None = Field(
         ModelFile(file="lid.75.ftz"),
@@ -140,6 +145,14 @@ class Extract(Contract):
             if first != LANGUAGE_MODEL:
                 return {**value, "second_opinion": None}
         return value
+
+    @model_validator(mode="after")
+    def _models_go_together(self) -> Self:
+        if self.language_model is None and self.second_opinion is not None:
+            raise ValueError("`second_opinion` needs a `language_model`: give both or none")
+        if self.language_model is None and self.languages:
+            raise ValueError("`languages` needs a `language_model`: name one")
+        return self
 
     @model_validator(mode="after")
     def _engine_can(self) -> Self:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import lru_cache
-from typing import Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -15,9 +16,29 @@ Format = Literal[
 Kind = Literal["web", "code", "papers", "books", "qa", "other"]
 
 
+ColumnType = Literal["string", "integer", "float", "boolean"]
+_USUAL = {"url": "url", "user_id": "id", "language": "language"}
+_FIELDS = (
+    *("text", "html", "charset", "url", "crawled", "title", "language", "licence", "user_id"),
+)
+
+
+@lru_cache(64)  # it is asked for every row
+def _named(given: tuple[str | None, ...]) -> dict[str, str]:
+    return {
+        name: str(column or _USUAL[name])
+        for name, column in zip(_FIELDS, given, strict=True)
+        if column is not None or name in _USUAL
+    }
+
+
 class Columns(Contract):
     """Names of the columns that hold a row's fields. `meta.url` is `url` inside `meta`, be it a
-    struct or JSON."""
+    struct or JSON. Columns `url`, `id` and `language` are taken by these names if a file has them
+    and no other column is named for the field."""
+
+    # whether a record brings its row along
+    whole: ClassVar[bool] = False
 
     text: str | None = Field(
         "text", description="The text, or null where `html` is given; all others are optional."
@@ -34,6 +55,12 @@ class Columns(Contract):
     title: str | None = Field(None, description="Its title.")
     language: str | None = Field(None, description="Its language, as declared.")
     licence: str | None = Field(None, description="Its licence.")
+    user_id: str | None = Field(None, description="Your id of the row, kept as `user_id`.")
+    keep: dict[Annotated[str, Field(pattern=r"^\w[\w.-]*$")], ColumnType] = Field(
+        default_factory=dict,
+        description="Other columns that travel with a document into the curated text, with their "
+        "types; rules test them as `column.NAME`. A value of another type is null, and counted.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -50,23 +77,20 @@ class Columns(Contract):
             raise ValueError("`charset` is that of `html`")
         return self
 
-    # for every row; a cached property would go along into a copy that has other columns
-    @lru_cache(64)  # noqa: B019
     def named(self) -> dict[str, str]:
-        """The columns there are, by field."""
-        return {
-            name: column
-            for name in Columns.model_fields
-            if (column := getattr(self, name)) is not None
-        }
+        """The columns of fields: those that are named, and those with a usual name."""
+        return _named(tuple(getattr(self, name) for name in _FIELDS))
 
     def required(self) -> dict[str, str]:
         """Those that a file must have."""
-        return self.named()
+        named = {name: column for name, column in self.named().items() if getattr(self, name)}
+        return named | {f"keep.{name}": name for name in self.keep}
 
-    def top(self) -> list[str]:
-        """The columns to read, each once."""
-        return sorted({column.partition(".")[0] for column in self.named().values()})
+    def read(self, there: Collection[str]) -> list[str]:
+        """Of the columns of a file, those to read."""
+        columns = [*self.named().values(), *self.keep]
+        tops = (column.partition(".")[0] for column in columns)
+        return sorted({*columns, *tops}.intersection(there))
 
 
 # Column names as the data sets' cards give them.
@@ -108,6 +132,11 @@ class Input(Contract):
         "`warc` are WET and WAT files too; `html`, `text` and `code` are one document a file; "
         "`tar` and `zip` hold such files.",
     )
+    reader: str | None = Field(
+        None,
+        description="A function of your own that reads the files, as `package.module:name` or the "
+        "name of an entry point in `gristmill.readers`; `format` is none then.",
+    )
     columns: Layout | Columns = Field(
         "text",
         description="Which columns of rows (JSONL, Parquet, CSV) mean what: the name of a known "
@@ -121,13 +150,24 @@ class Input(Contract):
         "code is `code`, all else is `other`.",
     )
 
+    @model_validator(mode="after")
+    def _is_read_once(self) -> Self:
+        if self.reader is not None and self.format is not None:
+            raise ValueError("`reader` reads the files: leave `format` out, or `reader`")
+        return self
+
+    def kept(self) -> dict[str, ColumnType]:
+        """Columns that travel with its documents."""
+        return {} if isinstance(self.columns, str) else self.columns.keep
+
     def kinds(self) -> frozenset[Kind]:
         """The kinds that its documents may be of."""
-        if self.kind is not None or (self.format and self.format not in ("tar", "zip")):
-            return frozenset({self.kind_of(self.format or "text")})
+        told = self.reader or (self.format if self.format not in ("tar", "zip") else None)
+        if self.kind is not None or told:
+            return frozenset({self.kind_of(told or "")})
         return frozenset({"web", "code", "other"})
 
-    def kind_of(self, format: Format) -> Kind:  # noqa: A002
+    def kind_of(self, format: str) -> Kind:  # noqa: A002
         """The kind of a document that stands in a file, or member of an archive, of a format."""
         if self.kind is not None:
             return self.kind

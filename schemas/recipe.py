@@ -15,8 +15,9 @@ from schemas.curate import Curate
 from schemas.deduplicate import Deduplicate
 from schemas.extract import Extract
 from schemas.filter import Filter
-from schemas.inputs import Input, Splits
+from schemas.inputs import ColumnType, Input, Splits
 from schemas.mix import Mix
+from schemas.tables import RESERVED
 from schemas.tokenizer import Tokenizer, TrainTokenizer
 
 
@@ -30,7 +31,7 @@ class Recipe(Contract):
     )
     seed: int = Field(1, ge=0, description="Seed of every keyed hash: sampling, holdout, order.")
     inputs: tuple[Input, ...] = Field(
-        (), description="What is read. A run needs some: here, or by `--input`."
+        (), description="What is read. A run needs some: here, or given when it is begun."
     )
     splits: Splits = Field(Splits(), description="How the work is cut into tasks.")
     extract: Extract = Field(Extract(), description="Records to text.")
@@ -49,6 +50,32 @@ class Recipe(Contract):
         Tokenizer(train=TrainTokenizer()), description="Where the tokenizer comes from."
     )
     mix: Mix = Field(Mix(), description="Token parts to shards.")
+
+    code: dict[str, str] = Field(
+        default_factory=dict,
+        description="Of each function of your own that the recipe names, its version and the "
+        "digest of its module's source. Set when a run begins.",
+    )
+
+    def kept_columns(self) -> dict[str, ColumnType]:
+        """The columns of inputs that travel with documents, with their types."""
+        return {name: kind for item in self.inputs for name, kind in item.kept().items()}
+
+    @model_validator(mode="after")
+    def _columns_agree(self) -> Self:
+        kept = self.kept_columns()
+        for item in self.inputs:
+            for name, kind in item.kept().items():
+                if name in RESERVED:
+                    raise ValueError(
+                        f"`columns.keep` of `{item.source}`: documents have a `{name}` of their own"
+                    )
+                if kind != kept[name]:
+                    raise ValueError(
+                        f"`columns.keep` of `{item.source}`: `{name}` is {kind} here and "
+                        f"{kept[name]} in another input: give one type"
+                    )
+        return self
 
     @model_validator(mode="after")
     def _sources_agree(self) -> Self:

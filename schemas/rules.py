@@ -17,7 +17,7 @@ Reason = Annotated[Name, Field(description="What a rejection by this rule is cal
 class Condition(Contract):
     """A comparison: it holds if `signal operator threshold` does."""
 
-    signal: Annotated[str, Field(pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+)+$")] = Field(
+    signal: Annotated[str, Field(pattern=r"^(column\.[\w.-]+|[a-z0-9_]+(\.[a-z0-9_]+)+)$")] = Field(
         description="The measured signal, `family.signal`."
     )
     operator: Operator = Field(description="How the signal is compared with the threshold.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
@@ -53,11 +53,14 @@ DOCUMENT = _schema(
         pa.field("crawled", pa.timestamp("s", "UTC")),
         pa.field("text", pa.large_string(), False),
         *declared(),
-        pa.field("language", pa.string(), False),
-        pa.field("language_score", pa.float32(), False),
+        # null if no model names it
+        pa.field("language", pa.string()),
+        pa.field("language_score", pa.float32()),
         # what the document is, and of what format the file or the member of an archive was
         pa.field("kind", pa.string(), False),
         pa.field("format", pa.string(), False),
+        # the user's own id
+        pa.field("user_id", pa.string()),
         # what found the text; null if it came as text
         pa.field("engine", pa.string()),
         pa.field("charset", pa.string(), False),
@@ -240,13 +243,34 @@ CURATED = _schema(
         pa.field("source", pa.string(), False),
         pa.field("url", pa.string()),
         pa.field("text", pa.large_string(), False),
-        pa.field("language", pa.string(), False),
+        pa.field("language", pa.string()),
         pa.field("bytes", pa.int64(), False),
         pa.field("holdout", pa.uint64(), False),
         pa.field("pii_replaced", pa.int32(), False),
+        pa.field("user_id", pa.string()),
         *_origin(),
     ],
 )
+
+_TYPES = {
+    "string": pa.string(),
+    "integer": pa.int64(),
+    "float": pa.float64(),
+    "boolean": pa.bool_(),
+}
+# names that the columns that a recipe keeps cannot have
+RESERVED = frozenset({*DOCUMENT.names, *CURATED.names, "cuts", "kept", "reasons"})
+
+
+def column_type(kind: str) -> pa.DataType:
+    """Of a column that a recipe keeps: string, integer, float or boolean."""
+    return _TYPES[kind]
+
+
+def with_columns(schema: pa.Schema, columns: Mapping[str, str]) -> pa.Schema:
+    """A schema of documents, with the columns that a recipe keeps."""
+    kept = [pa.field(name, column_type(kind)) for name, kind in columns.items()]
+    return pa.schema([*schema, *kept], metadata=schema.metadata)
 
 
 def tokens_schema(token_type: str) -> pa.Schema:
@@ -280,52 +304,8 @@ RESERVE = _schema(
 )
 
 
-# what a step on its own writes of a page, or why it did not
-_PLACE = pa.struct(
-    [
-        pa.field("file", pa.string(), False),
-        pa.field("offset", pa.int64(), False),
-        pa.field("offset_kind", pa.string(), False),
-        pa.field("row_group", pa.int32()),
-        pa.field("length", pa.int64(), False),
-        # blake2b-128 of what was read there, in hexadecimal; null for damage
-        pa.field("digest", pa.string()),
-    ]
-)
-EXTRACTED = _schema(
-    "extracted/1",
-    [
-        pa.field("url", pa.string()),
-        pa.field("text", pa.large_string(), False),
-        pa.field(
-            "metadata",
-            pa.struct(
-                [
-                    *declared(),
-                    pa.field("crawled", pa.timestamp("s", "UTC")),
-                    pa.field("charset", pa.string(), False),
-                    pa.field("flaw", pa.string()),
-                    pa.field("page_bytes", pa.int64(), False),
-                ]
-            ),
-            False,
-        ),
-        pa.field("engine", pa.string()),
-        pa.field("origin", _PLACE, False),
-    ],
-)
-NOT_EXTRACTED = _schema(
-    "not_extracted/1",
-    [
-        pa.field("url", pa.string()),
-        pa.field("reason", pa.string(), False),
-        pa.field("value", pa.string()),
-        pa.field("origin", _PLACE, False),
-    ],
-)
-
-# what deduplication on its own writes of a document; `representative` is null if it stands in an
-# index, `level` if the document is kept; `cut`: characters [start, end) that stand elsewhere
+# the command `dedup`: one row a document; `representative` is null if it stands in an index,
+# `level` if the document is kept; `cut`: characters [start, end) that stand elsewhere
 DEDUPLICATED = _schema(
     "deduplicated/1",
     [

@@ -7,7 +7,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+from pipelines.commands.dedup import deduplicate_files
+from pipelines.commands.main import parser
+from pipelines.engines.runners import Engine
+from pipelines.runs.events import ignore
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DEMO = REPOSITORY / "tests" / "data" / "demo.yaml"
@@ -31,6 +39,15 @@ def gristmill(*words: str, **environment: str) -> "subprocess.CompletedProcess[s
     process = start(*words, **environment)
     out, err = process.communicate(timeout=600)
     return subprocess.CompletedProcess(words, process.returncode, out, err)
+
+
+def dedup_files(
+    paths: Sequence[str], output: str, engine: Engine | None = None, **options: Any
+) -> Counter[str]:
+    """`gristmill dedup` in this process, on an engine; `options` by the names of the command's."""
+    asked = parser().parse_args(["dedup", *paths, "--output", output])
+    vars(asked).update(options)
+    return deduplicate_files(asked, engine or Engine(), ignore)
 
 
 def mill(output: Path, *words: str, recipe: Path = DEMO) -> "subprocess.CompletedProcess[str]":

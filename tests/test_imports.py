@@ -25,8 +25,7 @@ ROOMS: dict[str, set[str]] = {
     "stages": {"engines", "runs", "recipes"},
     "run": {"engines", "runs", "recipes", "stages"},
     "report": {"runs", "recipes", "stages", "run"},
-    "alone": {"engines", "runs", "recipes", "stages", "run", "report"},
-    "commands": {"engines", "runs", "recipes", "stages", "run", "report", "alone"},
+    "commands": {"engines", "runs", "recipes", "stages", "run", "report"},
 }
 # libraries that a part must do without, as it is installed without them
 WITHOUT = {

@@ -114,6 +114,7 @@ def weights_of(checkpoint: Path, record: Record) -> dict[str, Tensor]:
         name: torch.empty(entry.size, dtype=entry.properties.dtype)
         for name, entry in found.items()
         if name.startswith("model.") and isinstance(entry, TensorStorageMetadata)
+        if name != "model.loss_scale"  # of fp16
     }
     load(state, checkpoint_id=folder, no_dist=True)
     return {name.removeprefix("model."): value for name, value in state.items()}

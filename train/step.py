@@ -31,6 +31,7 @@ class Batch(NamedTuple):
     num_tokens: int  # that are not padding
     num_labels: int
     labels: NDArray[np.int64]  # of each source
+    first: int  # number of the first row among all that are ever used
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Feed:
             int((rows.ids != self.objective.padding).sum()),
             int(labels.sum()),
             np.bincount(rows.sources, labels, self.num_sources).astype(np.int64),
+            first,
         )
 
 
@@ -114,6 +116,9 @@ def accumulate(
     micro: rows of one forward pass. every_pass: reduce the gradient after each.
     Returns the nats of each source, fp32 [sources], that this process has seen.
     """
+    if model.shape.dropout:
+        # By the rows, so that a run that is resumed goes on as if it had not ended.
+        torch.manual_seed(batch.first << 16 | world.rank_in("context"))
     nats = torch.zeros(len(batch.labels), device=world.device)
     factor = scale(model) / max(1, num_labels)
     if model.pipeline is not None:

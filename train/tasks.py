@@ -167,7 +167,8 @@ def answer(
             arrays.append(document_bounds(segments, micro))
         given = [None if a is None else torch.from_numpy(a).to(world.device) for a in arrays]
         each = losses_of(model, Inputs(*given))  # type: ignore[arg-type]
-        nats.index_add_(0, torch.from_numpy(candidates).to(world.device).flatten(), each.flatten())
+        places = torch.from_numpy(candidates % len(nats)).to(world.device)
+        nats.index_add_(0, places.flatten(), each.flatten())
     model.train()
     costs = world.sum_losses(nats)[:-1].cpu().numpy()
     right = right_by_length = place = 0

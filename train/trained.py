@@ -1,4 +1,4 @@
-"""A trained model: its newest whole checkpoint, its configuration and its tokenizer."""
+"""A trained model that can be asked: for text, or for answers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from train.tasks import Accuracy, Question, answer
 
 @dataclass(frozen=True)
 class Trained:
-    """A model in one process, ready to be asked."""
+    """A model in one process."""
 
     model: Decoder
     config: config.Config
@@ -27,12 +27,11 @@ class Trained:
 
     def answer(self, questions: list[Question]) -> Accuracy:
         """How many questions the model answers as it should."""
-        device = next(self.model.parameters()).device
         return answer(
             self.model,
             questions,
             self.tokenizer,
-            World(0, 1, device),
+            World(0, 1, next(self.model.parameters()).device),
             settings=self.record.tokenizer,
             length=self.record.sequence_length,
             micro=self.config.micro_rows,
@@ -46,7 +45,9 @@ def open_trained(folder: Path) -> Trained:
     """
     checkpoint = find(folder)
     record = record_of(checkpoint)
-    settings = config.load(str(folder / "config.yaml"), {"parallel": {}, "recompute": "none"})
+    settings = config.load(
+        str(checkpoint.parent.parent / "config.yaml"), {"parallel": {}, "recompute": "none"}
+    )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = parallel.build(settings, record.tokenizer.vocabulary, World(0, 1, device))
     weights = weights_of(checkpoint, record)

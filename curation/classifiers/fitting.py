@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,19 @@ class Settings:
         for name, value in asdict(self).items():
             if isinstance(value, int | float) and value < 0:
                 raise ValueError(f"{name} {value}: 0 or more")
+
+
+def check_name(path: str, settings: Collection[str] = (), *, with_length: bool = False) -> None:
+    """Raise Problem if a model's name tells no kind of model, or one that has no such settings."""
+    if not path.endswith((".ftz", ".bin")) and not is_importance(path):
+        raise Problem(
+            "the name of a fastText model ends in .ftz or .bin, that of importance weights in .npz",
+            path,
+        )
+    if is_importance(path) and settings:
+        raise Problem(f"importance weights know no {', '.join(settings)}", path)
+    if with_length and not is_importance(path):
+        raise Problem("only importance weights, in .npz, heed lengths so", path)
 
 
 # The input matrix must be a block of its own in memory, see `fasttext_process`.

@@ -87,9 +87,9 @@ def read_set(path: Path, benchmark: str, layout: Layout | None = None) -> Iterat
         text = _joined(row, fields.text)
         if not text:
             raise Problem(
-                f"{path}: row {number + 1} has no text in {', '.join(fields.text)}, but "
-                f"{', '.join(map(str, row))[:200]}: name the fields with --fields text=...,"
-                "choices=...,answer=...,id=..."
+                f"no text in {', '.join(fields.text)}, but {', '.join(map(str, row))[:200]}",
+                f"{path}: row {number + 1}",
+                "name the fields: text=...,choices=...,answer=...,id=...",
             )
         found = True
         yield Item(

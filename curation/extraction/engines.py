@@ -14,7 +14,8 @@ Engine = Callable[[str, LexborHTMLParser], str]
 def engine(options: Extract) -> Engine:
     """What takes a page's HTML and its tree to its main text, "" if it finds none.
 
-    The tree may be changed. What an engine raises on hostile input is its caller's to catch.
+    An engine of one's own is a function of these two. The tree may be changed. What an engine
+    raises on hostile input is its caller's to catch.
     """
     match options.engine:
         case "blocks":
@@ -34,3 +35,8 @@ def engine(options: Extract) -> Engine:
             from curation.extraction import resiliparse
 
             return lambda html, _: resiliparse.main_text(html, options)
+        case name:
+            from curation import own
+
+            found: Engine = own.load("engine", name)
+            return found

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
-from typing import Literal
+from typing import Any, Literal
 
 from schemas.inputs import Format
 
@@ -77,6 +77,10 @@ class Record(Place):
     text: the text of a row. If a record of kind `text` has none, its payload is to be decoded.
     title, language, licence: as a row gives them; of source code the language's name, and the
     licence's SPDX identifier.
+    user_id: the user's own id of a row.
+    kept: the columns of a row that the recipe keeps; of those in `mistyped` the row had a value of
+    another type.
+    row: all columns of a row, if they are asked for.
     headers: of an HTTP response the fields that declare rights, language and age (`x-robots-tag`,
     `tdm-reservation`, `tdm-policy`, `content-usage`, `content-signal`, `link`,
     `content-language`, `last-modified`), by names in lower case.
@@ -95,6 +99,10 @@ class Record(Place):
     title: str | None = None
     language: str | None = None
     licence: str | None = None
+    user_id: str | None = None
+    kept: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    mistyped: tuple[str, ...] = ()
+    row: Mapping[str, Any] | None = field(default=None, hash=False)
     headers: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from curation import own
 from curation.readers import Damage, Record
 from curation.readers.arc import begins_arc, check_arc, read_arc
 from curation.readers.arc import is_splittable as is_splittable_arc
@@ -68,8 +69,9 @@ def _inflated(head: bytes) -> bytes:
     return head
 
 
-def check(format: Format, name: str, stream: BinaryIO, columns: Columns, most: int) -> None:  # noqa: A002
-    """Raise Problem, naming the file and the mend, if it cannot be of this format."""
+def check(format: str, name: str, stream: BinaryIO, columns: Columns, most: int) -> None:  # noqa: A002
+    """Raise Problem, naming the file and the mend, if it cannot be of this format; or if there is
+    no such reader of one's own."""
     match format:
         case "warc":
             check_warc(stream, name)
@@ -85,9 +87,11 @@ def check(format: Format, name: str, stream: BinaryIO, columns: Columns, most: i
             check_zip(stream, name)
         case "tar" | "html" | "text" | "code":
             pass
+        case _:
+            own.load("reader", format)
 
 
-def is_splittable(format: Format, stream: BinaryIO) -> bool:  # noqa: A002
+def is_splittable(format: str, stream: BinaryIO) -> bool:  # noqa: A002
     """Whether ranges of the file can be read without reading all before them."""
     match format:
         case "warc":
@@ -98,12 +102,12 @@ def is_splittable(format: Format, stream: BinaryIO) -> bool:  # noqa: A002
             return is_lines(stream)
         case "parquet" | "zip":
             return True
-        case "csv" | "tsv" | "tar" | "html" | "text" | "code":
+        case _:
             return False
 
 
 def read(
-    format: Format,  # noqa: A002
+    format: str,  # noqa: A002
     name: str,
     stream: BinaryIO,
     start: int,
@@ -114,6 +118,8 @@ def read(
     licence: str | None = None,
 ) -> Iterator[Record | Damage]:
     """Yield what starts in [start, end) of a seekable file: each record and gap exactly once.
+
+    `format`: a Format, or the name of a reader of one's own.
 
     `columns`: of rows. `licence`: of the folder that a file of code is in. A file of nothing is
     `truncated`, unless its format allows for it.
@@ -149,3 +155,5 @@ def read(
                 max_record_bytes=most,
                 licence=licence,
             )
+        case _:
+            return own.read(format, stream, start, columns=columns, max_record_bytes=most)

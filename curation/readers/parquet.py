@@ -37,7 +37,7 @@ def read_parquet(
     """
     try:
         file = pq.ParquetFile(stream)
-        names = {*columns.top(), *columns.named().values()}.intersection(file.schema_arrow.names)
+        names = set(columns.read(file.schema_arrow.names))
         groups = [
             _group(file.metadata.row_group(number), names)
             for number in range(file.metadata.num_row_groups)

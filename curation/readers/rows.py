@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +21,7 @@ def row_record(
     `Damage` if it has neither, if bytes of text are not UTF-8, or if it is of more than `most`
     bytes. HTML that comes as text is in UTF-8, whatever it declares.
     """
-    values = {name: _value(row, column) for name, column in columns.named().items()}
+    values = {name: value_of(row, column) for name, column in columns.named().items()}
     html = values.pop("html", None)
     content = html if columns.html else values.pop("text", None)
     if not isinstance(content, str | bytes):
@@ -35,14 +37,16 @@ def row_record(
     # of UTF-8 a character has four bytes at most, so that few texts need be counted
     if 4 * len(content) > most and (size := _size(content)) > most:
         return damage_at(place, "too_large", f"{size} bytes of text, more than {most}")
-    crawled = _time(values.pop("crawled", None))
+    crawled = time_of(values.pop("crawled", None))
     strings = {name: storable(string) for name, value in values.items() if (string := _text(value))}
     if not columns.html:
-        return text_record(place, str(content), crawled, **strings)
+        whole = row if columns.whole else None
+        record = text_record(place, str(content), crawled, whole, **strings)
+        return _with_kept(record, row, columns.keep)
     charset = strings.get("charset")
     if isinstance(content, str):
         content, charset = content.encode(), "utf-8"
-    return Record(
+    record = Record(
         place.offset,
         place.length,
         place.inner,
@@ -56,13 +60,52 @@ def row_record(
         title=strings.get("title"),
         language=strings.get("language"),
         licence=strings.get("licence"),
+        user_id=strings.get("user_id"),
         unit=place.unit,
         group=place.group,
     )
+    return _with_kept(record, row, columns.keep)
 
 
 def _size(content: str | bytes) -> int:
     return len(content.encode() if isinstance(content, str) else content)
+
+
+def _with_kept(record: Record, row: Mapping[str, Any], keep: Mapping[str, str]) -> Record:
+    """The record with the columns that are kept; `mistyped` are those of another type."""
+    if not keep:
+        return record
+    given = {name: value_of(row, name) for name in keep}
+    kept = {name: of_type(given[name], kind) for name, kind in keep.items()}
+    mistyped = tuple(name for name in keep if kept[name] is None and given[name] is not None)
+    return replace(record, kept=kept, mistyped=mistyped)
+
+
+def of_type(value: Any, kind: str) -> str | int | float | bool | None:
+    """A value if it is a string, an integer of 64 bits, a finite float or a boolean; else None."""
+    if kind == "string":
+        return storable(value) if isinstance(value, str) else None
+    if kind == "boolean" or isinstance(value, bool):
+        return value if kind == "boolean" and isinstance(value, bool) else None
+    if kind == "integer":
+        return value if isinstance(value, int) and -(1 << 63) <= value < 1 << 63 else None
+    try:
+        number = float(value) if isinstance(value, int | float) else math.nan
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def parsed(text: str, kind: str) -> Any:
+    """What a cell of a table means as a value of a type; itself if it is none, None if empty."""
+    if not text:
+        return None
+    if kind == "boolean":
+        return {"true": True, "false": False}.get(text.lower(), text)
+    try:
+        return {"integer": int, "float": float}[kind](text) if kind != "string" else text
+    except ValueError:
+        return text
 
 
 def _text(value: Any) -> str:
@@ -74,7 +117,13 @@ def _text(value: Any) -> str:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
 
 
-def text_record(place: Place, text: str, crawled: datetime | None = None, **fields: str) -> Record:
+def text_record(
+    place: Place,
+    text: str,
+    crawled: datetime | None = None,
+    row: Mapping[str, Any] | None = None,
+    **fields: str,
+) -> Record:
     """A record of kind `text`."""
     return Record(
         place.offset,
@@ -91,12 +140,15 @@ def text_record(place: Place, text: str, crawled: datetime | None = None, **fiel
         title=fields.get("title"),
         language=fields.get("language"),
         licence=fields.get("licence"),
+        user_id=fields.get("user_id"),
+        row=row,
         unit=place.unit,
         group=place.group,
     )
 
 
-def _value(row: Mapping[str, Any], column: str) -> Any:
+def value_of(row: Mapping[str, Any], column: str) -> Any:
+    """What a row has in a column; `meta.url` is `url` inside `meta`. None if there is none."""
     if column in row:
         return row[column]
     top, dot, key = column.partition(".")
@@ -109,7 +161,7 @@ def _value(row: Mapping[str, Any], column: str) -> Any:
     return inside.get(key) if isinstance(inside, Mapping) else None
 
 
-def _time(value: Any) -> datetime | None:
+def time_of(value: Any) -> datetime | None:
     """A time in UTC, of a timestamp or ISO 8601; None if it is neither."""
     try:
         if isinstance(value, bytes):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 from curation.readers import Damage, Place, Record, damage_at
 from curation.readers.lines import Line, open_text, read_lines
-from curation.readers.rows import row_record
+from curation.readers.rows import parsed, row_record
 from schemas.inputs import Columns
 from schemas.problems import Problem
 
@@ -62,7 +62,10 @@ def read_table(
         elif row and header is not None:
             place = feed.place()
             if len(row) == len(header):
-                values = dict(zip(header, row, strict=True))
+                values: dict[str, Any] = dict(zip(header, row, strict=True))
+                for name, kind in columns.keep.items():
+                    if name in values:
+                        values[name] = parsed(values[name], kind)
                 found.append(row_record(values, columns, place, max_record_bytes))
             else:
                 detail = f"{len(row)} fields, not {len(header)}"

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
-from pipelines.commands.options import add_reading, add_texts, reading_of, tell
+from pipelines.commands.options import No, add_reading, add_texts, map_rows, rows_of, tell
 from pipelines.commands.parsing import Add, adder
+from schemas.problems import Problem
+
+if TYPE_CHECKING:
+    from curation.classifiers.fitting import Example
+    from pipelines.runs.rows import Row
 
 
 def add_classifier(add: Add) -> None:
@@ -101,19 +110,27 @@ def _add_actions(parser: argparse.ArgumentParser) -> None:
 
 
 def _fit(options: argparse.Namespace) -> int:
-    from pipelines.alone.classifier import fit_files
+    from curation.classifiers.fitting import Settings, check_name, fit
 
     asked = {"epoch": options.epochs, "kept": options.kept}
-    card = fit_files(
-        options.sets,
+    given = {name: value for name, value in asked.items() if value is not None}
+    check_name(options.output, given, with_length=options.with_length)
+    try:
+        settings = Settings(**given)
+    except ValueError as error:
+        raise Problem(str(error)) from None
+    examples, data = _examples(options, options.group)
+    if options.group not in (None, "id") and all(each.group == each.text for each in examples):
+        raise Problem("no row has this column", f"group {options.group}")
+    card = fit(
+        examples,
         options.output,
-        settings={name: value for name, value in asked.items() if value is not None},
+        settings,
         held_out=options.held_out,
         survival=options.survival,
-        pool=options.pool,
-        group=options.group,
+        pool=[row.text for row in rows_of(options.pool, options)],
+        data=data,
         with_length=options.with_length,
-        reading=reading_of(options),
     )
     if not options.quiet:
         told = {name: card[name] for name in ("held_out", "threshold") if name in card}
@@ -122,30 +139,97 @@ def _fit(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from pipelines.alone.classifier import evaluate_files
+    from curation.classifiers.figures import evaluate
+    from curation.classifiers.scorers import scorer
 
-    figures = evaluate_files(
-        options.model, options.sets, label=options.label, reading=reading_of(options)
-    )
+    examples, data = _examples(options, None)
+    scores = scorer(options.model, options.label).score([each.text for each in examples])
+    right = [each.label == examples[0].label for each in examples]
+    figures = {"model": options.model, "data": data, **evaluate(right, scores)}
     print(json.dumps(figures, indent=1, ensure_ascii=False))
     return 0
 
 
-def _score(options: argparse.Namespace) -> int:
-    from pipelines.alone.classifier import score_files
+def _examples(
+    options: argparse.Namespace, group: str | None
+) -> tuple[list[Example], list[dict[str, Any]]]:
+    """The texts of the labelled sets, and what the card says of each set."""
+    from curation.classifiers.fitting import Example
 
-    ends = score_files(
-        options.model,
-        options.input,
-        options.output,
-        label=options.label,
-        threshold=options.threshold,
-        spans=options.spans,
-        reading=reading_of(options),
-        id_column=options.id,
-    )
+    examples: list[Example] = []
+    data = []
+    for each in options.sets:
+        label, equals, path = each.partition("=")
+        if not equals or not path or not label or not label.replace("-", "_").isidentifier():
+            raise Problem("write LABEL=PATH, such as good=textbooks.jsonl", f"set {each}")
+        digest = hashlib.sha256()
+        count = 0
+        lost: Counter[str] = Counter()
+        for row in rows_of([path], options, lost):
+            if not row.text.strip():
+                lost["empty"] += 1
+                continue
+            digest.update(row.text.encode() + b"\0")
+            count += 1
+            examples.append(Example(label, row.text, _group(row, group)))
+        if not count:
+            raise Problem("no text in it", f"set {each}")
+        # the texts' own checksum: that of the files would change with their compression
+        told = {"label": label, "path": path, "texts": count, "sha256": digest.hexdigest()}
+        data.append({**told, "lost": dict(lost)} if lost else told)
+    return examples, data
+
+
+def _group(row: Row, group: str | None) -> str:
+    from curation.readers.rows import value_of
+
+    if group == "id":
+        at = max(map(row.id.rfind, "_/#:"))
+        return row.id[:at] if at > 0 else row.id
+    value = value_of(row.values, group) if group else None
+    return row.text if value in (None, "") else str(value)
+
+
+def _score(options: argparse.Namespace) -> int:
+    import pyarrow as pa
+
+    from curation.classifiers.importance import Importance
+    from curation.classifiers.scorers import Classifier, scorer
+
+    span = [
+        pa.field("start", pa.int64(), False),
+        pa.field("end", pa.int64(), False),
+        pa.field("score", pa.float64(), False),
+    ]
+    fields = [
+        pa.field("score", pa.float64(), False),
+        # whether the score reaches the threshold; null if none was given
+        pa.field("reaches", pa.bool_()),
+        # what reaches the threshold in the text, in characters; null if not asked for
+        pa.field("spans", pa.list_(pa.struct(span))),
+    ]
+    model, threshold = scorer(options.model, options.label), options.threshold
+    if threshold is None and isinstance(model, Classifier | Importance):
+        threshold = model.card.get("threshold", {}).get("value")
+    if options.spans and threshold is None:
+        raise Problem("the model's card has no threshold", "spans", "give one")
+    ends: Counter[str] = Counter()
+
+    def score(batch: list[Row]) -> Iterator[dict[str, Any] | No]:
+        scores = model.score([row.text for row in batch])
+        for row, value in zip(batch, scores, strict=True):
+            reaches = None if threshold is None else value >= threshold
+            if reaches is False and options.rejected:
+                yield No("score", f"{value:g}", f">= {threshold:g}")
+                continue
+            ends["scored"] += 1
+            ends["reach"] += bool(reaches)
+            found = model.spans(row.text, threshold or 0) if options.spans else ()
+            named = [dict(zip(("start", "end", "score"), each, strict=True)) for each in found]
+            yield {"score": value, "reaches": reaches, "spans": named if options.spans else None}
+
+    lost = map_rows("score", options, fields, score)
     if not options.quiet:
-        reach = ends.pop("reach", 0)
-        tell(ends)
-        print(f"{reach:>12,} of them reach the threshold", file=sys.stderr)
+        tell({"scored": ends["scored"], **lost})
+        print(f"{ends['reach']:>12,} of them reach the threshold", file=sys.stderr)
     return 0

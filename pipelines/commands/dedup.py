@@ -3,9 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
-from pipelines.commands.options import add_files, add_rows, reading_of, tell
+from pipelines.commands.options import (
+    add_files,
+    add_rows,
+    reading,
+    rejecting,
+    tell,
+    validated,
+    writing,
+)
 from pipelines.commands.parsing import Add, bytes_of
+from schemas.problems import Problem
+
+if TYPE_CHECKING:
+    from pipelines.engines.runners import Engine
+    from pipelines.runs.events import Listener
+    from schemas.deduplicate import Deduplicate
 
 
 def add_dedup(add: Add) -> None:
@@ -70,24 +89,165 @@ def add_dedup(add: Add) -> None:
 
 
 def _dedup(options: argparse.Namespace) -> int:
-    from pipelines.alone.dedup import deduplicate_files, over_of
     from pipelines.commands.progress import listener
     from pipelines.engines.runners import Engine
 
-    ends = deduplicate_files(
-        options.input,
-        options.output,
-        recipe=options.recipe,
-        over=over_of(vars(options)),
-        reading=reading_of(options),
-        id_column=options.id,
-        index=options.index,
-        engine=Engine("local", options.workers, options.memory),
-        listener=listener("auto", quiet=options.quiet),
-    )
+    engine = Engine(workers=options.workers, memory=options.memory)
+    ends = deduplicate_files(options, engine, listener("auto", quiet=options.quiet))
     if not options.quiet:
         tell(ends)
     return 0
+
+
+def deduplicate_files(
+    options: argparse.Namespace, engine: Engine, listener: Listener
+) -> Counter[str]:
+    """Write a row (DEDUPLICATED) for every document, in the order of paths, names and records.
+
+    Memory is that of the engine, and some 100 bytes for each cluster. Returns how many records
+    ended how: `kept`, a level, or why a record is no document. Raises Problem.
+    """
+    from pipelines.run import DEDUPLICATION, Run
+    from pipelines.runs.export import export
+    from pipelines.runs.store import Folder
+    from pipelines.stages.dedup.clusters import clusters
+    from pipelines.stages.sign import ROW
+    from schemas.deduplicate import ORDERS
+    from schemas.extract import Extract
+    from schemas.recipe import Recipe
+    from schemas.tables import DEDUPLICATED
+
+    asked = deduplicate_of(options.recipe, over_of(vars(options)))
+    # addresses and times are read where there are some
+    columns: dict[str, Any] = {"url": "url", "crawled": "date", "more": ("crawled",)}
+    if asked.keep not in ORDERS:
+        columns["more"] = ("crawled", asked.keep.removeprefix(ROW))
+    if options.index and Folder(options.index).exists("recipe.yaml"):
+        raise Problem("holds an index or a run", f"index {options.index}", "give a new folder")
+    with (
+        reading(options.input, options, columns=columns) as inputs,
+        writing(options.output, DEDUPLICATED) as out,
+        rejecting(options.rejected) as rejected,
+        tempfile.TemporaryDirectory(prefix="gristmill-") as scratch,
+    ):
+        recipe = Recipe(
+            name="dedup",
+            inputs=inputs,
+            extract=Extract(language_model=None, second_opinion=None),
+            deduplicate=asked,
+        )
+        run = Run.create(recipe, options.index or scratch, DEDUPLICATION)
+        signed, done = run.go(engine, listener).values()
+        for table in clusters(run.context, run.plan()):
+            out.write(table)
+            if options.rejected:
+                for row in table.filter(table["level"].is_valid()).to_pylist():
+                    rejected.add({**row, "stage": "deduplicate", "reason": row["level"]})
+        if options.rejected:
+            for table in export(run.context, "sign", "rejections", run.plan()):
+                rejected.write(table)
+        if options.index:
+            # what `against` needs is left
+            for name in ("sign", *(f"deduplicate/{step}" for step in _INNER)):
+                (run.folder / name).remove()
+    return Counter({**signed.rejected, "kept": done.kept, **done.rejected})
+
+
+_INNER = (
+    *(f"{level}{part}" for level in ("url", "exact", "normalised") for part in ("", "-drops")),
+    *("candidates", "near", "labels", "documents", "spans", "repeated", "bloom", "substring"),
+)
+
+
+def deduplicate_of(recipe: str | None, over: Mapping[str, Any]) -> Deduplicate:
+    """The recipe's `deduplicate`, or the defaults, with `over` laid over them. Raises Problem."""
+    from pipelines.recipes.loading import load
+    from schemas.deduplicate import Deduplicate
+
+    base = (load(recipe).deduplicate if recipe else Deduplicate()).model_dump()
+    near = over.get("near", {})
+    if near == {}:
+        near = base["near"]
+    elif near is not None and base["near"] is not None:
+        near = {**base["near"], **near}
+    return validated("deduplicate", Deduplicate, {**base, **over, "near": near})
+
+
+def over_of(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What the options of a command line lay over a recipe's `deduplicate`."""
+    from pipelines.runs.store import is_remote
+    from pipelines.stages.sign import ROW
+    from schemas.deduplicate import ORDERS
+
+    over = {
+        name: value
+        for name in ("scope", "exact", "normalised", "url", "keep", "prefer")
+        if (value := asked.get(name)) is not None
+    }
+    if over.get("keep", ".").isidentifier() and over["keep"] not in ORDERS:
+        over["keep"] = ROW + over["keep"]
+    if asked.get("spans") is not None:
+        over["spans"] = spans_of(asked["spans"])
+    if asked.get("against"):
+        over["against"] = [
+            url if is_remote(url) else os.path.abspath(url) for url in asked["against"]
+        ]
+    near: dict[str, Any] | None = {}
+    if asked.get("near") is not None:
+        near = near_of(asked["near"])
+    verify = {
+        name: value for name in ("verify", "verify_by") if (value := asked.get(name)) is not None
+    }
+    if near is None and verify:
+        raise Problem("leaves nothing to verify", "near none", "ask for no `verify` either")
+    return {**over, "near": near if near is None else near | verify}
+
+
+def near_of(text: str) -> dict[str, Any] | None:
+    """`deduplicate.near` of a name, or of bands, rows and words (or characters) of a shingle:
+    `14,8,5`, `20,13,24c`; `none` for none. Raises Problem."""
+    from schemas.deduplicate import NEAR
+
+    if text == "none":
+        return None
+    if text in NEAR:
+        return NEAR[text].model_dump()
+    bands, _, rest = text.partition(",")
+    rows, _, size = rest.partition(",")
+    unit = "shingle_characters" if size.endswith("c") else "shingle_words"
+    try:
+        return {"bands": int(bands), "rows": int(rows), unit: int(size.removesuffix("c"))}
+    except ValueError:
+        raise Problem(
+            f"give {', '.join(NEAR)}, none, or bands, rows and words of a shingle, such as 14,8,5 "
+            "(20,13,24c: of characters)",
+            f"near {text}",
+        ) from None
+
+
+def spans_of(text: str) -> dict[str, Any]:
+    """`deduplicate.spans` of levels with the number that they are about, if it is another than
+    the published one: `lines,sentences=2,substring`. Raises Problem."""
+    found: dict[str, Any] = {}
+    for word in text.split(","):
+        level, given, number = word.partition("=")
+        if level not in _SPANS or (given and level in ("lines", "paragraphs")):
+            raise Problem(
+                "give one or more of lines, paragraphs, sentences=3, bloom=13 (words of an "
+                "n-gram), substring=50 (tokens), with commas between them",
+                f"spans {text}",
+            )
+        found[level] = _SPANS[level](number)
+    return found
+
+
+_SPANS: dict[str, Callable[[str], Any]] = {
+    "lines": lambda _: True,
+    "paragraphs": lambda _: True,
+    "sentences": lambda size: size or 3,
+    "bloom": lambda size: {"words": size} if size else {},
+    "substring": lambda size: {"tokens": size} if size else {},
+}
 
 
 def add_plan(add: Add) -> None:
@@ -111,15 +271,13 @@ def add_plan(add: Add) -> None:
 
 
 def _plan(asked: argparse.Namespace) -> int:
-    from pipelines.alone.dedup import options, over_of
     from pipelines.engines.runners import Engine
     from pipelines.stages.dedup.cost import plan, told
-    from schemas.problems import Problem
 
-    engine = Engine("local", asked.workers, asked.memory)
+    engine = Engine(workers=asked.workers, memory=asked.memory)
     if not 1 <= asked.documents < 1e15 or asked.characters < 1:
         raise Problem("DOCUMENTS and --characters: give numbers from 1 on")
-    deduplicate = options(asked.recipe, over_of(vars(asked)))
-    documents, memory = int(asked.documents), engine.memory
-    print(told(plan(deduplicate, documents, asked.characters, engine.workers, memory)))
+    options = deduplicate_of(asked.recipe, over_of(vars(asked)))
+    documents = int(asked.documents)
+    print(told(plan(options, documents, asked.characters, engine.workers, engine.memory)))
     return 0

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any, get_args
+from typing import get_args
 
-from pipelines.commands.options import add_files, reading_of, tell
+from pipelines.commands.options import add_files, reading, rejecting, tell, validated, writing
 from pipelines.commands.parsing import Add
-from schemas.extract import STRUCTURES, Extract
+from schemas.extract import ENGINES, STRUCTURES, Extract, Rights
 from schemas.inputs import Format
 
 
@@ -22,14 +22,14 @@ def add_extract(add: Add) -> None:
     add_files(
         extract,
         "WARC, ARC, WET, HTML, JSONL, Parquet, CSV, text, code, tar or zip: a file, a pattern, an "
-        "fsspec URL, or a folder, which is searched for WARC files, or else for all of these",
+        "fsspec URL, or a folder, which is searched for WARC files, or else for all of these; `-` "
+        "is standard input; SOURCE=PATH names its source",
         "a .jsonl (.gz, .zst) or .parquet file",
     )
-    extract.add_argument("--rejected", metavar="FILE", help="what is no page, and why")
     extract.add_argument("--recipe", help="take the options of this recipe's `extract`")
     extract.add_argument(
         "--engine",
-        choices=get_args(Extract.model_fields["engine"].annotation),
+        choices=ENGINES,
         help="default: blocks",
     )
     extract.add_argument(
@@ -47,7 +47,8 @@ def add_extract(add: Add) -> None:
         "--languages",
         type=lambda text: tuple(part.strip() for part in text.split(",")),
         metavar="LIST",
-        help="such as en,de: drop, unread, pages that surely are in none of these",
+        help="such as en,de: drop, unread, pages that surely are in none of these, and name the "
+        "language of the others",
     )
     extract.add_argument(
         "--format", choices=get_args(Format), help="of all inputs; default: by name and first bytes"
@@ -57,34 +58,63 @@ def add_extract(add: Add) -> None:
         help="of rows: a layout, such as fineweb, or names, such as text=content,url=link or "
         "html=body (default text)",
     )
-    extract.add_argument("--workers", type=int, default=1, help="extracting processes (default 1)")
+    extract.add_argument("--workers", type=int, default=1, help="worker processes (default 1)")
     extract.add_argument("--quiet", action="store_true", help="no progress, no summary")
 
 
-def _extract(options: argparse.Namespace) -> int:
-    from pipelines.alone.extract import extract_files
-    from pipelines.runs.inputs import columns_of
-
-    reading: dict[str, Any] = {**reading_of(options)}
-    if options.columns:
-        reading["columns"] = columns_of(options.columns, pages=True)
+def _options(asked: argparse.Namespace) -> Extract:
     over = {
         name: value
         for name in ("engine", "favor", "comments", "languages")
-        if (value := getattr(options, name))
+        if (value := getattr(asked, name))
     }
-    if options.structure:
-        over["structure"] = STRUCTURES[options.structure]
-    ends = extract_files(
-        options.input,
-        options.output,
-        rejected=options.rejected,
-        recipe=options.recipe,
-        over=over,
-        reading=reading,
-        workers=options.workers,
-        quiet=options.quiet,
-    )
+    if asked.structure:
+        over["structure"] = STRUCTURES[asked.structure]
+    if asked.recipe:
+        from pipelines.recipes.loading import load
+
+        base = load(asked.recipe).extract.model_dump()
+    else:
+        # without a recipe there is no policy: opt-outs are told in each row, and left to the reader
+        base = {"rights": Rights(opt_outs=())}
+        if not asked.languages:
+            base["language_model"] = None
+    return validated("extract", Extract, {**base, **over})
+
+
+def _extract(options: argparse.Namespace) -> int:
+    import tempfile
+
+    from pipelines.commands.progress import listener
+    from pipelines.engines.runners import Engine
+    from pipelines.run import Run
+    from pipelines.runs.events import Warned
+    from pipelines.runs.export import export, readable
+    from pipelines.runs.inputs import left_out
+    from schemas.recipe import Recipe
+    from schemas.tables import DOCUMENT
+
+    engine = Engine(workers=options.workers)
+    listen = listener("auto", quiet=options.quiet)
+    asked = _options(options)
+    with (
+        reading(options.input, options, pages=True) as inputs,
+        writing(options.output, readable(DOCUMENT)) as pages,
+        rejecting(options.rejected) as rejected,
+        tempfile.TemporaryDirectory(prefix="gristmill-") as scratch,
+    ):
+        for item in inputs if not options.quiet else ():
+            if others := left_out(item.root, item.files):
+                first = ", ".join(others[:3]) + (", ..." if others[3:] else "")
+                listen(Warned(f"is read for its WARC files; not {first}", item.root, ""))
+        run = Run.create(Recipe(name="extract", inputs=inputs, extract=asked), scratch)
+        run.go(engine, listen, until="extract")
+        for table in export(run.context, "extract", "documents", run.plan()):
+            pages.write(table)
+        if options.rejected:
+            for table in export(run.context, "extract", "rejections", run.plan()):
+                rejected.write(table)
+        ends = run.stages["extract"]
     if not options.quiet:
-        tell(ends)
+        tell({"written": ends.kept, **ends.rejected})
     return 0

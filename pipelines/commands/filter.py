@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
-from pipelines.commands.options import add_texts, reading_of
+from pipelines.commands.options import No, add_texts, map_rows
 from pipelines.commands.parsing import Add
 
 if TYPE_CHECKING:
     from curation.chain import Chain
+    from pipelines.runs.rows import Row
 
 
 def add_filter(add: Add) -> None:
     """Add `filter` with its options."""
     command = add(
         "filter",
-        "Judge texts by rules: files in, JSON lines or Parquet out.",
+        "Filter texts by rules: files in, JSON lines or Parquet out.",
         "gristmill filter --rules fineweb pages.jsonl --output verdicts.parquet",
         _filter,
     )
     add_rules_option(command, required=True)
-    add_texts(command, "a row for each text: id, language, kept, reasons, edited text, signals")
+    add_texts(command, "id, language, kept, reasons, the edited text, signals")
     command.add_argument(
         "--model",
         default="lid.176",
@@ -58,24 +60,31 @@ def add_rules_option(parser: argparse.ArgumentParser, *, required: bool) -> None
 
 def chain_asked(options: argparse.Namespace, exhaustive: bool | None = None) -> Chain:
     """The chain that the options of `add_rules_option` name. Raises Problem."""
-    from pipelines.alone.filter import chain_of, languages_of
+    from pipelines.commands.filtering import chain_of, languages_of
 
     languages = None if options.languages is None else languages_of(options.languages)
     return chain_of(options.rules, exhaustive=exhaustive, languages=languages)
 
 
 def _filter(options: argparse.Namespace) -> int:
-    from pipelines.alone.filter import filter_files
+    from pipelines.commands.filtering import Filtering, fields_of, filtered
 
-    judged = filter_files(
-        chain_asked(options, options.exhaustive),
-        options.input,
-        options.output,
-        source=options.source,
-        model=options.model,
-        reading=reading_of(options),
-        id_column=options.id,
-    )
+    filtering = Filtering(chain_asked(options, options.exhaustive), options.source, options.model)
+
+    def work(batch: list[Row]) -> Iterator[dict[str, Any] | No]:
+        for each, outcome in filtering(batch):
+            if outcome.kept or not options.rejected:
+                yield filtered(each, outcome)
+            else:
+                first, *others = outcome.reasons
+                yield No(first, detail=", ".join(others) or None)
+
+    lost = map_rows("filter", options, fields_of(filtering.chain), work)
     if not options.quiet:
-        print(judged.summary(), file=sys.stderr)
+        print(
+            filtering.summary(
+                {reason: count for reason, count in lost.items() if reason not in filtering.failing}
+            ),
+            file=sys.stderr,
+        )
     return 0

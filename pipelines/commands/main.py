@@ -9,13 +9,16 @@ import os
 import sys
 from collections.abc import Sequence
 
+from pipelines.commands.apply import add_apply
 from pipelines.commands.classifier import add_classifier
+from pipelines.commands.decontaminate import add_decontaminate
 from pipelines.commands.dedup import add_dedup, add_plan
 from pipelines.commands.extract import add_extract
 from pipelines.commands.filter import add_filter
 from pipelines.commands.language import add_language
 from pipelines.commands.parsing import adder
 from pipelines.commands.recipe import add_recipe
+from pipelines.commands.redact import add_redact
 from pipelines.commands.rules import add_rules
 from pipelines.commands.run import add_report, add_run
 from schemas.problems import Problem
@@ -23,9 +26,12 @@ from schemas.problems import Problem
 # What had another name before.
 _RENAMED = {"judge": "filter", "--pieces": "--spans"}
 # What the command line adds to a problem, by where it is: parameters of calls are options here.
-_OPTIONS = {
-    name: f"--{name}" for name in ("runner", "workers", "memory", "until", "format", "columns")
-}
+_OPTIONS = frozenset(
+    (
+        *("columns", "format", "group", "id", "index", "keep", "languages", "memory", "model"),
+        *("near", "rules", "runner", "set", "spans", "threshold", "top", "until", "url", "workers"),
+    )
+)
 _MENDS = {"inputs": "or give --input SOURCE=PATH", "parent": "or leave --parent out"}
 # The trainer's commands: what they do, and an example.
 _TRAINER = {
@@ -56,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for word in words[:1] + [word.partition("=")[0] for word in words if word.startswith("--")]:
         if word in _RENAMED:
             _leave(f"gristmill: `{word}` is called `{_RENAMED[word]}` now: write that", 2)
-    options = _parser().parse_args(words)
+    options = parser().parse_args(words)
     # libraries warn of what a user of this program cannot act on
     logging.getLogger().setLevel(logging.ERROR)
     try:
@@ -78,7 +84,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def told(problem: Problem) -> str:
     """A problem in the words of the command line."""
-    where = _OPTIONS.get(problem.where, problem.where)
+    # a parameter, or one and its value
+    name = problem.where.partition(" ")[0]
+    where = f"--{problem.where}" if name in _OPTIONS else problem.where
     mend = ", ".join(filter(None, (problem.mend, _MENDS.get(problem.where, ""))))
     if (where, mend) == (problem.where, problem.mend):
         return str(problem)
@@ -92,7 +100,8 @@ def _leave(message: str, status: int) -> None:
     os._exit(status)
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """What takes a command's words apart."""
     parser = argparse.ArgumentParser(
         prog="gristmill",
         description="Mills a web crawl into training tokens, and trains on them.",
@@ -102,8 +111,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"gristmill {version}")
     add = adder(parser, "COMMAND")
     for add_command in (
-        *(add_run, add_extract, add_filter, add_rules, add_dedup, add_plan),
-        *(add_language, add_classifier, add_report, add_recipe),
+        *(add_run, add_extract, add_filter, add_rules, add_dedup, add_apply, add_plan),
+        *(add_redact, add_decontaminate, add_language, add_classifier, add_report, add_recipe),
     ):
         add_command(add)
     # `main` has handed it on before anything is parsed: here it is for the list of commands

@@ -55,14 +55,17 @@ def _list(_: argparse.Namespace) -> int:
 def _show(options: argparse.Namespace) -> int:
     from pipelines.recipes.loading import load, to_yaml
 
-    print(to_yaml(load(options.recipe)), end="")
+    print(to_yaml(load(options.recipe, imports=False)), end="")
     return 0
 
 
 def _validate(options: argparse.Namespace) -> int:
     from pipelines.recipes.loading import load
+    from pipelines.recipes.mistakes import RecipeError
+    from pipelines.recipes.trial import try_out
 
-    load(options.recipe)
+    if mistakes := try_out(load(options.recipe)):
+        raise RecipeError(options.recipe, mistakes)
     print(f"{options.recipe}: a valid recipe")
     return 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from pipelines.commands.filter import add_rules_option, chain_asked
-from pipelines.commands.options import add_reading, reading_of
+from pipelines.commands.options import add_reading, rows_of
 from pipelines.commands.parsing import Add, adder
 
 
@@ -47,26 +47,40 @@ def add_rules(add: Add) -> None:
 
 
 def _list(_: argparse.Namespace) -> int:
-    from pipelines.alone.rules import listing
+    from pipelines.report.rules import listing
 
     print(listing())
     return 0
 
 
 def _show(options: argparse.Namespace) -> int:
-    from pipelines.alone.rules import show
+    from pipelines.report.rules import show
 
     print(show(options.rules))
     return 0
 
 
 def _explain(options: argparse.Namespace) -> int:
-    from pipelines.alone.rules import explain, spread
+    from pipelines.report.rules import explain
 
     print(explain(options.signal, options.rules or ""))
     if options.sample:
-        chain = chain_asked(options) if options.rules else None
-        print(spread(options.signal, options.sample, chain, options.source, reading_of(options)))
+        print(_spread(options))
     elif not options.quiet and "." in options.signal:
         print("\nHow it is spread over texts: --sample pages.jsonl")
     return 0
+
+
+def _spread(options: argparse.Namespace) -> str:
+    """How the signal is spread over the sample."""
+    from pipelines.commands.filtering import Filtering
+    from pipelines.report.rules import measuring, spread
+
+    chain = measuring(options.signal, chain_asked(options) if options.rules else None)
+    where = "where the rules measure it"
+    if not options.rules:
+        where = "on the texts as they are (--rules CHAIN: where a chain measures it)"
+    filtering = Filtering(chain, options.source)
+    rows = rows_of(options.sample, options)
+    outcomes = (outcome for row in rows for _, outcome in filtering([row]))
+    return spread(options.signal, [outcome.signals[options.signal] for outcome in outcomes], where)

@@ -190,8 +190,9 @@ def _prism(sink: int) -> Iterator[str]:
     binary = os.environ.get("GRISTMILL_PRISM") or shutil.which("prism")
     if binary is None:
         raise Problem(
-            "--runner prism: no `prism` in PATH: `make engines` installs it. Or name the file by "
-            "the variable GRISTMILL_PRISM"
+            "no `prism` in PATH",
+            "runner prism",
+            "`make engines` installs it; or name the file by the variable GRISTMILL_PRISM",
         )
     # Beam's own PrismRunner installs signal handlers, which only a main thread can
     port = _free_port()

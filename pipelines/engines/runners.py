@@ -31,9 +31,9 @@ class Engine:
 
     def __post_init__(self) -> None:
         if self.runner not in RUNNERS:
-            raise Problem(f"--runner {self.runner}: not known; one of {', '.join(RUNNERS)}")
+            raise Problem(f"not known; one of {', '.join(RUNNERS)}", f"runner {self.runner}")
         if self.workers < 1:
-            raise Problem(f"--workers {self.workers}: at least 1")
+            raise Problem("at least 1", f"workers {self.workers}")
 
     @property
     def is_here(self) -> bool:

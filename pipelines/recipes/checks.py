@@ -4,22 +4,65 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+import pyarrow as pa
+
 from pipelines.recipes.files import CHAINS, bundled_models
 from pipelines.recipes.mistakes import Mistake, did_you_mean
 from schemas.chain import LanguagesStep, Scope
-from schemas.filter import Filter
+from schemas.extract import ENGINES
+from schemas.problems import Problem
 from schemas.recipe import Recipe
 
 
-def check_keep(keep: str, spec: Filter) -> list[Mistake]:
+def check_keep(recipe: Recipe) -> list[Mistake]:
     """What `deduplicate.keep` names must be measured by the chain, which has no mistake."""
     from curation.chain import Chain
 
-    signals = Chain(spec).signals if "." in keep else (keep,)
+    keep = recipe.deduplicate.keep
+    if "." not in keep:
+        return []
+    chain = Chain(recipe.filter, columns=recipe.kept_columns())
+    signals = [name for name, kind in chain.types.items() if pa.types.is_floating(kind)]
     if keep in signals:
         return []
     there = did_you_mean(keep, signals) if signals else ", which measures none"
     return [("deduplicate.keep", f"`{keep}` is no signal of this recipe's chain{there}")]
+
+
+def own_parts(recipe: Recipe) -> list[tuple[str, str, str]]:
+    """The parts of the user's own that a recipe names outside its chains: the path, kind and name
+    of each."""
+    readers = [
+        (f"inputs[{at}].reader", "reader", item.reader)
+        for at, item in enumerate(recipe.inputs)
+        if item.reader is not None
+    ]
+    engine = recipe.extract.engine
+    return [*readers, *([("extract.engine", "engine", engine)] if engine not in ENGINES else [])]
+
+
+def check_own(recipe: Recipe) -> list[Mistake]:
+    """Parts of the user's own that there are not."""
+    from curation import own
+
+    mistakes = []
+    for path, kind, name in own_parts(recipe):
+        try:
+            own.load(kind, name)
+        except Problem as error:
+            there = did_you_mean(name, ENGINES) if kind == "engine" and ":" not in name else ""
+            mistakes.append((path, f"{error}{there}"))
+    return mistakes
+
+
+def code_of(recipe: Recipe) -> dict[str, str]:
+    """The marks of all parts of the user's own that a recipe names, see `Recipe.code`."""
+    from curation import own
+
+    named = [(kind, name) for _, kind, name in own_parts(recipe)]
+    for section in CHAINS:
+        named += own.named_by(getattr(recipe, section))
+    return {f"{kind} {name}": own.mark(kind, name) for kind, name in sorted(set(named))}
 
 
 def check_names(recipe: Recipe) -> list[Mistake]:
@@ -34,7 +77,7 @@ def check_names(recipe: Recipe) -> list[Mistake]:
     known = all(model is None or model.file in bundled_models() for model in models)
     if known and _languages(recipe):
         languages = languages_of(recipe.extract, lambda model: bundled(model.file))
-        mistakes += check_languages(recipe, languages.codes)
+        mistakes += check_languages(recipe, languages.codes if languages else ())
     return mistakes
 
 
@@ -82,9 +125,10 @@ def check_languages(recipe: Recipe, codes: Collection[str]) -> list[Mistake]:
     """Languages in the recipe that its model, which has these codes, never names."""
     from curation.language import closest
 
-    model = recipe.extract.language_model.file.rpartition("/")[2]
+    model = recipe.extract.language_model
+    said = model.file.rpartition("/")[2] if model else "`extract.language_model: null`"
     return [
-        (path, f"{model} names no language `{code}`{closest(code, codes)}")
+        (path, f"{said} names no language `{code}`{closest(code, codes)}")
         for path, code in _languages(recipe)
         if code not in codes
     ]

@@ -80,10 +80,10 @@ def recipe_at(name: str) -> Recipe | Filter:
     """A bundled recipe, a file, or the frozen recipe of a run's folder; or the rules of a bundled
     table, or of a file of a table or chain. Raises Problem."""
     if name in names():
-        return load(name)
+        return load(name, imports=False)
     if is_remote(name) or Path(name).is_dir():
         return read_saved(Folder(name))
-    return load_chain(name, Path()) if _is_rules(name) else load(name)
+    return load_chain(name, Path()) if _is_rules(name) else load(name, imports=False)
 
 
 def _is_rules(name: str) -> bool:

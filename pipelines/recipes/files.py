@@ -47,9 +47,9 @@ def with_files(recipe: Recipe, change: Callable[[str, ModelFile], ModelFile]) ->
         )
         for kind in LISTS
     }
-    second = extract.second_opinion
+    first, second = extract.language_model, extract.second_opinion
     models = {
-        "language_model": change("extract.language_model", extract.language_model),
+        "language_model": first and change("extract.language_model", first),
         "second_opinion": second and change("extract.second_opinion", second),
         "block": extract.block.model_copy(update=lists),
     }

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from pipelines.recipes.checks import check_keep, check_names
+from pipelines.recipes.checks import check_keep, check_names, check_own
 from pipelines.recipes.files import CHAINS, absolute, absolute_path, with_files
 from pipelines.recipes.mistakes import Mistake, RecipeError, validate
 from schemas.chain import Chain, CutStep, RulesStep
@@ -32,15 +32,16 @@ def describe() -> list[tuple[str, str]]:
     return [(name, str(_read(name)[0].get("description", ""))) for name in names()]
 
 
-def load(name: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
+def load(name: str, overrides: Mapping[str, Any] | None = None, *, imports: bool = True) -> Recipe:
     """Read, merge, check and resolve a recipe: a bundled name or a YAML file.
 
     The result needs no other file than its models: rule tables are inlined and paths absolute.
-    `overrides` replaces top-level keys. Raises RecipeError with every mistake.
+    `overrides` replaces top-level keys. Without `imports` parts of the user's own are not imported,
+    and a chain that names some is not checked. Raises RecipeError with every mistake.
     """
     value, base = _read(name)
     merged, mistakes = _merged(name, value, base)
-    return _resolved(name, {**merged, **(overrides or {})}, base, mistakes)
+    return _resolved(name, {**merged, **(overrides or {})}, base, mistakes, imports=imports)
 
 
 def resolve(name: str, value: Mapping[str, Any], base: str | Path) -> Recipe:
@@ -52,7 +53,14 @@ def resolve(name: str, value: Mapping[str, Any], base: str | Path) -> Recipe:
     return _resolved(name, merged, Path(base).resolve(), mistakes)
 
 
-def _resolved(name: str, value: Mapping[str, Any], base: Path, known: Sequence[Mistake]) -> Recipe:
+def _resolved(
+    name: str,
+    value: Mapping[str, Any],
+    base: Path,
+    known: Sequence[Mistake],
+    *,
+    imports: bool = True,
+) -> Recipe:
     """Check the merged mapping; relative paths are taken from `base`, `known` is told too."""
     recipe, mistakes = validate(value)
     mistakes = [*known, *mistakes]
@@ -62,10 +70,14 @@ def _resolved(name: str, value: Mapping[str, Any], base: Path, known: Sequence[M
         recipe = _with_cut(recipe)
     wrong: list[Mistake] = []
     for section in CHAINS:
-        spec, found = _with_tables(getattr(recipe, section), base)
+        spec, found = _with_tables(recipe, section, base, imports=imports)
         wrong += found
         recipe = recipe.model_copy(update={section: spec})
-    mistakes += wrong or check_keep(recipe.deduplicate.keep, recipe.filter)
+    if imports:
+        mistakes += wrong or check_keep(recipe)
+        mistakes += check_own(recipe)
+    else:
+        mistakes += wrong
     mistakes += check_names(recipe)
     recipe = with_files(recipe, lambda _, file: absolute(file, base))
     deduplicate = recipe.deduplicate.model_copy(
@@ -97,11 +109,15 @@ def to_yaml(recipe: Recipe) -> str:
     )
 
 
-def _with_tables(spec: Chain, base: Path) -> tuple[Chain, list[Mistake]]:
+def _with_tables(
+    recipe: Recipe, section: str, base: Path, *, imports: bool
+) -> tuple[Chain, list[Mistake]]:
     """The chain with its rule tables in full, and what is wrong with it."""
     from curation.chain import check_chain
+    from curation.own import named_by
     from curation.rules import load_table
 
+    spec: Chain = getattr(recipe, section)
     chain = []
     places: list[int] = []
     mistakes: list[Mistake] = []
@@ -119,7 +135,10 @@ def _with_tables(spec: Chain, base: Path) -> tuple[Chain, list[Mistake]]:
     def place(match: re.Match[str]) -> str:
         return f"{spec.SECTION}.chain[{places[int(match[1])]}]"
 
-    for path, text in check_chain(whole):  # which numbers the steps that there are
+    if not imports and named_by(whole):
+        return whole, mistakes
+    # which numbers the steps that there are
+    for path, text in check_chain(whole, recipe.kept_columns()):
         mistakes.append((re.sub(rf"{spec.SECTION}\.chain\[(\d+)\]", place, path), text))
     return whole, mistakes
 

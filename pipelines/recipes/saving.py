@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from pipelines.recipes.checks import check_languages
+from pipelines.recipes.checks import check_languages, code_of
 from pipelines.recipes.files import CHAINS, bundled_models, with_files
 from pipelines.recipes.loading import to_yaml
 from pipelines.recipes.mistakes import RecipeError, shown
@@ -40,8 +40,10 @@ def save(recipe: Recipe, run: Folder) -> Recipe:
             if len(differing) > SHOWN:
                 lines += f"\n  and {len(differing) - SHOWN} more"
             raise Problem(
-                f"{run.url}: this run was begun with another recipe. What differs:\n{lines}\n"
-                f"Use another --output (with `--parent {run.url}` equal stages are taken over)"
+                f"this run was begun with another recipe. What differs:\n{lines}\nStart a new run "
+                "in another folder; with this one as its `parent` it takes over the stages that "
+                "are still equal",
+                run.url,
             )
         return frozen
     there = (
@@ -50,7 +52,7 @@ def save(recipe: Recipe, run: Folder) -> Recipe:
         else [item.name for item in run.local.iterdir() if not item.name.startswith(".")]
     )
     if set(there) - {"models"}:  # which a first try leaves that failed by its models
-        raise Problem(f"{run.url}: is not empty and holds no run. Give --output a new folder")
+        raise Problem("is not empty and holds no run", run.url, "give a new folder")
     resolved = with_models(recipe, run)
     check_models(resolved, run)
     run.create("recipe.yaml", to_yaml(resolved).encode())
@@ -81,7 +83,7 @@ def with_models(recipe: Recipe, run: Folder) -> Recipe:
         recipe = recipe.model_copy(
             update={section: spec.model_copy(update={"classifiers": described})}
         )
-    return recipe
+    return recipe.model_copy(update={"code": code_of(recipe)})
 
 
 def _with_card(path: str, item: Classifier) -> Classifier:
@@ -138,7 +140,8 @@ def check_models(recipe: Recipe, run: Folder) -> None:
     def find(model: ModelFile) -> Path:
         return model_path(run, str(model.sha256))
 
-    mistakes = check_languages(recipe, languages_of(recipe.extract, find).codes)
+    languages = languages_of(recipe.extract, find)
+    mistakes = check_languages(recipe, languages.codes if languages else ())
     for section in CHAINS:
         for name, item in getattr(recipe, section).classifiers.items():
             from curation.classifiers.scorers import scorer

@@ -1,7 +1,8 @@
 """The documents of a run as its stages left them: read here alone, by part or by id.
 
 A part is what one task of `filter` was given. Its documents stand where `extract` wrote them; what
-`filter` changed of a text stands apart, and so does what is cut of it.
+`filter` changed of a text stands apart, and so does what is cut of it. Where deduplication works on
+files as they are, a part is one task of `sign`, and its documents are those of that task.
 """
 
 from __future__ import annotations
@@ -116,13 +117,13 @@ def kept(context: Context, task: str) -> pa.Array:
     """Ids of the documents of a part that `filter` kept."""
     path = context.receipt("filter", task).file("signals").path
     table = read_table(context.home("filter"), path, ["id", "kept"])
-    return _flat(table.filter(table["kept"])["id"])
+    return flat(table.filter(table["kept"])["id"])
 
 
 def dropped(context: Context, task: str) -> pa.Array:
     """Ids of the documents of a part that `deduplicate` rejected."""
     path = context.receipt("deduplicate", task).file("rejections").path
-    return _flat(read_table(context.home("deduplicate"), path, ["id"])["id"])
+    return flat(read_table(context.home("deduplicate"), path, ["id"])["id"])
 
 
 _SPAN = ("level", "start", "end")
@@ -164,10 +165,9 @@ class Cuts:
 
 def _files(context: Context, task: str) -> list[tuple[Folder, str]]:
     """The files of documents of a part."""
-    home = context.home("filter")
-    own = [file for file in context.receipt("filter", task).files if file.kind == "documents"]
-    if own:  # of signatures that were made without extraction
-        return [(home, own[0].path)]
+    if context.signed == "sign":
+        path = context.receipt("sign", task).file("documents").path
+        return [(context.home("sign"), path)]
     keys = parts(context)[task]
     home = context.home("extract")
     return [(home, context.receipt("extract", key).file("documents").path) for key in keys]
@@ -179,19 +179,20 @@ def parts(context: Context) -> dict[str, list[str]]:
 
 
 def _edits(context: Context, task: str, wanted: pa.Array | None) -> pa.Table | None:
-    files = [file for file in context.receipt("filter", task).files if file.kind == "edits"]
-    if not files:
+    if context.signed == "sign":
         return None
-    table = read_table(context.home("filter"), files[0].path)
+    path = context.receipt("filter", task).file("edits").path
+    table = read_table(context.home("filter"), path)
     return table if wanted is None else table.filter(pc.is_in(table["id"], wanted))
 
 
 def _overlaid(batch: pa.RecordBatch, changed: pa.Table) -> pa.RecordBatch:
     """The batch with the texts that were changed."""
-    place = pc.index_in(batch["id"], _flat(changed["id"]))
-    texts = pc.coalesce(_flat(changed["text"]).take(place), batch["text"])
+    place = pc.index_in(batch["id"], flat(changed["id"]))
+    texts = pc.coalesce(flat(changed["text"]).take(place), batch["text"])
     return batch.set_column(batch.schema.get_field_index("text"), batch.schema.field("text"), texts)
 
 
-def _flat(column: pa.ChunkedArray) -> pa.Array:
+def flat(column: pa.ChunkedArray) -> pa.Array:
+    """The column as one array."""
     return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)

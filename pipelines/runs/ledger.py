@@ -9,13 +9,13 @@ from typing import Any
 from pipelines.runs.steps import Manifest
 from pipelines.runs.store import Folder
 
-# stages that take what another kept, by the stage they take it from
+# stages that take what another kept, by the stage that they take it from
 TAKES_FROM = {
-    "filter": "extract",
-    "deduplicate": "filter",
-    "curate": "deduplicate",
-    "tokenize": "curate",
-    "mix": "tokenize",
+    "filter": ("extract",),
+    "deduplicate": ("filter", "sign"),
+    "curate": ("deduplicate",),
+    "tokenize": ("curate",),
+    "mix": ("tokenize",),
 }
 
 
@@ -34,11 +34,12 @@ def check(manifests: Mapping[str, Manifest]) -> None:
                 f"{stage}: {manifest.records} records came in, {manifest.kept} were kept and "
                 f"{sum(manifest.rejected.values())} rejected"
             )
-        before = manifests.get(TAKES_FROM.get(stage, ""))
-        if before is not None and manifest.records != before.kept:
-            raise LedgerError(
-                f"{stage}: took in {manifest.records} records, but {before.step} kept {before.kept}"
-            )
+        for name in TAKES_FROM.get(stage, ()):
+            before = manifests.get(name)
+            if before is not None and manifest.records != before.kept:
+                raise LedgerError(
+                    f"{stage}: took in {manifest.records} records, but {name} kept {before.kept}"
+                )
 
 
 def balance(manifests: Mapping[str, Manifest]) -> dict[str, Any]:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation.keys import document_id
 from pipelines.runs.parts import PartWriter, read_part
 from pipelines.runs.receipts import Attempt
 from pipelines.runs.steps import Context
+from schemas.inputs import Input
 from schemas.tables import REJECTION
+
+if TYPE_CHECKING:
+    from curation.readers import Damage, Record
 
 KIND = "rejections"
 # The step of each stage that writes them.
 STEPS = {
+    "sign": "sign",
     "extract": "extract",
     "filter": "filter",
     "deduplicate": "deduplicate",
@@ -37,6 +44,27 @@ def table(stage: str, ids: pa.Array, reasons: pa.Array | str, **columns: pa.Arra
         ],
         schema=REJECTION,
     )
+
+
+def origin(item: Input, file: str, record: Record | Damage) -> dict[str, Any]:
+    """What a document and a rejection say of the record that they are from, and its id."""
+    return {
+        "id": document_id(item.source, file, record.offset, record.offset_kind),
+        "source": item.source,
+        "url": getattr(record, "url", None),
+        "file": file,
+        "offset": record.offset,
+        "offset_kind": record.offset_kind,
+        "row_group": record.group,
+        "length": record.length,
+    }
+
+
+def of_record(
+    stage: str, item: Input, file: str, record: Record | Damage, reason: str, value: str | None
+) -> dict[str, Any]:
+    """A row for a record that became no document."""
+    return {**origin(item, file, record), "stage": stage, "reason": reason, "value": value}
 
 
 def writer(attempt: Attempt, *repeated: str) -> PartWriter:

@@ -109,7 +109,8 @@ def _examined(
         raise Problem(f"{place}: its name is not UTF-8: give it another")
     try:
         with root.open(name) as stream:
-            format_ = item.format or formats.detect(place, stream.read(formats.HEAD_BYTES))
+            given = item.reader or item.format
+            format_ = given or formats.detect(place, stream.read(formats.HEAD_BYTES))
             stream.seek(0)
             if size:
                 formats.check(format_, place, stream, columns(item), record_limit(recipe))
@@ -201,6 +202,17 @@ def changed_inputs(recipe: Recipe, tasks: Sequence[Task]) -> list[str]:
                 if old is not None and old != etag(root, name, info):
                     found.append(f"{item.root}/{name}")
     return found
+
+
+def in_order(recipe: Recipe, tasks: Sequence[Task]) -> list[tuple[Task, dict[str, Any]]]:
+    """Every range of the tasks, with its task, in the order of inputs, names and first bytes."""
+    places = {item.source: place for place, item in enumerate(recipe.inputs)}
+
+    def place(each: tuple[Task, dict[str, Any]]) -> tuple[int, str, int]:
+        task, piece = each
+        return places[task.spec["source"]], piece["file"], piece["start"]
+
+    return sorted(((task, piece) for task in tasks for piece in task.spec["ranges"]), key=place)
 
 
 def input_of(recipe: Recipe, task: Task) -> Input:

@@ -61,6 +61,8 @@ class Context:
     run: Folder
     recipe: Recipe
     homes: dict[str, str] = field(default_factory=dict)
+    # the stage that made the signatures which deduplication works on
+    signed: str = "filter"
 
     def home(self, stage: str) -> Folder:
         """The run that holds the stage's files: this one, or the parent it was taken from."""
@@ -72,7 +74,7 @@ class Context:
 
     def receipts(self, step: str) -> list[Receipt]:
         """All receipts of a finished step, in the order of its tasks' keys."""
-        return _receipts(self.home(step.split("/")[0]).url, step)
+        return read_receipts(self.home(step.split("/")[0]).url, step)
 
     def receipt(self, step: str, task: str) -> Receipt:
         """One receipt of a finished step."""
@@ -93,7 +95,8 @@ def _tasks(url: str, step: str) -> list[Task]:
 
 
 @cache
-def _receipts(url: str, step: str) -> list[Receipt]:
+def read_receipts(url: str, step: str) -> list[Receipt]:
+    """All receipts of a finished step of the run at `url`, see `Context.receipts`."""
     data = Folder(url).read(f"{step}/receipts.parquet")
     return [
         Receipt(

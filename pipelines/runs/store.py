@@ -179,7 +179,7 @@ class Folder:
                 self._fs[0].rm_file(self._path(probe))
         except Exception as error:  # whatever a file system says when it refuses
             raise Problem(
-                f"{self.url}: cannot be written to: {error}. Give --output a folder that can"
+                f"cannot be written to: {error}", self.url, "give a folder that can"
             ) from None
 
     def remove(self) -> None:

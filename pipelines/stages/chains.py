@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -29,22 +32,32 @@ REPEATED = ("source", "kind", "format", "language", "reasons.list.element")
 
 def chain_of(recipe: Recipe, stage: str, run: str = "") -> Chain:
     """The chain of a stage, `filter` or `curate`; to be applied it needs the run's models."""
-    return _compiled(stage, getattr(recipe, stage).model_dump_json(), run)
+    spec = getattr(recipe, stage).model_dump_json()
+    return _compiled(stage, spec, run, json.dumps([recipe.kept_columns(), recipe.code]))
 
 
 @cache
-def _compiled(stage: str, spec: str, run: str) -> Chain:
+def _compiled(stage: str, spec: str, run: str, more: str) -> Chain:
     from curation.chain import Chain
 
     chain = _SECTIONS[stage].model_validate_json(spec)
+    columns, code = json.loads(more)
     if not run:
-        return Chain(chain)
+        return Chain(chain, columns=columns, code=code)
     # all digests are checked now, the models are loaded when they are needed
     paths = {
         item.model.sha256: model_path(Folder(run), str(item.model.sha256))
         for item in chain.classifiers.values()
     }
-    return Chain(chain, lambda model: paths[model.sha256])
+    return Chain(chain, lambda model: paths[model.sha256], columns, code)
+
+
+def one_thread() -> AbstractContextManager[object]:
+    """BLAS and OpenMP with one thread: with more, sums come in another order."""
+    from threadpoolctl import threadpool_limits
+
+    limits: AbstractContextManager[object] = threadpool_limits(1)
+    return limits
 
 
 def relevant(recipe: Recipe, stage: str) -> Any:
@@ -54,6 +67,11 @@ def relevant(recipe: Recipe, stage: str) -> Any:
         chain_of(recipe, stage).versions,
         unicodedata.unidata_version,
     ]
+
+
+def wanted(chain: Chain, recipe: Recipe, columns: Sequence[str]) -> list[str]:
+    """Columns of documents to read: these, and those that the recipe keeps and the chain tests."""
+    return [*columns, *(name for name in recipe.kept_columns() if name in chain.needs)]
 
 
 def schema(chain: Chain) -> pa.Schema:

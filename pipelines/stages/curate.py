@@ -4,7 +4,7 @@ curated text, fit to publish."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from pipelines.runs.receipts import Attempt, Receipt, Task
 from pipelines.runs.steps import Context, Manifest
 from pipelines.stages import chains
 from schemas.recipe import Recipe
-from schemas.tables import CURATED
+from schemas.tables import CURATED, with_columns
 
 if TYPE_CHECKING:
     from curation.chain import Chain, Outcome
@@ -35,7 +35,7 @@ _KEYS = ["id", "source", "bytes", "holdout"]
 _REPLACED = f"{PII}.count"
 _COLUMNS = (
     *("id", "source", "url", "text", "kind", "format", "language", "language_score"),
-    *("file", "offset", "offset_kind", "row_group", "length"),
+    *("user_id", "file", "offset", "offset_kind", "row_group", "length"),
 )
 
 
@@ -68,13 +68,13 @@ def run(mill: Mill, step: str, mark: str) -> Manifest:
     return manifest
 
 
-def survivors(context: Context, task: str) -> Iterator[pa.RecordBatch]:
+def survivors(context: Context, task: str, columns: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
     """The documents of a part that are left after deduplication, as filtered, in batches; with
-    `cuts`, the spans of each that repeat."""
+    `cuts`, the spans of each that repeat, and more columns."""
     wanted = kept(context, task)
     wanted = wanted.filter(pc.invert(pc.is_in(wanted, dropped(context, task))))
     cuts = Cuts(context, task)
-    for batch in of_part(context, task, _COLUMNS, wanted):
+    for batch in of_part(context, task, [*_COLUMNS, *columns], wanted):
         spans = map(cuts.of, batch["id"].to_pylist())
         yield batch.append_column("cuts", pa.array(spans, CUTS))
 
@@ -91,11 +91,12 @@ def curate_part(context: Context, step: str, task: Task) -> Receipt:
     records = 0
     clusters = documents.clusters(context, task.key)
     orphaned: Counter[str] = Counter()
-    with Attempt(context.run, step, task.key) as attempt:
-        curated = attempt.writer("text", CURATED, dictionary=("source", "language", "file"))
+    with Attempt(context.run, step, task.key) as attempt, chains.one_thread():
+        rows = with_columns(CURATED, recipe.kept_columns())
+        curated = attempt.writer("text", rows, dictionary=("source", "language", "file"))
         signals = attempt.writer("signals", columns, dictionary=chains.REPEATED)
         lost = rejections.writer(attempt, "detail")
-        for batch in survivors(context, task.key):
+        for batch in survivors(context, task.key, list(recipe.kept_columns())):
             outcome = chain.apply(batch)
             verdicts = chains.verdicts(batch, outcome, columns)
             signals.write(verdicts)
@@ -140,7 +141,7 @@ def _curated(
             "pii_replaced": int(replaced[at] or 0) if replaced else 0,
         }
         rows.append({**row, **own})
-    return pa.Table.from_pylist(rows, CURATED)
+    return pa.Table.from_pylist(rows, with_columns(CURATED, recipe.kept_columns()))
 
 
 class _Totals:

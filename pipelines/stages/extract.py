@@ -5,6 +5,7 @@ A task reads the records that start in its split; each becomes a document or a r
 
 from __future__ import annotations
 
+import atexit
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from curation.extraction import Extractor, Page, Rejected
 from curation.extraction.sandbox import Sandbox
-from curation.keys import document_id
 from curation.readers import Damage, Record
 from curation.urls import Blocked, Kind, read_list
 from pipelines.runs import rejections
+from pipelines.runs.events import Warned
 from pipelines.runs.mill import Mill
 from pipelines.runs.receipts import Attempt, Receipt, Task
 from pipelines.runs.splits import input_of, read_split
@@ -25,7 +26,7 @@ from pipelines.runs.store import Folder
 from schemas.extract import Extract
 from schemas.inputs import Format, Input
 from schemas.recipe import Recipe
-from schemas.tables import DOCUMENT
+from schemas.tables import DOCUMENT, with_columns
 
 if TYPE_CHECKING:
     from curation.language import Languages
@@ -54,20 +55,34 @@ def relevant(recipe: Recipe) -> Any:
         by_digest(recipe.extract.model_dump(mode="json")),
         [
             item.model_dump(
-                mode="json", include={"source", "snapshot", "format", "columns", "kind"}
+                mode="json", include={"source", "snapshot", "format", "reader", "columns", "kind"}
             )
             for item in recipe.inputs
         ],
+        {key: mark for key, mark in recipe.code.items() if key.split()[0] in ("reader", "engine")},
     ]
 
 
 def run(mill: Mill, step: str, mark: str) -> Manifest:
     """Extract every split."""
-    return mill.do(step, extract_split, mill.plan(step, mark, lambda: mill.splits))
+    manifest = mill.do(step, extract_split, mill.plan(step, mark, lambda: mill.splits))
+    mistyped: Counter[str] = Counter()
+    for receipt in mill.context.receipts(step):
+        mistyped.update(receipt.counts["mistyped"])
+    for name, count in sorted(mistyped.items()):
+        kind = mill.context.recipe.kept_columns()[name]
+        mill.listener(
+            Warned(
+                f"{count:,} documents have a `{name}` that is no {kind}, and is null now",
+                f"columns.keep.{name}",
+                "give its type there",
+            )
+        )
+    return manifest
 
 
 @cache
-def _languages(run: str, options: str) -> Languages:
+def _languages(run: str, options: str) -> Languages | None:
     from curation.language import languages_of
 
     return languages_of(
@@ -78,6 +93,13 @@ def _languages(run: str, options: str) -> Languages:
 
 # Sandboxes that wait for the next task of this process: a child takes a second to start.
 _idle: dict[str, list[Sandbox]] = {}
+
+
+@atexit.register
+def _close_idle() -> None:
+    """End the children with their parent, which waits for them."""
+    for box in (box for waiting in _idle.values() for box in waiting):
+        box.close()
 
 
 @contextmanager
@@ -113,28 +135,36 @@ def _entries(context: Context, name: str, kind: Kind) -> list[str]:
     return [entry for path in paths for entry in read_list(path, kind)]
 
 
-def _model(context: Context) -> Languages:
+def _model(context: Context) -> Languages | None:
     return _languages(context.run.url, context.recipe.extract.model_dump_json())
 
 
 def extract_split(context: Context, step: str, task: Task) -> Receipt:
     """Read the records of a split, find their main text and its language."""
+    if context.recipe.code:  # also of later stages: what a worker lacks is told before any work
+        from curation import own
+
+        own.check(context.recipe.code)
     item = input_of(context.recipe, task)
     languages = _model(context)
     rejected: Counter[str] = Counter()
-    noted: dict[str, Counter[str]] = {name: Counter() for name in ("flaws", "opt_outs", "licences")}
+    noted: dict[str, Counter[str]] = {name: Counter() for name in _NOTED}
     formats = {piece["file"]: piece.get("format") for piece in task.spec["ranges"]}
     records = text_bytes = 0
     waiting: list[dict[str, Any]] = []
 
     with Attempt(context.run, step, task.key) as attempt, _sandbox(context) as sandbox:
-        documents = attempt.writer("documents", DOCUMENT, dictionary=_REPEATED)
+        columns = context.recipe.kept_columns()
+        documents = attempt.writer(
+            "documents", with_columns(DOCUMENT, columns), dictionary=_REPEATED
+        )
         lost = rejections.writer(attempt, "value")
 
         def flush() -> None:
-            found = languages.identify([row["text"] for row in waiting])
-            for row, (code, score) in zip(waiting, found, strict=True):
-                row["language"], row["language_score"] = code, score
+            if languages:
+                found = languages.identify([row["text"] for row in waiting])
+                for row, (code, score) in zip(waiting, found, strict=True):
+                    row["language"], row["language_score"] = code, score
             documents.write(waiting)
             waiting.clear()
 
@@ -142,10 +172,13 @@ def extract_split(context: Context, step: str, task: Task) -> Receipt:
             records += 1
             if isinstance(result, Rejected):
                 rejected[result.reason] += 1
-                lost.write([_rejection(item, name, record, result)])
+                why = (result.reason, result.value)
+                lost.write([rejections.of_record("extract", item, name, record, *why)])
                 continue
             text_bytes += len(result.text.encode())
             _note(noted, result)
+            if isinstance(record, Record):
+                noted["mistyped"].update(record.mistyped)
             waiting.append(_document(item, name, formats[name], record, result))
             if len(waiting) == MICRO_BATCH:
                 flush()
@@ -158,32 +191,11 @@ def extract_split(context: Context, step: str, task: Task) -> Receipt:
         return attempt.commit(records, records - rejected.total(), rejected, counts)
 
 
+_NOTED = ("flaws", "opt_outs", "licences", "mistyped")
 _REPEATED = (
     *("source", "snapshot", "kind", "format", "language", "declared_language", "engine"),
     *("charset", "file"),
 )
-
-
-def _origin(item: Input, name: str, record: Record | Damage) -> dict[str, Any]:
-    return {
-        "id": document_id(item.source, name, record.offset, record.offset_kind),
-        "source": item.source,
-        "url": record.url if isinstance(record, Record) else None,
-        "file": name,
-        "offset": record.offset,
-        "offset_kind": record.offset_kind,
-        "row_group": record.group,
-        "length": record.length,
-    }
-
-
-def _rejection(item: Input, name: str, record: Record | Damage, result: Rejected) -> dict[str, Any]:
-    return {
-        **_origin(item, name, record),
-        "stage": "extract",
-        "reason": result.reason,
-        "value": result.value,
-    }
 
 
 def _document(
@@ -196,10 +208,12 @@ def _document(
     if isinstance(record, Record) and record.format:
         format = record.format  # noqa: A001 - of a member of an archive
     return {
-        **_origin(item, name, record),
+        **rejections.origin(item, name, record),
         "snapshot": item.snapshot,
         "crawled": record.crawled if isinstance(record, Record) else None,
         "text": page.text,
+        **(record.kept if isinstance(record, Record) else {}),
+        "user_id": record.user_id if isinstance(record, Record) else None,
         "kind": item.kind_of(format),
         "format": format,
         **page.declared(),

@@ -56,6 +56,7 @@ def filter_parts(context: Context, step: str, task: Task) -> Receipt:
     """Filter the documents of some parts, in their order."""
     recipe = context.recipe
     chain = chains.chain_of(recipe, "filter", context.run.url)
+    wanted = chains.wanted(chain, recipe, _COLUMNS)
     columns = chains.schema(chain)
     rejected: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
@@ -63,7 +64,7 @@ def filter_parts(context: Context, step: str, task: Task) -> Receipt:
     records = edited = 0
     keep = recipe.deduplicate.keep
 
-    with Attempt(context.run, step, task.key) as attempt:
+    with Attempt(context.run, step, task.key) as attempt, chains.one_thread():
         signals = attempt.writer("signals", columns, dictionary=chains.REPEATED)
         lost = rejections.writer(attempt, "detail")
         edits = attempt.writer("edits", EDIT)
@@ -72,7 +73,7 @@ def filter_parts(context: Context, step: str, task: Task) -> Receipt:
         )
         for key in task.spec["parts"]:
             part = context.receipt("extract", key).file("documents")
-            for batch in read_part(context.home("extract"), part.path, _COLUMNS, MICRO_BATCH):
+            for batch in read_part(context.home("extract"), part.path, wanted, MICRO_BATCH):
                 outcome = chain.apply(batch)
                 verdicts = chains.verdicts(batch, outcome, columns)
                 signals.write(verdicts)

@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from curation.dedup.minhash import band_keys, sketch
 from curation.dedup.words import mix
-from pipelines.alone.dedup import near_of
+from pipelines.commands.dedup import near_of
 from pipelines.engines.runners import Engine
 from pipelines.recipes.loading import to_yaml
 from pipelines.runs.events import Event, StepBegun, StepFinished

@@ -25,7 +25,7 @@ import numpy as np
 
 from curation.dedup import bloom, runs
 from curation.dedup.keyed_spans import Lines, sentences
-from pipelines.alone.dedup import Deduplicate, signature_table, spans_of
+from pipelines.commands.dedup import spans_of
 from pipelines.engines.runners import Engine
 from pipelines.recipes.loading import to_yaml
 from pipelines.runs.mill import Mill
@@ -33,7 +33,8 @@ from pipelines.runs.receipts import Attempt, Receipt, Task
 from pipelines.runs.steps import Context
 from pipelines.runs.store import Folder
 from pipelines.stages.dedup import stage as deduplicate
-from pipelines.stages.dedup.signatures import schema
+from pipelines.stages.dedup.signatures import schema, signature_table
+from schemas.deduplicate import Deduplicate
 from schemas.recipe import Recipe
 from schemas.tables import EDIT
 

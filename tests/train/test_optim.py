@@ -258,6 +258,45 @@ def test_a_skipped_update_leaves_every_bit(
         before = everything(model, optimizer)
 
 
+def test_fp16_scales_the_loss_and_halves_the_scale_at_an_overflow(
+    small: Config, run: Run, model: Decoder, batch: Batch
+) -> None:
+    half = parallel.build(
+        small.model_copy(update={"precision": "fp16"}), run.manifest.tokenizer.vocabulary, ALONE
+    )
+    assert half.loss_scale is not None
+    exact = step(model, build(model, small, "adamw"), batch, batch.num_labels)
+    optimizer = build(half, small, "adamw")
+    outcome = step(half, optimizer, batch, batch.num_labels)
+    assert outcome.skipped.item() == 0
+    assert outcome.loss.item() == pytest.approx(exact.loss.item(), rel=1e-3)
+    assert outcome.grad_norm.item() == pytest.approx(exact.grad_norm.item(), rel=0.02)
+    assert half.loss_scale.tolist() == [2.0**16, 1.0]
+    before = everything(half, optimizer)
+    half.loss_scale[0] = 2.0**40  # more than the gradients bear
+    assert step(half, optimizer, batch, batch.num_labels).skipped.item() == 1
+    assert all(map(torch.equal, before, everything(half, optimizer)))
+    assert half.loss_scale.tolist() == [2.0**39, 0.0]
+    half.loss_scale[:] = torch.tensor([2.0**10, 1999.0])
+    assert step(half, optimizer, batch, batch.num_labels).skipped.item() == 0
+    assert half.loss_scale.tolist() == [2.0**11, 0.0]
+
+
+def test_dropout_is_drawn_by_the_rows(small: Config, run: Run, batch: Batch) -> None:
+    shape = small.model.model_copy(update={"dropout": 0.2})
+    config = small.model_copy(update={"model": shape})
+    model = parallel.build(config, run.manifest.tokenizer.vocabulary, ALONE)
+    nats = [
+        accumulate(model, batch._replace(first=first), batch.num_labels, 8, ALONE)
+        for first in (0, 8, 0)
+    ]
+    assert torch.equal(nats[0], nats[2])
+    assert not torch.equal(nats[0], nats[1])
+    model.eval()
+    with torch.no_grad():
+        assert torch.equal(model(*batch.inputs).each, model(*batch.inputs).each)
+
+
 @pytest.mark.parametrize(("rows", "most", "micro"), [(8, 4, 4), (12, 8, 6), (7, 4, 1), (4, 32, 4)])
 def test_micro_batches_have_equal_shapes(rows: int, most: int, micro: int) -> None:
     assert micro_rows(rows, most) == micro

@@ -20,7 +20,11 @@ FOUR = (
     "parallel.replicate=2,optimizer.name=adafactor",
     "parallel.tensor=2,optimizer.name=muon,model.qk_norm=true",
     "parallel.tensor=2,parallel.context=2,model.tied=true,optimizer.name=lion",
-    "parallel.context=2,optimizer.name=sgd",
+    "parallel.pipe=2,parallel.context=2,optimizer.name=sgd",
+)
+EIGHT = (
+    "parallel.pipe=2,parallel.tensor=2",
+    "parallel.replicate=2,parallel.context=2,parallel.tensor=2,optimizer.name=muon",
 )
 
 
@@ -48,6 +52,10 @@ def launch(processes: int, run: Run, config: Path, *cases: str) -> None:
 
 def test_four_processes_train_as_one_and_skip_together(run: Run, small_yaml: Path) -> None:
     launch(4, run, small_yaml, *FOUR)
+
+
+def test_eight_processes_in_three_dimensions_train_as_one(run: Run, small_yaml: Path) -> None:
+    launch(8, run, small_yaml, *EIGHT)
 
 
 def test_flex_on_a_cpu_is_refused() -> None:

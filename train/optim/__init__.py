@@ -94,9 +94,8 @@ def build(model: Decoder, settings: config.Optimizer) -> Optimizer:
         (vectors, rest, 0.0, 1.0),
     ]
     keys = ("params", "rule", "weight_decay", "lr_factor")
-    return Optimizer(
-        (dict(zip(keys, group, strict=True)) for group in groups if group[0]), settings
-    )
+    chosen = [dict(zip(keys, group, strict=True)) for group in groups if group[0]]
+    return Optimizer(chosen, settings)
 
 
 @torch.no_grad()

@@ -15,7 +15,7 @@ from curation.dedup.nodes import Array, nodes, preference
 from pipelines.recipes.saving import read_saved
 from pipelines.runs.documents import of_part
 from pipelines.runs.parts import read_table
-from pipelines.runs.steps import Context, read_manifest
+from pipelines.runs.steps import Context, read_manifest, read_receipts
 from pipelines.runs.store import Folder
 from schemas.deduplicate import Deduplicate, Near
 from schemas.problems import Problem
@@ -145,30 +145,30 @@ class Part:
 
 def parts(context: Context) -> list[Part]:
     """The parts of the run, in the order of their tasks, then those of `against`."""
-    return _parts(context.home("filter").url, context.recipe.deduplicate.against)
+    signed = context.signed
+    return _parts(context.home(signed).url, signed, context.recipe.deduplicate.against)
 
 
 @cache
-def _parts(judged: str, against: Sequence[str]) -> list[Part]:
-    found = _files(judged, "filter", "signatures")
-    for number, url in enumerate(against):
-        manifest = read_manifest(Folder(url), "deduplicate")
+def _parts(url: str, signed: str, against: Sequence[str]) -> list[Part]:
+    found = _files(url, signed, "signatures")
+    for number, other in enumerate(against):
+        manifest = read_manifest(Folder(other), "deduplicate")
         found += [
             replace(part, index=number)
-            for part in _files(manifest.home or url, "deduplicate", "index")
+            for part in _files(manifest.home or other, "deduplicate", "index")
         ]
     return found
 
 
 def _files(url: str, step: str, kind: str) -> list[Part]:
-    context = Context(Folder(url), read_saved(Folder(url)))
-    files = [receipt.file(kind) for receipt in context.receipts(step)]
-    return [Part(context.run, file.path, file.rows) for file in files]
+    files = [receipt.file(kind) for receipt in read_receipts(url, step)]
+    return [Part(Folder(url), file.path, file.rows) for file in files]
 
 
 def texts_of(context: Context, part: int, ids: pa.ChunkedArray) -> Iterator[tuple[bytes, str]]:
     """Texts of documents of a part of the run, as they were signed, with their ids."""
-    task = context.receipts("filter")[part].task
+    task = context.receipts(context.signed)[part].task
     for batch in of_part(context, task, ["id", "text"], pa.concat_arrays(ids.chunks)):
         yield from zip(batch["id"].to_pylist(), batch["text"].to_pylist(), strict=True)
 

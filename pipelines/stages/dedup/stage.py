@@ -106,7 +106,7 @@ def plan(context: Context) -> list[Task]:
     """The last step's tasks: a drop list for each part of signatures."""
     return [
         Task(receipt.task, {"part": part}, receipt.kept)
-        for part, receipt in enumerate(context.receipts("filter"))
+        for part, receipt in enumerate(context.receipts(context.signed))
     ]
 
 
@@ -135,7 +135,9 @@ class Steps:
         self.mill, self.step, self.tasks = mill, step, tasks
         self.context = mill.context
         self.mark = fingerprint(
-            VERSION, relevant(self.context.recipe), self.context.manifest("filter").digest
+            VERSION,
+            relevant(self.context.recipe),
+            self.context.manifest(self.context.signed).digest,
         )
         files = parts(self.context)
         self.parts = list(range(len(files)))

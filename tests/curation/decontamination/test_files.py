@@ -103,7 +103,7 @@ def test_formats(tmp_path):
 
 def test_fields_of_a_users_own(tmp_path):
     (tmp_path / "set.jsonl").write_text('{"q": {"de": "Frage"}, "key": 3}')
-    with pytest.raises(Problem, match=r"row 1 has no text in text, question, but q, key"):
+    with pytest.raises(Problem, match=r"row 1: no text in text, question, but q, key"):
         list(read_set(tmp_path / "set.jsonl", "ours"))
     layout = Layout(("q.de",), id=("key",))
     assert list(read_set(tmp_path / "set.jsonl", "ours", layout)) == [Item("ours", "3", "Frage")]

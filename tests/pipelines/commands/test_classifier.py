@@ -89,7 +89,10 @@ def test_what_cannot_be_done(folder):
         (["fit", good, "--output", f"{folder}/m.npz", "--kept", "9"], "weights know no kept"),
         (["fit", good, "--output", f"{folder}/m.ftz", "--with-length"], "only importance weights"),
         (["fit", "--set", "x", "--output", f"{folder}/m.ftz"], "--set x: write LABEL=PATH"),
-        (["score", "bad_words:en", f"{folder}/bad.jsonl", "--spans", "--output", "-"], "--spans"),
+        (
+            ["score", "bad_words:en", f"{folder}/bad.jsonl", "--spans", "--output", "-"],
+            "--spans: the model's card has",
+        ),
         (["evaluate", f"{folder}/none.ftz", good], "none.ftz: not a fastText model"),
     ):
         result = gristmill("classifier", *words)

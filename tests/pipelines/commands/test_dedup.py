@@ -12,10 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.alone.dedup import deduplicate_files, near_of, over_of
+from pipelines.commands.dedup import near_of
 from pipelines.engines.runners import Engine
 from schemas.problems import Problem
-from tests.runs import gristmill
+from tests.runs import dedup_files, gristmill
+
+pytestmark = pytest.mark.usefixtures("several_parts")
 
 PAGE = (
     "The committee met on {day} to hear what had been done since the spring, and what was left to "
@@ -33,15 +35,7 @@ def write(path: Path, rows: list[dict]) -> Path:
 def dedup(path: Path, tmp_path: Path, **options) -> tuple[dict[str, dict], Counter]:
     """Rows by id, and how the records ended."""
     output = tmp_path / f"out-{random.random()}.jsonl"
-    engine = options.pop("engine", None)
-    near = options.pop("near", None)
-    more = {
-        name: options.pop(name) for name in ("index", "reading", "id_column") if name in options
-    }
-    ends = deduplicate_files(
-        [str(path)], str(output), over=over_of({"near": near, **options}), engine=engine,
-        **more,
-    )  # fmt: skip
+    ends = dedup_files([str(path)], str(output), **options)
     rows = [json.loads(line) for line in output.read_text("utf-8").splitlines()]
     assert len({row["id"] for row in rows}) == len(rows)
     found = {row["id"]: row for row in rows}
@@ -151,7 +145,7 @@ def test_short_and_odd_documents(tmp_path: Path) -> None:
     begins = [sum(map(len, lines[:number])) for number in (7, 8, 9)]
     assert list(level) == [f"odd.jsonl:{begin}" for begin in begins]
     assert sorted(map(str, level.values())) == ["None", "near", "near"]
-    assert ends == {"kept": 6, "near": 3, "exact": 1, "no_text": 1, "bad_json": 1}
+    assert ends == {"kept": 6, "near": 3, "exact": 1, "damaged_no_text": 1, "damaged_bad_json": 1}
     strict, _ = dedup(path, tmp_path, near="none", normalised=True)
     assert strict["a"]["level"] == "normalised"
     plain, _ = dedup(path, tmp_path, near="none", exact=False)
@@ -186,7 +180,7 @@ def test_true_jaccard_decides_exactly(tmp_path: Path) -> None:
 def test_ids_of_parquet(tmp_path: Path) -> None:
     texts = ["x y", "x y", "z"]
     pq.write_table(pa.table({"key": [7, 8, 9], "text": texts}), tmp_path / "rows.parquet")
-    numbers, _ = dedup(tmp_path / "rows.parquet", tmp_path, near="none", id_column="key")
+    numbers, _ = dedup(tmp_path / "rows.parquet", tmp_path, near="none", id="key")
     assert set(numbers) == {"7", "8", "9"}
     places, _ = dedup(tmp_path / "rows.parquet", tmp_path, near="none")
     assert list(places) == ["rows.parquet:0", "rows.parquet:1", "rows.parquet:2"]
@@ -221,7 +215,7 @@ def test_keep_by_a_column_and_by_source(tmp_path: Path) -> None:
         ({"scope": "source"}, {"short", "long"}),
     ):
         output = str(tmp_path / "sources.jsonl")
-        deduplicate_files(paths, output, over=over_of(over))
+        dedup_files(paths, output, **over)
         found = [json.loads(line) for line in Path(output).read_text().splitlines()]
         assert {row["id"] for row in found if row["kept"]} == kept
 
@@ -229,13 +223,13 @@ def test_keep_by_a_column_and_by_source(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"keep": "score"}, "--keep score: no row has a number"),
-        ({"keep": "gopher.words"}, "--keep gopher.words: no row has a number"),
-        ({"keep": "oldest"}, "--keep oldest: no row has a time"),
-        ({"url": "best"}, "--url best: no row has an address"),
-        ({"id_column": "key"}, "--id key: no row has such a column"),
-        ({"near": "none", "verify": 0.8}, "--near none: leaves nothing to verify"),
-        ({"near": "none", "verify_by": "shingles"}, "--near none: leaves nothing to verify"),
+        ({"keep": "score"}, "keep score: no row has a number"),
+        ({"keep": "gopher.words"}, "keep gopher.words: no row has a number"),
+        ({"keep": "oldest"}, "keep oldest: no row has a time"),
+        ({"url": "best"}, "url best: no row has an address"),
+        ({"id": "key"}, "id key: no row has such a column"),
+        ({"near": "none", "verify": 0.8}, "near none: leaves nothing to verify"),
+        ({"near": "none", "verify_by": "shingles"}, "near none: leaves nothing to verify"),
     ],
 )
 def test_options_that_would_decide_nothing_are_refused(tmp_path: Path, options, said) -> None:
@@ -246,7 +240,7 @@ def test_options_that_would_decide_nothing_are_refused(tmp_path: Path, options, 
 
 
 def test_mixed_folders_keep_their_ids_and_files_that_cannot_be_read_are_a_loss(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
 ) -> None:
     folder = tmp_path / "all"
     folder.mkdir()
@@ -255,8 +249,7 @@ def test_mixed_folders_keep_their_ids_and_files_that_cannot_be_read_are_a_loss(
     (folder / "about.json").write_text("[1, 2]")
     found, ends = dedup(folder, tmp_path, near="none")
     assert set(found) == {"a", "5", "6"}
-    assert ends == {"kept": 3, "unreadable": 1}
-    assert "not read: " in capsys.readouterr().err
+    assert ends == {"kept": 3, "damaged_unreadable": 1}
 
 
 def test_urls(tmp_path: Path) -> None:
@@ -268,19 +261,19 @@ def test_urls(tmp_path: Path) -> None:
         {"id": "odd", "url": "no address", "date": "2021-01-01", "text": "g h"},
     ]
     path = write(tmp_path / "in.jsonl", rows)
-    reading = {"columns": "fineweb"}
+    layout = "fineweb"
     # `url` and `date` are read where they are
     assert (
         dedup(path, tmp_path, url="newest", keep="oldest")[0]
-        == (dedup(path, tmp_path, url="newest", reading=reading, keep="oldest")[0])
+        == (dedup(path, tmp_path, url="newest", columns=layout, keep="oldest")[0])
     )
-    newest, ends = dedup(path, tmp_path, url="newest", reading=reading, keep="oldest")
+    newest, ends = dedup(path, tmp_path, url="newest", columns=layout, keep="oldest")
     assert ends == {"kept": 3, "url": 1, "exact": 1}
     # the old page gave way to the new one, which gives way to an older page of the same text
     assert newest["old"]["level"] == "url"
     assert newest["new"]["level"] == "exact"
     assert newest["old"]["representative"] == newest["new"]["representative"] == "copy"
-    best, _ = dedup(path, tmp_path, url="best", reading=reading)
+    best, _ = dedup(path, tmp_path, url="best", columns=layout)
     assert best["new"]["level"] == "url"
     assert best["copy"]["kept"]
 
@@ -319,7 +312,7 @@ def test_against_an_index(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["fineweeb", "14", "14,8", "a,b,c", "14,8,5x", ""])
 def test_parameters_that_are_none(text: str) -> None:
-    with pytest.raises(Problem, match=r"--near .*such as 14,8,5"):
+    with pytest.raises(Problem, match=r"near .*such as 14,8,5"):
         near_of(text)
 
 

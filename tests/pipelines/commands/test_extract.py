@@ -2,10 +2,13 @@
 
 import io
 import json
+import subprocess
+import sys
 
 import pyarrow.parquet as pq
 import pytest
 
+from schemas.tables import DOCUMENT, REJECTION
 from tests.runs import REPOSITORY, gristmill
 
 SAMPLE = REPOSITORY / "tests" / "data" / "sample"
@@ -29,30 +32,36 @@ def test_every_record_ends_in_one_of_the_two_files(extracted):
     pages, lost, told = extracted
     assert len(pages) + len(lost) == 315
     beside, told = told.split("\n", 1)
-    assert beside == f"{SAMPLE}: read for its WARC files; not README.md, sample.gold.jsonl.gz"
+    assert beside == (
+        f"warning: {SAMPLE}: is read for its WARC files; not README.md, sample.gold.jsonl.gz"
+    )
     assert told.startswith("315 records\n")
     assert f"{len(pages):,} written" in told
     reasons = {row["reason"] for row in lost}
     assert reasons >= {"not_a_page", "status", "content_type", "damaged_corrupt_gzip"}
-    places = {(*row["origin"].values(),) for row in pages + lost}
-    assert len(places) == 315
+    assert all(list(row) == REJECTION.names for row in lost)
+    # an id is of a source, a file and a place in it
+    assert len({row["id"] for row in pages + lost}) == 315
+    assert {(len(row["id"]), row["source"]) for row in pages + lost} == {(32, "in0")}
+    places = [(row["file"], row["offset"]) for row in pages]
+    assert places == sorted(places)
 
 
 def test_a_row_says_where_it_is_from_and_what_its_page_declares(extracted):
     pages, _, _ = extracted
     url = "https://flowfx.de/blog/copy-paste-from-tmux-to-system-clipboard/"
     (row,) = [row for row in pages if row["url"] == url]
-    assert list(row) == ["url", "text", "metadata", "engine", "origin"]
+    assert list(row) == DOCUMENT.names
     assert "tmux" in row["text"]
     assert row["engine"] == "blocks"
-    about = row["metadata"]
-    assert about["title"] == "Copy & paste from tmux to system clipboard"
-    assert about["published"] == "2020-01-16"
-    assert (about["charset"], about["page_bytes"], about["flaw"]) == ("utf-8", 8157, None)
-    file = SAMPLE / row["origin"]["file"].rpartition("/")[2]
-    with file.open("rb") as stream:
-        stream.seek(row["origin"]["offset"])
-        assert stream.read(row["origin"]["length"]).startswith(b"\x1f\x8b")
+    assert row["title"] == "Copy & paste from tmux to system clipboard"
+    assert row["published"] == "2020-01-16"
+    assert (row["charset"], row["page_bytes"], row["flaw"]) == ("utf-8", 8157, None)
+    # nobody asked for its language
+    assert row["language"] is row["language_score"] is None
+    with (SAMPLE / row["file"]).open("rb") as stream:
+        stream.seek(row["offset"])
+        assert stream.read(row["length"]).startswith(b"\x1f\x8b")
 
 
 def test_the_structure_of_markdown():
@@ -72,7 +81,7 @@ def test_parquet_and_standard_output_hold_the_same(extracted, tmp_path):
     assert (result.returncode, result.stderr) == (0, "")
     stored = pq.read_table(table).to_pylist()
     assert [row["text"] for row in stored] == [row["text"] for row in pages]
-    assert [row["origin"] for row in stored] == [row["origin"] for row in pages]
+    assert [row["id"] for row in stored] == [row["id"] for row in pages]
     piped = gristmill("extract", f"{SAMPLE}/*-00000.warc.gz", "--output", "-", "--workers", "2")
     rows = [json.loads(line) for line in io.StringIO(piped.stdout)]
     assert rows == pages[: len(rows)]
@@ -110,6 +119,50 @@ def test_columns_can_be_named(tmp_path):
         assert result.stderr.splitlines()[-2].endswith("1 records"), result.stderr
 
 
+def test_what_languages_are_asked_for_are_named(tmp_path):
+    pages = [("a", "The miller opens the sluice before dawn."), ("b", "Der Müller geht zur Mühle.")]
+    source, out = tmp_path / "rows.jsonl", tmp_path / "out.jsonl"
+    source.write_text("".join(json.dumps({"text": text}) + "\n" for _, text in pages))
+    words = ("--languages", "en,de", "--output", str(out), "--quiet")
+    assert gristmill("extract", f"mine={source}", *words).returncode == 0
+    rows = lines(out)
+    assert [(row["source"], row["language"]) for row in rows] == [("mine", "en"), ("mine", "de")]
+    assert all(0 < row["language_score"] <= 1 for row in rows)
+
+
+def test_order_is_that_of_paths_names_and_records_for_any_workers(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    # files that are a document each are read together, and rows stand between them
+    for name in "adg":
+        (folder / f"{name}.txt").write_text(f"Text {name}.")
+    for name in "bf":
+        texts = [json.dumps({"text": f"Row {name} {number}."}) + "\n" for number in range(3)]
+        (folder / f"{name}.jsonl").write_text("".join(texts))
+    expected = ["Text a.", *(f"Row b {n}." for n in range(3)), "Text d."]
+    expected += [*(f"Row f {n}." for n in range(3)), "Text g."]
+    last = tmp_path / "0.txt"
+    last.write_text("Last.")
+    for workers in ("1", "2"):
+        words = ("--output", "-", "--quiet", "--workers", workers)
+        result = gristmill("extract", str(folder), str(last), *words)
+        rows = [json.loads(line) for line in result.stdout.splitlines()]
+        assert [row["text"] for row in rows] == [*expected, "Last."], result.stderr
+
+
+def test_standard_input_is_told_by_its_first_bytes(extracted):
+    pages, _, _ = extracted
+    command = [sys.executable, "-m", "pipelines.commands.main", "extract", "-", "--output", "-"]
+    data = (SAMPLE / "web-00000.warc.gz").read_bytes()
+    done = subprocess.run(command, input=data, capture_output=True, cwd=REPOSITORY, timeout=300)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["text"] for row in rows] == [row["text"] for row in pages[: len(rows)]]
+    assert len(rows) > 20
+    done = subprocess.run(command, input=b"What?", capture_output=True, cwd=REPOSITORY, timeout=300)
+    assert done.returncode == 2
+    assert b"neither its name nor its first bytes tell its format" in done.stderr
+
+
 def test_a_folder_costs_only_what_cannot_be_read(tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
@@ -119,10 +172,12 @@ def test_a_folder_costs_only_what_cannot_be_read(tmp_path):
     words = ("--output", str(out), "--rejected", str(lost))
     result = gristmill("extract", str(folder), *words)
     assert result.returncode == 0, result.stderr
-    assert result.stderr.startswith(f"not read: {folder}/package.json: no text in the column")
+    assert result.stderr.startswith(
+        f"warning: {folder}/package.json: is not read: no text in the column"
+    )
     assert [row["text"] for row in lines(out)] == ["# Notes\n"]
-    ((reason, file),) = [(row["reason"], row["origin"]["file"]) for row in lines(lost)]
-    assert (reason, file) == ("damaged_unreadable", f"{folder}/package.json")
+    ((reason, file),) = [(row["reason"], row["file"]) for row in lines(lost)]
+    assert (reason, file) == ("damaged_unreadable", "package.json")
     assert gristmill("extract", f"{folder}/package.json", *words).returncode == 2
 
 

@@ -43,7 +43,7 @@ def test_rows_keep_their_ids(tmp_path):
     ]
     assert [len(row["runners_up"]) for row in rows] == [1, 1, 1, 0]
     assert all(row["passes"] is row["paragraphs"] is None for row in rows)
-    assert "1 no_text" in result.stderr
+    assert "1 damaged_no_text" in result.stderr
 
 
 def test_thresholds_paragraphs_and_parquet(tmp_path):
@@ -71,7 +71,7 @@ def test_a_pipe_and_lid_176_alone(tmp_path):
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [row["id"] for row in rows] == ["one", "two", "three"]
     assert rows[2]["language"] != "zu"
-    assert [row["passes"] for row in rows] == [row["score"] > 0.99 for row in rows]
+    assert [row["passes"] for row in rows] == [row["language_score"] > 0.99 for row in rows]
 
 
 def test_accuracy_against_what_rows_say(tmp_path):

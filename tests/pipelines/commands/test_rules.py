@@ -6,11 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from curation.chain import Chain
 from curation.edits import EDITS
 from curation.measures import MEASURES
 from curation.rules import chain_names, table_names
-from pipelines.alone.filter import chain_of
-from pipelines.alone.rules import explain, listing, show, spread
+from pipelines.commands.filtering import Filtering, chain_of
+from pipelines.report import rules
+from pipelines.report.rules import explain, listing, show
+from pipelines.runs.events import ignore
+from pipelines.runs.inputs import Rows, inputs_of
+from pipelines.runs.rows import batches
 from schemas.problems import Problem
 from tests.runs import gristmill
 
@@ -19,6 +24,14 @@ def texts(folder: Path, all_: list[str]) -> str:
     path = folder / "texts.jsonl"
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in all_))
     return str(path)
+
+
+def spread(signal: str, path: str, chain: Chain | None = None) -> str:
+    """How a signal is spread over the texts of a file."""
+    measuring = rules.measuring(signal, chain)
+    every = batches(inputs_of([path], {"columns": Rows()}), lambda row: None, ignore)
+    judged = (outcome for batch in every for _, outcome in Filtering(measuring)(batch))
+    return rules.spread(signal, [outcome.signals[signal] for outcome in judged], "somewhere")
 
 
 def test_the_list_has_every_chain_table_edit_and_family():
@@ -125,7 +138,7 @@ def test_signals_of_a_chains_own_classifiers_are_explained(tmp_path):
     assert lines[-1].split() == ["own", ">=", "0.2", "no_book", "in", str(chain)]
     assert "0 head, 1 middle" in explain("classifier.books.bucket", str(chain))
     assert f">= 7       short             in {chain}" in explain("gopher.words", str(chain))
-    with pytest.raises(Problem, match="name that file by --rules"):
+    with pytest.raises(Problem, match="name that chain's file"):
         explain("classifier.books")
     with pytest.raises(Problem, match="did you mean `books`"):
         explain("classifier.boks", str(chain))
@@ -134,7 +147,7 @@ def test_signals_of_a_chains_own_classifiers_are_explained(tmp_path):
 def test_the_spread_counts_every_text(tmp_path):
     # of 1 to 100 words, so that the rule of 50 fails on 49
     path = texts(tmp_path, ["word " * size for size in range(1, 101)])
-    text = spread("gopher.words", [path])
+    text = spread("gopher.words", path)
     assert "Over 100 texts" in text
     assert re.search(r"49\.0% fail >= 50 +gopher_quality", text)
     assert re.search(r"0% fail <= 100,000", text)
@@ -147,13 +160,13 @@ def test_the_spread_counts_every_text(tmp_path):
 
 def test_the_spread_of_a_chain_is_of_its_edited_text(tmp_path):
     path = texts(tmp_path, ["no\n" * 5 + "Three words here. And four more words.\n"] * 3)
-    raw = spread("fineweb.lines", [path])
-    edited = spread("fineweb.lines", [path], chain_of("fineweb", languages={}))
+    raw = spread("fineweb.lines", path)
+    edited = spread("fineweb.lines", path, chain_of("fineweb", languages={}))
     assert [text.splitlines()[4].split() for text in (raw, edited)] == [["6"] * 9, ["1"] * 9]
     # an edit's own signal needs no chain; one that the chain has not is told
-    assert "Over 3 texts" in spread("c4_lines.kept_lines", [path])
+    assert "Over 3 texts" in spread("c4_lines.kept_lines", path)
     with pytest.raises(Problem, match="no signal of these rules"):
-        spread("nemo.ellipsis", [path], chain_of("gopher"))
+        spread("nemo.ellipsis", path, chain_of("gopher"))
 
 
 def test_the_command_says_how_to_get_a_spread(tmp_path):

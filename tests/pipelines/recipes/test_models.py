@@ -9,7 +9,7 @@ import pytest
 from curation.chain import Chain, check_chain
 from curation.classifiers.fitting import Example, Settings, fit, fit_lines
 from curation.rules import load_chain
-from pipelines.alone.extract import extract_files
+from pipelines.commands.main import parser
 from pipelines.recipes.loading import load
 from pipelines.recipes.mistakes import RecipeError
 from pipelines.recipes.saving import read_saved, save
@@ -216,8 +216,10 @@ def test_languages_are_those_of_the_model_in_use(tmp_path: Path) -> None:
 def test_extract_alone_refuses_a_language_that_is_never_named(tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     page.write_text("<p>The mill turns slowly.</p>")
+    words = ["extract", str(page), "--output", str(tmp_path / "out.jsonl"), "--languages", "xx"]
+    options = parser().parse_args(words)
     with pytest.raises(Problem, match=r"languages\[0\]: .* names no language `xx`; did you mean"):
-        extract_files([str(page)], str(tmp_path / "out.jsonl"), over={"languages": ("xx",)})
+        options.command(options)
     assert not (tmp_path / "out.jsonl").exists()
 
 

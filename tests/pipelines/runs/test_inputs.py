@@ -235,9 +235,9 @@ def test_hidden_files_are_read_where_a_pattern_says_so(mixed):
 
 
 def test_what_stands_beside_warc_files_is_told(folder):
-    assert left_out(input_at(str(folder)))[:2] == ["code/LICENSE", "code/deep/mill.py"]
-    assert left_out(input_at(str(folder / "code"))) == []
-    assert left_out(input_at(f"{folder}/*.gz")) == []
+    assert left_out(**input_at(str(folder)))[:2] == ["code/LICENSE", "code/deep/mill.py"]
+    assert left_out(**input_at(str(folder / "code"))) == []
+    assert left_out(**input_at(f"{folder}/*.gz")) == []
 
 
 def test_names_with_wildcards_and_file_urls(tmp_path):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.alone.dedup import near_of
+from pipelines.commands.dedup import near_of
 from pipelines.engines.runners import Engine
 from pipelines.recipes.loading import to_yaml
 from pipelines.runs.mill import Mill

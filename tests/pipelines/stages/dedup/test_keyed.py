@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.alone import dedup
-from pipelines.alone.dedup import deduplicate_files, over_of
-from tests.runs import receipts
+from pipelines.commands import dedup
+from tests.runs import dedup_files, receipts
+
+pytestmark = pytest.mark.usefixtures("several_parts")
 
 WORDS = [f"word{number}" for number in range(300)]
 
@@ -31,7 +32,7 @@ def rows(count: int) -> list[dict[str, str]]:
 
 def answer(folder: Path, out: Path, **options: object) -> tuple[set, Counter]:
     """Clusters with what is kept of each, and how the records ended."""
-    ends = deduplicate_files([str(folder)], str(out), **options)
+    ends = dedup_files([str(folder)], str(out), **options)
     clusters: dict[tuple[str, str], set[str]] = {}
     for line in out.read_text().splitlines():
         row = json.loads(line)
@@ -42,9 +43,9 @@ def answer(folder: Path, out: Path, **options: object) -> tuple[set, Counter]:
 def test_a_digest_has_no_more_rows_than_there_are_parts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dedup, "_prune", lambda run: None)
+    monkeypatch.setattr(dedup, "_INNER", ())
     made = rows(400)
-    over = over_of({"url": "newest", "normalised": True, "keep": "oldest", "near": "none"})
+    asked = {"url": "newest", "normalised": True, "keep": "oldest", "near": "none"}
     found = []
     for parts in (1, 2, 7):
         folder, index = tmp_path / str(parts), str(tmp_path / f"index-{parts}")
@@ -52,7 +53,7 @@ def test_a_digest_has_no_more_rows_than_there_are_parts(
         for part in range(parts):
             lines = [json.dumps(row) + "\n" for row in made[part::parts]]
             (folder / f"{part}.jsonl").write_text("".join(lines))
-        found.append(answer(folder, tmp_path / f"{parts}.jsonl", over=over, index=index))
+        found.append(answer(folder, tmp_path / f"{parts}.jsonl", index=index, **asked))
         sent = {"exact": 0, "normalised": 0}
         for path, receipt in receipts(Path(index)).items():
             if (level := path.split("/")[1]) in sent:

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.alone.dedup import deduplicate_files
 from pipelines.engines import runners
 from pipelines.engines.jobs import ByKey, Job, JobFailed, Receive, run_here
+from tests.runs import dedup_files
+
+pytestmark = pytest.mark.usefixtures("several_parts")
 
 
 class Lose:
@@ -48,8 +50,4 @@ def test_lost_rows_are_no_answer(
 
     monkeypatch.setattr(runners, "run_here", losing)
     with pytest.raises(JobFailed, match=f"^{step}: .*came out of the engine's shuffle"):
-        deduplicate_files(
-            [str(tmp_path / "*.jsonl")],
-            str(tmp_path / "out.parquet"),
-            over={"spans": {"lines": True}},
-        )
+        dedup_files([str(tmp_path / "*.jsonl")], str(tmp_path / "out.parquet"), spans="lines")

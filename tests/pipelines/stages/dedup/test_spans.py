@@ -19,7 +19,7 @@ from curation.dedup.keyed_spans import sentences
 from curation.dedup.spans import cut
 from curation.dedup.words import normalise
 from curation.measures import View
-from pipelines.alone.dedup import deduplicate_files, over_of, spans_of
+from pipelines.commands.dedup import spans_of
 from pipelines.engines.runners import Engine
 from pipelines.run import Run
 from pipelines.runs.steps import Work, execute
@@ -28,7 +28,9 @@ from pipelines.stages.dedup import groups
 from pipelines.stages.dedup import spans as span_steps
 from pipelines.stages.dedup import stage as deduplicate
 from schemas.problems import Problem
-from tests.runs import DEMO, balanced, mill, shards
+from tests.runs import DEMO, balanced, dedup_files, mill, shards
+
+pytestmark = pytest.mark.usefixtures("several_parts")
 
 Spans = dict[str, list[tuple[str, int, int]]]
 
@@ -36,8 +38,7 @@ Spans = dict[str, list[tuple[str, int, int]]]
 def found(path: Path, folder: Path, engine: Engine | None = None, **asked: Any) -> Spans:
     """Spans by the text that they are of."""
     output = folder / "out.jsonl"
-    over = over_of({"near": "none", **asked})
-    deduplicate_files([str(path)], str(output), over=over, engine=engine)
+    dedup_files([str(path)], str(output), engine, **{"near": "none", **asked})
     rows = [json.loads(line) for line in output.read_text("utf-8").splitlines()]
     texts = {row["id"]: row["text"] for row in map(json.loads, (folder / "all.jsonl").open())}
     assert all(row["kept"] or not row["cut"] for row in rows)
@@ -182,12 +183,8 @@ def test_a_scope_is_a_world_of_its_own(texts: list[str], tmp_path: Path) -> None
     output = tmp_path / "out.jsonl"
     recipe = tmp_path / "scope.yaml"
     recipe.write_text("extends: fineweb\ndeduplicate: {scope: source, near: null}\n")
-    deduplicate_files(
-        [str(folder / "a"), str(folder / "b")],
-        str(output),
-        recipe=str(recipe),
-        over=over_of({**asked, "near": "none"}),
-    )
+    paths = [str(folder / "a"), str(folder / "b")]
+    dedup_files(paths, str(output), recipe=str(recipe), near="none", **asked)
     rows = [json.loads(line) for line in output.read_text("utf-8").splitlines()]
     assert len(rows) == 80
     for row in rows:
@@ -210,7 +207,7 @@ def test_groups_are_as_large_as_their_memory(tmp_path: Path) -> None:
             f"{{tokens: 10, memory: {memory}}}}}}}\n"
         )
         output = tmp_path / "out.parquet"
-        deduplicate_files([str(folder)], str(output), recipe=str(recipe))
+        dedup_files([str(folder)], str(output), recipe=str(recipe))
         ends.append(sum(map(bool, pq.read_table(output)["cut"].to_pylist())))
     assert ends == [5, 3]
 
@@ -218,10 +215,9 @@ def test_groups_are_as_large_as_their_memory(tmp_path: Path) -> None:
 BOILERPLATE = "Home | About | Contact\nAll rights reserved\nAccept all cookies\n"
 PEAKS = """
 import resource, sys
-from pipelines.alone.dedup import deduplicate_files, over_of
+from tests.runs import dedup_files
 for path in sys.argv[1:]:
-    over = over_of({"near": "none", "spans": "lines,paragraphs"})
-    deduplicate_files([path + ".jsonl"], path + ".parquet", over=over)
+    dedup_files([path + ".jsonl"], path + ".parquet", near="none", spans="lines,paragraphs")
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
 """
 

@@ -1,13 +1,12 @@
-"""`gristmill rules`: what rules there are, what a signal is, and how it is spread over texts."""
+"""What rules there are, what a signal is, and how it is spread over texts, as text."""
 
 from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,7 +17,6 @@ from curation.edits import EDITS
 from curation.measures import MEASURES
 from curation.rules import alone, asked, chain_names, load_chain, load_table, said, table_names
 from curation.steps import table_of
-from pipelines.alone.filter import Filtered, filter_texts
 from pipelines.report.formats import exact, share, value
 from pipelines.report.shape import Threshold
 from pipelines.report.signals import Values, panel, passing
@@ -36,11 +34,11 @@ _QUANTILES = (0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1)
 
 def listing() -> str:
     """The bundled chains, tables, edits and families of signals, each with what it is."""
-    lines = ["Chains, for `filter:` in a recipe and `--rules`:"]
+    lines = ["Chains, for `filter:` in a recipe and for `gristmill filter`:"]
     for name in chain_names():
         chain = load_chain(name, Path())
         lines += _entry(name, _count(chain.chain), chain.description)
-    lines += ["", "Tables, for the chain of a recipe and `--rules`:"]
+    lines += ["", "Tables, for the chain of a recipe and for `gristmill filter`:"]
     for name in table_names():
         table = load_table(name, Path())
         lines += _entry(name, len(table.rules), table.description)
@@ -125,7 +123,7 @@ def _row(row: Row) -> Iterator[tuple[str, str]]:
 
 
 def explain(signal: str, rules: str = "") -> str:
-    """What a signal is, by whom, and the rules that judge by it: the bundled ones, and those of
+    """What a signal is, by whom, and the rules that test it: the bundled ones, and those of
     `rules`, whose classifiers have signals of their own. Of a family, what each of its signals is.
     Raises Problem."""
     owner = MEASURES.get(signal) or EDITS.get(signal)
@@ -179,7 +177,10 @@ def _defined(signal: str, rules: str) -> tuple[str, str, str]:
         same = [other for other in every if _same_name(other, name)]
         mend = f"; of this name there are {', '.join(same)}" if same else closest(signal, own)
         if signal.startswith(f"{classifiers.FAMILY}.") and not rules:
-            mend = ": its model stands in `filter.classifiers`; name that file by --rules"
+            mend = ": its model stands in the `classifiers` of a chain"
+            raise Problem(
+                f"no signal is called `{signal}`{mend}", "rules", "name that chain's file"
+            )
         raise Problem(f"no signal is called `{signal}`{mend}")
     owner = MEASURES.get(family) or EDITS[family]
     return owner.formulas[name], owner.source, family if family in EDITS else ""
@@ -227,29 +228,23 @@ def _users(signal: str, rules: str) -> Iterator[tuple[str, str, str, str]]:
             yield name, asked(condition), reason, f"in {used}" if used else ""
 
 
-def spread(
-    signal: str,
-    paths: Sequence[str],
-    chain: Chain | None = None,
-    source: str = "",
-    reading: Mapping[str, Any] | None = None,
-) -> str:
-    """Quantiles and a histogram of a signal over texts, and the share failing bundled thresholds.
+def measuring(signal: str, chain: Chain | None = None) -> Chain:
+    """A chain that measures a signal: this one, or one that does so on texts as they are.
 
-    Measured where `chain` measures it, else on the texts as they are. Raises Problem.
+    Raises Problem.
     """
     if chain is None:
         _defined(signal, "")
         rule = Rule(signal=signal, operator=">=", threshold=-math.inf, reason="any")
-        chain = Chain(alone(RuleTable(name="any", rules=(rule,))))
-        where = "on the texts as they are (--rules CHAIN: where a chain measures it)"
-    elif signal not in chain.signals:
+        return Chain(alone(RuleTable(name="any", rules=(rule,))))
+    if signal not in chain.signals:
         raise Problem(f"`{signal}` is no signal of these rules: {', '.join(chain.signals)}")
-    else:
-        where = "where the rules measure it"
-    judged = Filtered()
-    every = filter_texts(chain, paths, judged, source=source, reading=reading)
-    found = [outcome.signals[signal] for _, outcome in every]
+    return chain
+
+
+def spread(signal: str, found: Sequence[float | None], where: str) -> str:
+    """Quantiles and a histogram of the values of a signal, and the share failing bundled
+    thresholds. `where` it was measured is told too."""
     values = np.array([item for item in found if item is not None], np.float64)
     lines = ["", f"Over {len(values):,} texts, measured {where}"]
     if missing := len(found) - len(values):

@@ -1,0 +1,160 @@
+"""`gristmill decontaminate`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.commands.options import add_texts, map_rows, tell
+from pipelines.commands.parsing import Add, adder
+from schemas.problems import Problem
+
+if TYPE_CHECKING:
+    from curation.decontamination import Item, Layout
+    from pipelines.runs.rows import Row
+
+_BEST = ("benchmark", "item", "score", "share", "start", "end")
+
+
+def add_decontaminate(add: Add) -> None:
+    """Add `decontaminate` with its actions."""
+    command = add(
+        "decontaminate",
+        "Find items of test sets in texts.",
+        "gristmill decontaminate index mmlu=mmlu.parquet gsm8k=gsm8k.jsonl --output tests.index",
+        lambda _: 0,
+    )
+    action = adder(command, "ACTION")
+    index = action(
+        "index",
+        "Make an index of test sets.",
+        "gristmill decontaminate index mmlu=mmlu.parquet gsm8k=gsm8k.jsonl --output tests.index",
+        _index,
+    )
+    index.add_argument(
+        "sets",
+        nargs="+",
+        metavar="[NAME=]SET",
+        help="a JSONL (.gz, .zst), JSON or Parquet file; a known NAME, such as mmlu or "
+        "arc-challenge, says how it is laid out",
+    )
+    index.add_argument("--output", required=True, metavar="INDEX", help="a new folder")
+    index.add_argument(
+        "--fields",
+        metavar="LIST",
+        help="of sets laid out in another way: text=FIELD,choices=FIELD,answer=FIELD,id=FIELD; "
+        "a field in another has a dot, several have + between them",
+    )
+    index.add_argument("--quiet", action="store_true", help="no summary")
+    scan = action(
+        "scan",
+        "Find the items of an index in texts: files in, JSON lines or Parquet out.",
+        "gristmill decontaminate scan --index tests.index pages.jsonl --output hits.parquet",
+        _scan,
+    )
+    scan.add_argument("--index", required=True, metavar="INDEX", help="an index's folder")
+    scan.add_argument(
+        "--least",
+        type=float,
+        default=1.0,
+        metavar="SCORE",
+        help="from which an item counts: the part of what must be there of one of its length "
+        "(default 1)",
+    )
+    add_texts(scan, "id, contaminated, the best item, its score, share and span")
+
+
+def layout_of_fields(text: str) -> Layout:
+    """The layout that `text=q,choices=a+b,answer=c,id=key` names. Raises Problem."""
+    from curation.decontamination import Layout
+
+    fields: dict[str, tuple[str, ...]] = {}
+    for part in text.split(","):
+        name, _, value = part.partition("=")
+        if name not in ("text", "choices", "answer", "id") or not value:
+            raise Problem(
+                f"--fields {text}: write text=FIELD,choices=FIELD,answer=FIELD,id=FIELD (several "
+                "fields with + between them)"
+            )
+        fields[name] = tuple(value.split("+"))
+    if "text" not in fields:
+        raise Problem(f"--fields {text}: say which field has the text: text=FIELD")
+    return Layout(**fields)
+
+
+def index_sets(
+    sets: Sequence[str], output: str, fields: str | None = None
+) -> dict[str, dict[str, int]]:
+    """Write an index of evaluation sets, `FILE` or `NAME=FILE`, to the new folder `output`.
+
+    Without a name a set is called by its file. Returns by benchmark how many items it has, and how
+    many of them can be told. Raises Problem.
+    """
+    from curation.decontamination import benchmarks, build, read_set, save
+
+    folder = Path(output)
+    if folder.exists() and any(folder.iterdir()):
+        raise Problem("holds something", output, "give a new folder")
+    layout = layout_of_fields(fields) if fields else None
+
+    def items() -> Iterator[Item]:
+        for text in sets:
+            name, equals, place = text.partition("=")
+            if not equals or Path(text).exists():
+                name, place = Path(text).name.partition(".")[0], text
+            yield from read_set(Path(place), name, layout)
+
+    index = build(items())
+    save(index, folder)
+    return benchmarks(index)
+
+
+def _index(options: argparse.Namespace) -> int:
+    made = index_sets(options.sets, options.output, options.fields)
+    if not options.quiet:
+        for name, count in made.items():
+            short = count["items"] - count["protected"]
+            rest = f", {short:,} too short to be told" if short else ""
+            print(f"{count['items']:>12,} {name}{rest}", file=sys.stderr)
+    return 0
+
+
+def _scan(options: argparse.Namespace) -> int:
+    import pyarrow as pa
+
+    from curation.decontamination import Detector, load
+
+    detector = Detector(load(Path(options.index)), options.least)
+    ends: Counter[str] = Counter()
+    items: dict[str, set[str]] = {}
+    touched: Counter[str] = Counter()
+
+    def work(batch: list[Row]) -> Iterator[dict[str, Any]]:
+        for hits in detector.find([row.text for row in batch]):
+            ends["contaminated" if hits else "clean"] += 1
+            touched.update({hit.benchmark for hit in hits})
+            for hit in hits:
+                items.setdefault(hit.benchmark, set()).add(hit.item)
+            best = {name: getattr(hits[0], name) if hits else None for name in _BEST}
+            yield {"contaminated": bool(hits), **best, "items": len(hits)}
+
+    kinds = (pa.string(), pa.string(), pa.float64(), pa.float64(), pa.int64(), pa.int64())
+    fields = [
+        pa.field("contaminated", pa.bool_(), False),
+        # of the item of which most is in the text; the span in code points, the end exclusive
+        *(pa.field(name, kind) for name, kind in zip(_BEST, kinds, strict=True)),
+        pa.field("items", pa.int64(), False),
+    ]
+    lost = map_rows("decontaminate", options, fields, work)
+    if not options.quiet:
+        tell(ends + lost)
+        for name in sorted(items):
+            print(
+                f"{name}: {len(items[name]):,} items in {touched[name]:,} documents",
+                file=sys.stderr,
+            )
+    return 0
