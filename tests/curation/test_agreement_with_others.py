@@ -183,7 +183,7 @@ def test_the_chain_of_dclm(corpus: Path, views: list[tuple[str, View]]) -> None:
     steps |= {rule.reason: "massive_web_repetition_filters" for rule in repetition}
     steps |= {"language": "language_filter", "language_score": "language_filter"}
     steps |= {"word_removal_ratio": "word_removal_ratio_filter"}
-    found = Differences()
+    found, uneven = Differences(), 0
     for (document, view), record in zip(views, read(corpus, "dclm"), strict=True):
         theirs = record["dclm_baseline"]["chain"]
         english = theirs.get("step") != "language_filter"
@@ -192,9 +192,12 @@ def test_the_chain_of_dclm(corpus: Path, views: list[tuple[str, View]]) -> None:
         if theirs["keep"]:
             if normalised(view.text) == view.text:
                 found.compare("text", document, sha256(outcome.text), theirs["sha256"])
+            else:
+                uneven += 1
         elif theirs["step"] in steps.values():
             found.compare("step", document, steps[outcome.reasons[0]], theirs["step"])
-    found.none(at_least=2 * DOCUMENTS - 20)
+    assert uneven < DOCUMENTS // 5
+    found.none(at_least=2 * DOCUMENTS - 20 - uneven)
 
 
 DOLMA = {
