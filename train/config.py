@@ -196,8 +196,11 @@ class Config(Contract):
         "products and attention, full keeps nothing and is a third more work.",
     )
     tf32: bool = Field(True, description="Let a GPU round fp32 matrix products to TF32.")
-    loss_chunk: int = Field(
-        1 << 12, ge=1, description="Tokens whose logits are held at once. Fewer take less memory."
+    loss_chunk: int | None = Field(
+        None,
+        ge=1,
+        description="Tokens whose logits are held at once; null is 4,096 on a GPU, and 256 on a "
+        "CPU, whose caches hold them.",
     )
     log_every: int = Field(10, ge=1, description="Steps between two lines of progress.")
     cache_gigabytes: float = Field(

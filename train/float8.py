@@ -44,7 +44,12 @@ def multiply(a: Tensor, b: Tensor, a_type: torch.dtype, b_type: torch.dtype) -> 
         # cuBLAS wants rows of a and columns of b to be contiguous.
         columns = b8.T.contiguous().T
         return torch._scaled_mm(
-            a8.contiguous(), columns, a_scale, b_scale, out_dtype=a.dtype, use_fast_accum=True
+            a8.contiguous(),
+            columns,
+            a_scale,
+            b_scale,
+            out_dtype=a.dtype,
+            use_fast_accum=a_type == INPUT,  # sums of gradients keep all their bits
         )
     return ((a8.float() @ b8.float()) * (a_scale * b_scale)).to(a.dtype)
 

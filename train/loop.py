@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import json
 import signal
@@ -114,6 +115,8 @@ class Run:
         positions = order.ahead(self.position, windows)
         ahead = itertools.islice(positions, job.steps - self.step)
         minutes = config.checkpoint.minutes
+        gc.collect()
+        gc.freeze()  # what lives as long as the run is not looked through again
         with closing(Prefetched(self._load, ahead)) as batches:
             self.batches = batches
             for position, batch in batches:

@@ -89,16 +89,15 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
 def _softmax(logits: Tensor, labels: Tensor, wanted: bool) -> tuple[Tensor, Tensor]:
     """Losses of logits [tokens, vocabulary], and their gradient in the type of the logits."""
-    labelled = labels != IGNORED
-    labels = labels.where(labelled, 0).unsqueeze(1)
-    values = logits.float()
-    total = values.logsumexp(1)
-    losses = (total - values.gather(1, labels).squeeze(1)).masked_fill(~labelled, 0.0)
+    labelled = (labels != IGNORED).unsqueeze(1)
+    labels = labels.unsqueeze(1).where(labelled, 0)
+    values = logits.float().log_softmax(1)
+    losses = -values.gather(1, labels).where(labelled, 0.0).squeeze(1)
     if not wanted:
         return losses, logits
-    grad = (values - total.unsqueeze(1)).exp_()
-    grad = grad.scatter_add(1, labels, torch.full_like(labels, -1, dtype=grad.dtype))
-    return losses, (grad * labelled.unsqueeze(1)).to(logits.dtype)
+    # In place: on a CPU memory that is new costs more than what is written to it.
+    grad = values.exp_().scatter_add_(1, labels, torch.full_like(losses, -1.0).unsqueeze(1))
+    return losses, grad.masked_fill_(~labelled, 0.0).to(logits.dtype)
 
 
 def _shared_softmax(

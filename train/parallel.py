@@ -85,7 +85,7 @@ def _configure(model: Decoder, config: Config, objective: Objective, world: Worl
     auto = "bf16" if on_gpu else "fp32"
     model.dtype = DTYPES[auto if config.precision == "auto" else config.precision]
     model.compiled = on_gpu if config.compile == "auto" else config.compile
-    model.loss_chunk = config.loss_chunk
+    model.loss_chunk = config.loss_chunk or (4096 if on_gpu else 256)
     model.bidirectional = objective.bidirectional
     context = world.group("context")
     if config.attention != "auto":

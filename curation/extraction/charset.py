@@ -10,10 +10,12 @@ from __future__ import annotations
 import codecs
 import re
 from collections import Counter
+from functools import cache
 from itertools import pairwise
 from typing import Literal
 
 from curation.extraction.tags import controls
+from curation.language import FIRST, Languages, bundled
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -90,6 +92,16 @@ _LEGACY = [
     *("cp1252", "cp1251", "gb18030", "cp932", "euc_jp", "cp949", "big5", "cp1250", "cp1254"),
     *("cp1256", "cp1253", "cp1255", "cp1257", "cp874", "koi8_r", "iso8859_2", "iso8859_5"),
 ]
+# Those of Latin letters, with the languages that need them; all others are in the first.
+_LATIN = {
+    "cp1252": frozenset[str](),
+    "cp1250": frozenset(
+        ("bs", "cs", "dsb", "hr", "hsb", "hu", "pl", "ro", "sh", "sk", "sl", "sq", "sr")
+    ),
+    "cp1254": frozenset(("az", "ku", "tr")),
+    "cp1257": frozenset(("et", "lt", "lv")),
+}
+_READ = 2_000  # bytes of text by which their language is told
 
 _META = re.compile(
     rb"<meta\b[^>]{0,500}?\bcharset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]+)", re.IGNORECASE
@@ -239,4 +251,23 @@ def _detect(payload: bytes) -> str | None:
         )
         if best and best.encoding in _LEGACY:
             votes[best.encoding] += end - start
-    return codec_of(max(votes, key=lambda name: votes[name])) if votes else None
+    if not votes:
+        return None
+    most = max(votes, key=lambda name: votes[name])
+    return _by_language(text[:_READ]) if most in _LATIN else codec_of(most)
+
+
+@cache
+def _languages() -> Languages:
+    return Languages(bundled(FIRST))
+
+
+def _by_language(text: bytes) -> str:
+    """The charset of Latin letters that the language of a text is written in.
+
+    Other charsets give it a few wrong letters, with which it is still most like that language.
+    """
+    texts = [text.decode(codec, "replace") for codec in _LATIN]
+    opinions = [best for (best,) in _languages().opinions(texts, 1)]
+    language, _ = max(opinions, key=lambda opinion: opinion[1])
+    return next((codec for codec, own in _LATIN.items() if language in own), "cp1252")

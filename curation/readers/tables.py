@@ -101,12 +101,19 @@ def _header(
         return [], usual
     unusual = [char for char in sorted(set("".join(lines))) if _MAY_DIVIDE.match(char)]
     headers = {
-        delimiter: next(csv.reader(lines, delimiter=delimiter), [])
+        delimiter: _divided(lines, delimiter)
         for delimiter in dict.fromkeys([usual, *_USUAL, *unusual])
     }
     found = [each for each in headers if not _missing(headers[each], columns)]
     best = found[0] if found else max(headers, key=lambda each: len(headers[each]))
     return headers[best], best
+
+
+def _divided(lines: list[str], delimiter: str) -> list[str]:
+    try:
+        return next(csv.reader(lines, delimiter=delimiter), [])
+    except csv.Error:
+        return []
 
 
 def check_columns(name: str, header: list[str], columns: Columns) -> None:

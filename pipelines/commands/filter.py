@@ -19,7 +19,7 @@ def add_filter(add: Add) -> None:
     """Add `filter` with its options."""
     command = add(
         "filter",
-        "Judge texts by rules: files in, JSON lines or Parquet out.",
+        "Filter texts by rules: files in, JSON lines or Parquet out.",
         "gristmill filter --rules fineweb pages.jsonl --output verdicts.parquet",
         _filter,
     )
@@ -69,21 +69,21 @@ def chain_asked(options: argparse.Namespace, exhaustive: bool | None = None) -> 
 def _filter(options: argparse.Namespace) -> int:
     from pipelines.commands.filtering import Filtering, fields_of, filtered
 
-    judge = Filtering(chain_asked(options, options.exhaustive), options.source, options.model)
+    filtering = Filtering(chain_asked(options, options.exhaustive), options.source, options.model)
 
     def work(batch: list[Row]) -> Iterator[dict[str, Any] | No]:
-        for each, outcome in judge(batch):
+        for each, outcome in filtering(batch):
             if outcome.kept or not options.rejected:
                 yield filtered(each, outcome)
             else:
                 first, *others = outcome.reasons
                 yield No(first, detail=", ".join(others) or None)
 
-    lost = map_rows("filter", options, fields_of(judge.chain), work)
+    lost = map_rows("filter", options, fields_of(filtering.chain), work)
     if not options.quiet:
         print(
-            judge.summary(
-                {reason: count for reason, count in lost.items() if reason not in judge.failing}
+            filtering.summary(
+                {reason: count for reason, count in lost.items() if reason not in filtering.failing}
             ),
             file=sys.stderr,
         )

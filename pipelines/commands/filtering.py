@@ -42,7 +42,7 @@ _MODELS = {"both": f"{FIRST} and {SECOND}", "lid.176": FIRST}
 
 
 class Filtering:
-    """Judges rows by a chain, and counts what becomes of the texts.
+    """Filters rows by a chain, and counts what becomes of the texts.
 
     A text's language and score are its row's `language` and `language_score`; where a row lacks
     what the chain needs, `model` names both: see `model_of`. Codes are those of the chain where
@@ -63,7 +63,7 @@ class Filtering:
         self.named: Counter[str] = Counter()
 
     def __call__(self, rows: Sequence[Row]) -> Iterator[tuple[Text, Document]]:
-        """Each text with the chain's judgement of it, in order. Raises Problem."""
+        """Each text with the chain's outcome for it, in order. Raises Problem."""
         chain = self.chain
         batch = [self._text(row) for row in rows]
         unnamed = [each for each in batch if _lacks(each, chain)]
@@ -167,7 +167,7 @@ def languages_of(asked: str) -> dict[str, float]:
 def chain_of(
     rules: str, *, exhaustive: bool | None = None, languages: Mapping[str, float] | None = None
 ) -> Chain:
-    """A chain's or table's name or file, ready to judge; what is not None replaces what it says.
+    """The chain of a chain's or table's name or file; what is not None replaces what it says.
 
     Raises Problem with all that is wrong.
     """

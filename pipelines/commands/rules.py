@@ -80,7 +80,7 @@ def _spread(options: argparse.Namespace) -> str:
     where = "where the rules measure it"
     if not options.rules:
         where = "on the texts as they are (--rules CHAIN: where a chain measures it)"
-    judge = Filtering(chain, options.source)
+    filtering = Filtering(chain, options.source)
     rows = rows_of(options.sample, options)
-    judged = (outcome for row in rows for _, outcome in judge([row]))
-    return spread(options.signal, [outcome.signals[options.signal] for outcome in judged], where)
+    outcomes = (outcome for row in rows for _, outcome in filtering([row]))
+    return spread(options.signal, [outcome.signals[options.signal] for outcome in outcomes], where)

@@ -123,7 +123,7 @@ def _row(row: Row) -> Iterator[tuple[str, str]]:
 
 
 def explain(signal: str, rules: str = "") -> str:
-    """What a signal is, by whom, and the rules that judge by it: the bundled ones, and those of
+    """What a signal is, by whom, and the rules that test it: the bundled ones, and those of
     `rules`, whose classifiers have signals of their own. Of a family, what each of its signals is.
     Raises Problem."""
     owner = MEASURES.get(signal) or EDITS.get(signal)

@@ -31,9 +31,8 @@ import zstandard
 from fastwarc.stream_io import Lz4Writer
 
 from curation.readers import Damage, Record
-from curation.readers.compressed import codec_of
 from curation.readers.formats import check, is_splittable, read
-from curation.readers.source import Window
+from curation.readers.lines import open_text
 from curation.readers.warc import read_warc
 from schemas.inputs import Columns, Format
 from schemas.problems import Problem
@@ -50,7 +49,18 @@ TOKENS = [
         b"\nhttp://a.example/ 10.0.0.1 20080430204825 text/html 99999999\n",
         b"\nHTTP/1.1 200 OK\r\n",
     ),
-    *(b"PAR1", b"ustar", b'"', b'{"text":', b"\xff\xff\xff\xff", b"\0" * 512, b"77777777777\0"),
+    *(
+        b"PAR1",
+        b"ustar",
+        b'"',
+        b'{"text":',
+        b"[{",
+        b"}]",
+        b'\\"',
+        b"\xff\xff\xff\xff",
+        b"\0" * 512,
+        b"77777777777\0",
+    ),
 ]
 
 
@@ -81,6 +91,12 @@ def seeds() -> list[tuple[Format, str, bytes]]:
     csv.writer(table).writerows([["url", "text"], *((row["url"], row["text"]) for row in rows)])
     parquet = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows), parquet, row_group_size=3)
+    binary = io.BytesIO()
+    table_of = pa.Table.from_pylist(rows)
+    for name in ("url", "text"):
+        at = table_of.schema.get_field_index(name)
+        table_of = table_of.set_column(at, name, table_of[name].cast(pa.large_binary()))
+    pq.write_table(table_of, binary, row_group_size=3)
     tar = io.BytesIO()
     with tarfile.open(fileobj=tar, mode="w") as archive:
         for number, row in enumerate(rows):
@@ -105,9 +121,19 @@ def seeds() -> list[tuple[Format, str, bytes]]:
         ("jsonl", "plain", lines),
         ("jsonl", "gzip", gzip.compress(lines[:9000], mtime=0) + gzip.compress(lines[9000:])),
         ("jsonl", "zstd", zstandard.compress(lines)),
+        ("jsonl", "UTF-16", lines.decode().encode("utf-16")),
+        ("jsonl", "list", json.dumps(rows).encode()),
+        (
+            "jsonl",
+            "objects over lines",
+            "\n".join(json.dumps(row, indent=1) for row in rows).encode(),
+        ),
+        ("jsonl", "list, gzip", gzip.compress(json.dumps(rows, indent=1).encode(), mtime=0)),
+        ("csv", "UTF-16", table.getvalue().replace(",", ";").encode("utf-16-le")),
         ("csv", "plain", table.getvalue().encode()),
         ("csv", "gzip", gzip.compress(table.getvalue().encode(), mtime=0)),
         ("parquet", "plain", parquet.getvalue()),
+        ("parquet", "bytes", binary.getvalue()),
         ("tar", "plain", tar.getvalue()),
         ("tar", "gzip", gzip.compress(tar.getvalue(), mtime=0)),
         ("zip", "plain", packed.getvalue()),
@@ -206,10 +232,16 @@ def examine(format_: Format, data: bytes, rng: random.Random) -> Counter[str]:
         assert (item.offset, item.inner) < (after.offset, after.inner), "out of order"
         if item.inner == after.inner == 0 and format_ != "zip":
             assert item.offset + item.length <= after.offset, "overlap"
-    if format_ in ("warc", "arc") or (format_ == "jsonl" and not codec_of(Window(Counted(data)))):
+    if format_ in ("warc", "arc") or (
+        format_ == "jsonl" and open_text(Counted(data), LIMIT).unit == "byte"
+    ):
+        # of JSON also what stands between the objects of a list
+        between = (
+            b"\r\n\t " if format_ != "jsonl" else b"\r\n\t\v\f ,[]\x1c\x1d\x1e\x1f\xef\xbb\xbf"
+        )
         for gap in _gaps(items, data):
-            assert not gap.strip(b"\r\n\t "), "bytes that nothing accounts for"
-    if is_splittable(format_, io.BytesIO(data)) and rng.random() < 0.3:
+            assert not gap.strip(between), "bytes that nothing accounts for"
+    if data and is_splittable(format_, io.BytesIO(data)) and rng.random() < 0.3:
         cut = rng.randrange(len(data) + 1)
         parts = records_of(format_, data, 0, cut) + records_of(format_, data, cut, len(data))
         assert [_key(item) for item in parts] == [_key(item) for item in items], "split"

@@ -25,7 +25,7 @@ def extractor():
         ("view.parquet", {}, 1, MILL, "b'"),
         ("codings.warc", {}, 12, MILL, "\ufffd"),
         ("cut_in_character.html", {}, 1, "century – and its wheel", "в"),
-        ("unicode_label.html", {}, 1, "moud le blé", "\ufffd"),
+        ("unicode_label.html", {}, 1, "moud le blé depuis le dix-septième siècle", "\ufffd"),
         (
             *("html_column.jsonl", {"html": "html", "url": "url"}, 1),
             *("and every grain is surely ground", "<p>"),

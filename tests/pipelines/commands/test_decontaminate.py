@@ -58,7 +58,7 @@ def test_fields_of_a_users_own(tmp_path):
 @pytest.mark.parametrize(
     ("name", "fields", "message"),
     [
-        ("set.jsonl", None, "has no text in text, question"),
+        ("set.jsonl", None, "no text in text, question"),
         ("set.jsonl", "txt=a", "--fields txt=a: write"),
         ("set.jsonl", "id=a", "text=FIELD"),
         ("none.jsonl", None, r"none\.jsonl: cannot be read"),

@@ -205,3 +205,39 @@ def test_mistakes_are_told(words, message, tmp_path):
     assert message in result.stderr
     assert "Traceback" not in result.stderr
     assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_rows_of_html_go_through_extraction(tmp_path, sample):
+    source, out = sample.parent / "rows" / "html_column.jsonl", tmp_path / "out.jsonl"
+    words = ("--columns", "html=html,url=url", "--output", str(out), "--quiet")
+    assert gristmill("extract", str(source), *words).stderr == ""
+    (row,) = lines(out)
+    assert "and every grain is surely ground" in row["text"]
+    assert (row["engine"], row["url"], row["metadata"]["title"]) == (
+        *("blocks", "https://h.example/1"),
+        "The Wheel",
+    )
+    for command in ("language", "dedup"):
+        result = gristmill(command, str(source), "--columns", "html=html", "--output", str(out))
+        assert result.returncode == 2
+        assert "only `extract` reads HTML" in result.stderr
+
+
+def test_rows_can_be_traced(tmp_path):
+    """A byte of the text that a `.jsonl.gz` inflates to; a row and its row group in Parquet."""
+    rows = [{"text": f"Text {number}."} for number in range(5)]
+    plain = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+    packed, table, out = (tmp_path / name for name in ("a.jsonl.gz", "a.parquet", "out.jsonl"))
+    packed.write_bytes(gzip.compress(plain))
+    pq.write_table(pa.Table.from_pylist(rows), table, row_group_size=2)
+    gristmill("extract", str(packed), "--output", str(out))
+    for row in lines(out):
+        place = row["origin"]
+        assert place["offset_kind"] == "inflated"
+        found = plain[place["offset"] :][: place["length"]]
+        assert json.loads(found)["text"] == row["text"]
+    gristmill("extract", str(table), "--output", str(out))
+    places = [row["origin"] for row in lines(out)]
+    assert [(place["offset"], place["row_group"]) for place in places] == [
+        (number, number // 2) for number in range(5)
+    ]

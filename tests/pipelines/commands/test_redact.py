@@ -79,12 +79,13 @@ def test_what_is_wrong(texts, tmp_path):
     assert status == 2
     assert "did you mean `EMAIL_ADDRESS`" in told
     with pytest.raises(Problem, match="holds no pipeline of spaCy"):
-        Redaction(Redact(names=PiiNames(model=str(tmp_path / "none"))), 0)
+        Redaction(Redact(names=PiiNames(model=str(tmp_path / "none")))).redact(["x"])
     (tmp_path / "empty").write_text("\n")
+    key = PiiKey(file=str(tmp_path / "empty"))
     with pytest.raises(Problem, match="holds no key"):
-        Redaction(Redact(policy="hash", key=PiiKey(file=str(tmp_path / "empty"))), 0)
+        Redaction(Redact(policy="hash", key=key)).redact(["x"])
     with pytest.raises(Problem, match="`US_SSN` is not looked for"):
-        Redaction(Redact(policies={"US_SSN": "keep"}), 0)
+        Redaction(Redact(policies={"US_SSN": "keep"}))
 
 
 def test_policies_of_sources_patterns_and_documents_that_are_dropped():
