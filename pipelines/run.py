@@ -291,9 +291,8 @@ class Run:
 
 def _splits(run: Folder, recipe: Recipe) -> list[Task]:
     """The frozen splits of the run's input; planned now if the run is new."""
-    for first in (STAGES[0].name, DEDUPLICATION[0].name):
-        if run.exists(f"{first}/plan.jsonl"):
-            return read_plan(run, first)
+    if run.exists("extract/plan.jsonl"):
+        return read_plan(run, "extract")
     return sorted(plan_splits(recipe), key=lambda task: task.key)
 
 

@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from curation.dedup.nodes import LINK, Array, factorize
 
@@ -42,6 +40,10 @@ def contract(links: Array) -> Array:
 
 def _roots(count: int, a: Index, b: Index) -> Index:
     """Smallest index of the component of each of `count` indices."""
+    # of the time that a small deduplication takes these imports would be a fifth
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     graph = coo_array((np.ones(len(a), np.bool_), (a, b)), shape=(count, count))
     parts, label = connected_components(graph, directed=False)
     smallest = np.empty(parts, np.int64)

@@ -18,7 +18,6 @@ import numpy.typing as npt
 from curation.dedup import words
 from curation.dedup.nodes import Words
 from curation.dedup.spans import Spans
-from curation.measures import View
 
 Index = npt.NDArray[np.int64]
 
@@ -83,6 +82,8 @@ class Lines:
 
 def sentences(texts: Sequence[str], size: int) -> KeyedSpans:
     """Every run of `size` sentences (spaCy's, see `View`) that have a word, of one text."""
+    from curation.measures import View
+
     split = [View(text).sentences for text in texts]
     flat = list(chain.from_iterable(split))
     lengths = np.fromiter(map(len, flat), np.int64, len(flat))

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from curation import own
 from curation.readers import Damage, Record
 from curation.readers.arc import begins_arc, check_arc, read_arc
 from curation.readers.arc import is_splittable as is_splittable_arc
@@ -88,6 +87,8 @@ def check(format: str, name: str, stream: BinaryIO, columns: Columns, most: int)
         case "tar" | "html" | "text" | "code":
             pass
         case _:
+            from curation import own
+
             own.load("reader", format)
 
 
@@ -156,4 +157,6 @@ def read(
                 licence=licence,
             )
         case _:
+            from curation import own
+
             return own.read(format, stream, start, columns=columns, max_record_bytes=most)

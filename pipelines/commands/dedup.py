@@ -138,13 +138,13 @@ def deduplicate_files(
         )
         run = Run.create(recipe, options.index or scratch, DEDUPLICATION)
         signed, done = run.go(engine, listener).values()
-        for table in clusters(run.context, run.plan()):
+        for table in clusters(run.context, run.context.tasks("sign")):
             out.write(table)
             if options.rejected:
                 for row in table.filter(table["level"].is_valid()).to_pylist():
                     rejected.add({**row, "stage": "deduplicate", "reason": row["level"]})
         if options.rejected:
-            for table in export(run.context, "sign", "rejections", run.plan()):
+            for table in export(run.context, "sign", "rejections", run.context.tasks("sign")):
                 rejected.write(table)
         if options.index:
             # what `against` needs is left

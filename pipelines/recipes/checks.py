@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from pipelines.recipes.files import CHAINS, bundled_models
 from pipelines.recipes.mistakes import Mistake, did_you_mean
-from schemas.chain import LanguagesStep, Scope
+from schemas.chain import EditStep, LanguagesStep, Scope
 from schemas.extract import ENGINES
 from schemas.problems import Problem
 from schemas.recipe import Recipe
@@ -57,11 +57,15 @@ def check_own(recipe: Recipe) -> list[Mistake]:
 
 def code_of(recipe: Recipe) -> dict[str, str]:
     """The marks of all parts of the user's own that a recipe names, see `Recipe.code`."""
+    named = [(kind, name) for _, kind, name in own_parts(recipe)]
+    chains = [getattr(recipe, section) for section in CHAINS]
+    edits = [step for spec in chains for step in spec.chain if isinstance(step, EditStep)]
+    if not (named or edits or any(spec.measures for spec in chains)):
+        return {}  # without an import of every measure
     from curation import own
 
-    named = [(kind, name) for _, kind, name in own_parts(recipe)]
-    for section in CHAINS:
-        named += own.named_by(getattr(recipe, section))
+    for spec in chains:
+        named += own.named_by(spec)
     return {f"{kind} {name}": own.mark(kind, name) for kind, name in sorted(set(named))}
 
 

@@ -38,8 +38,8 @@ def plan_splits(recipe: Recipe) -> list[Task]:
     for item, files in zip(recipe.inputs, found, strict=True):
         ranges = list(_ranges(item, files, recipe, most))
         # to open a file takes time too, however small it is
-        weights = [(each, max(_size(each), most // _MOST_FILES)) for each in ranges]
-        tasks += [_task(item, group) for group in bin_pack(weights, most)]
+        weights = [(each, max(range_bytes(each), most // _MOST_FILES)) for each in ranges]
+        tasks += [task_of(item, group) for group in bin_pack(weights, most)]
     return tasks
 
 
@@ -53,12 +53,14 @@ def unreadable(recipe: Recipe, tasks: Sequence[Task]) -> list[tuple[str, str]]:
     ]
 
 
-def _task(item: Input, ranges: Sequence[dict[str, Any]]) -> Task:
+def task_of(item: Input, ranges: Sequence[dict[str, Any]]) -> Task:
+    """The task that reads these ranges of an input."""
     key = split_id(item.source, [(each["file"], each["start"], each["end"]) for each in ranges])
-    return Task(key, {"source": item.source, "ranges": ranges}, sum(map(_size, ranges)))
+    return Task(key, {"source": item.source, "ranges": ranges}, sum(map(range_bytes, ranges)))
 
 
-def _size(piece: Mapping[str, Any]) -> int:
+def range_bytes(piece: Mapping[str, Any]) -> int:
+    """Bytes of a range."""
     return int(piece["end"]) - int(piece["start"])
 
 

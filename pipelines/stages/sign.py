@@ -4,7 +4,7 @@ are called, and their texts, where they are read again."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -12,12 +12,19 @@ import pyarrow as pa
 
 from curation.readers import Record
 from curation.readers.rows import time_of, value_of
-from pipelines.runs import rejections
+from pipelines.runs import receipts, rejections
 from pipelines.runs.inputs import Rows
 from pipelines.runs.mill import Mill
-from pipelines.runs.receipts import Attempt, Receipt, Task
+from pipelines.runs.receipts import Attempt, Receipt, Task, bin_pack
 from pipelines.runs.rows import BATCH_ROWS, id_of, number, place_of, text_of, without_text
-from pipelines.runs.splits import columns, input_of, read_split
+from pipelines.runs.splits import (
+    columns,
+    in_order,
+    input_of,
+    range_bytes,
+    read_split,
+    task_of,
+)
 from pipelines.runs.steps import Context, Manifest
 from pipelines.stages.dedup import stage as deduplicate
 from pipelines.stages.dedup.signatures import schema, signature_table
@@ -39,6 +46,8 @@ NAMES = pa.schema(
     ]
 )
 _TEXTS = pa.schema([pa.field("id", ID, False), pa.field("text", pa.large_string(), False)])
+# A task signs so many times the least bytes of a split: reading and signing is little work.
+_LEAST = 32
 # Of a row, what an option may decide by.
 _DECIDING = ("row_id", "url", "crawled", "signal")
 
@@ -52,9 +61,23 @@ def relevant(recipe: Recipe) -> Any:
     return [inputs, deduplicate.relevant(recipe)]
 
 
+def plan(recipe: Recipe, splits: Sequence[Task]) -> list[Task]:
+    """Splits put together until they are worth what a part costs deduplication."""
+    tasks = []
+    for item in recipe.inputs:
+        own = [split for split in splits if split.spec["source"] == item.source]
+        weights = [(piece, range_bytes(piece)) for _, piece in in_order(recipe, own)]
+        tasks += [
+            task_of(item, group) for group in bin_pack(weights, _LEAST * receipts.LEAST_BYTES)
+        ]
+    return tasks
+
+
 def run(mill: Mill, step: str, mark: str) -> Manifest:
     """Sign every split. Raises Problem for a column that decides and that no row has."""
-    done = mill.do(step, sign_split, mill.plan(step, mark, lambda: mill.splits))
+    done = mill.do(
+        step, sign_split, mill.plan(step, mark, lambda: plan(mill.context.recipe, mill.splits))
+    )
     if done.kept:
         _check_found(mill.context)
     return done

@@ -40,7 +40,6 @@ import numpy as np
 
 from curation.dedup import components
 from curation.dedup.nodes import LINK
-from curation.measures import view
 from pipelines.engines.jobs import ByKey, Job, JobFailed, Step
 from pipelines.runs.mill import Mill
 from pipelines.runs.receipts import Attempt, Receipt, Task
@@ -97,6 +96,8 @@ def relevant(recipe: Recipe) -> Any:
     deduplicate = recipe.deduplicate
     value = deduplicate.model_dump(mode="json")
     if deduplicate.spans.sentences:
+        from curation.measures import view
+
         value["sentences"] = [view.VERSION, importlib.metadata.version("spacy")]
     value["against"] = [index_digest(deduplicate, url) for url in deduplicate.against]
     return value
