@@ -294,5 +294,5 @@ def test_spans_of_a_command_line() -> None:
         "lines": True, "sentences": 3, "bloom": {"words": "5"}, "substring": {},
     }  # fmt: skip
     for wrong in ("words", "lines=3", "", "lines,,bloom"):
-        with pytest.raises(Problem, match="^spans "):
+        with pytest.raises(Problem, match=r"^spans "):
             spans_of(wrong)
