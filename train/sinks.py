@@ -55,7 +55,7 @@ class WeightsAndBiases:
             name=job.output.name,
             dir=str(job.output),
             config={**flat(job.config), "resumed_step": resumed_step},
-            mode=mode,  # type: ignore[arg-type]
+            mode=mode,
             settings=wandb.Settings(silent=True, console="off"),
         )
 
