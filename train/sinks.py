@@ -49,7 +49,7 @@ class WeightsAndBiases:
 
         import wandb
 
-        mode = os.environ.get("WANDB_MODE", "offline")
+        mode: Any = os.environ.get("WANDB_MODE", "offline")
         self._run = wandb.init(
             project="gristmill",
             name=job.output.name,

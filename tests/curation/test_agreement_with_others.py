@@ -119,7 +119,7 @@ def test_trap_the_score_of_c4s_language_is_langdetects(
         return sum(one == other for one, other in zip(ours, theirs, strict=True))
 
     (least,) = load_chain("c4_code", Path()).languages.values()
-    assert agreeing(least) == 1521 >= 0.985 * len(theirs)
+    assert agreeing(least) == 1525 >= 0.985 * len(theirs)
     assert agreeing(0.99) == 222
 
 
