@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from pipelines.runs.store import Folder
 
 ROW_GROUP_ROWS = 2048
+_DICTS = 128
 
 
 def logical_digest(table: pa.Table) -> str:
@@ -88,6 +89,7 @@ class PartWriter:
         self.rows = 0
         self.digests: list[tuple[int, str]] = []
         self._rows = row_group_rows
+        self._dicts: list[dict[str, Any]] = []
         self._waiting: list[pa.Table] = []
         self._count = 0
         self._writer = pq.ParquetWriter(
@@ -102,8 +104,22 @@ class PartWriter:
         )
 
     def write(self, rows: pa.Table | list[dict[str, Any]]) -> None:
-        """Add rows; a list of dicts is converted by the schema."""
-        table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(rows, self.schema)
+        """Add rows; dicts are converted by the schema, some at a time."""
+        if isinstance(rows, pa.Table):
+            self._convert()
+            self._add(rows)
+            return
+        self._dicts += rows
+        if len(self._dicts) >= _DICTS:
+            self._convert()
+
+    def _convert(self) -> None:
+        if self._dicts:
+            table = pa.Table.from_pylist(self._dicts, self.schema)
+            self._dicts = []
+            self._add(table)
+
+    def _add(self, table: pa.Table) -> None:
         if table.schema != self.schema:
             table = table.cast(self.schema)
         self._waiting.append(table)
@@ -122,6 +138,7 @@ class PartWriter:
 
     def close(self) -> str:
         """Finish the file; returns the digest of all its row groups."""
+        self._convert()
         if self._count:
             self._flush(pa.concat_tables(self._waiting))
         self._waiting = []
