@@ -204,7 +204,9 @@ def _begin(requests: int, answers: int) -> int:
         # -P: nothing is imported from the folder it is started in, whose files may be the crawl's
         command = [sys.executable, "-P", "-m", worker.__name__]
         pipes = [(os.POSIX_SPAWN_DUP2, requests, 0), (os.POSIX_SPAWN_DUP2, answers, 1)]
-        return os.posix_spawn(sys.executable, command, os.environ, file_actions=pipes)
+        # modules, an engine of the user's own among them, come from where this process has them
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        return os.posix_spawn(sys.executable, command, environment, file_actions=pipes)
     sys.stdout.flush()  # or the copy would write it too
     process = os.fork()
     if not process:
