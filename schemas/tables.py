@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
-ID = pa.binary(16)
+ID = pa.binary(16)  # of documents, in shards, signatures and shuffles
+HEX = pa.string()  # the same in 32 hexadecimal digits, in tables that people read
 
 
 def _schema(name: str, fields: list[pa.Field]) -> pa.Schema:
@@ -44,9 +45,9 @@ def _names() -> pa.DataType:
 
 # extract: one row a page whose text was found
 DOCUMENT = _schema(
-    "document/1",
+    "document/2",
     [
-        pa.field("id", ID, False),
+        pa.field("id", HEX, False),
         pa.field("source", pa.string(), False),
         pa.field("snapshot", pa.string(), False),
         pa.field("url", pa.string()),
@@ -74,15 +75,15 @@ DOCUMENT = _schema(
 # every stage: one row for what it does not keep. A record that became no document has its place,
 # a document its id; `value` decided, `detail` says what it had to be, or more
 REJECTION = _schema(
-    "rejection/2",
+    "rejection/3",
     [
-        pa.field("id", ID, False),
+        pa.field("id", HEX, False),
         pa.field("stage", pa.string(), False),
         pa.field("reason", pa.string(), False),
         pa.field("value", pa.string()),
         pa.field("detail", pa.string()),
         # the document that is kept instead of a duplicate
-        pa.field("representative", ID),
+        pa.field("representative", HEX),
         pa.field("source", pa.string()),
         pa.field("url", pa.string()),
         *(field.with_nullable(True) for field in _origin()),
@@ -92,9 +93,9 @@ REJECTION = _schema(
 # filter, curate: the columns every signals file has; the measured signals follow as
 # `family.signal`
 VERDICT = _schema(
-    "signals/1",
+    "signals/2",
     [
-        pa.field("id", ID, False),
+        pa.field("id", HEX, False),
         pa.field("source", pa.string(), False),
         pa.field("url", pa.string()),
         # with `source` these tell for which documents a step is
@@ -108,7 +109,7 @@ VERDICT = _schema(
 )
 
 # filter: the text of kept documents that an edit changed
-EDIT = _schema("edit/1", [pa.field("id", ID, False), pa.field("text", pa.large_string(), False)])
+EDIT = _schema("edit/2", [pa.field("id", HEX, False), pa.field("text", pa.large_string(), False)])
 
 
 def signature_schema(levels: Sequence[str], sketch_bytes: int, bands: int) -> pa.Schema:
@@ -161,7 +162,7 @@ EDGE = _schema(
 )
 
 # deduplicate: documents of a part for which others were dropped, and how many
-CLUSTER = _schema("cluster/1", [pa.field("id", ID, False), pa.field("dropped", pa.int64(), False)])
+CLUSTER = _schema("cluster/2", [pa.field("id", HEX, False), pa.field("dropped", pa.int64(), False)])
 
 # deduplicate: spans of the documents of a part, in order; `row`: of the survivors of the part;
 # `repeated`: stands earlier in the same part
@@ -226,9 +227,9 @@ SPAN = _schema(
 # deduplicate: characters [start, end) to cut of the filtered text; those of a document are
 # together, in order and disjoint
 CUT = _schema(
-    "cut/1",
+    "cut/2",
     [
-        pa.field("id", ID, False),
+        pa.field("id", HEX, False),
         pa.field("level", pa.string(), False),
         pa.field("start", pa.uint32(), False),
         pa.field("end", pa.uint32(), False),
@@ -237,9 +238,9 @@ CUT = _schema(
 
 # curate: the survivors, fit to publish
 CURATED = _schema(
-    "curated/1",
+    "curated/2",
     [
-        pa.field("id", ID, False),
+        pa.field("id", HEX, False),
         pa.field("source", pa.string(), False),
         pa.field("url", pa.string()),
         pa.field("text", pa.large_string(), False),

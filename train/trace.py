@@ -124,7 +124,7 @@ def find_origins(run: Path, documents: set[str]) -> dict[str, dict[str, Any]]:
     if (folder / "manifest.json").is_file():
         home = json.loads((folder / "manifest.json").read_text("utf-8")).get("home")
         folder = Path(home) / "extract" if home else folder
-    wanted = pa.array([bytes.fromhex(document) for document in documents], pa.binary(16))
+    wanted = pa.array(sorted(documents), pa.string())
     found = {}
     for path in sorted(folder.glob("documents/*.parquet")):
         file = pq.ParquetFile(path, page_checksum_verification=True)
@@ -133,5 +133,5 @@ def find_origins(run: Path, documents: set[str]) -> dict[str, dict[str, Any]]:
             chosen = np.flatnonzero(pc.is_in(ids, value_set=wanted).to_numpy())
             if len(chosen):
                 table = file.read_row_group(group, columns=ORIGIN).take(pa.array(chosen))
-                found.update({row.pop("id").hex(): row for row in table.to_pylist()})
+                found.update({row.pop("id"): row for row in table.to_pylist()})
     return found

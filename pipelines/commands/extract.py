@@ -89,7 +89,7 @@ def _extract(options: argparse.Namespace) -> int:
     from pipelines.engines.runners import Engine
     from pipelines.run import Run
     from pipelines.runs.events import Warned
-    from pipelines.runs.export import export, readable
+    from pipelines.runs.export import export
     from pipelines.runs.inputs import left_out
     from schemas.recipe import Recipe
     from schemas.tables import DOCUMENT
@@ -99,7 +99,7 @@ def _extract(options: argparse.Namespace) -> int:
     asked = _options(options)
     with (
         reading(options.input, options, pages=True) as inputs,
-        writing(options.output, readable(DOCUMENT)) as pages,
+        writing(options.output, DOCUMENT) as pages,
         rejecting(options.rejected) as rejected,
         tempfile.TemporaryDirectory(prefix="gristmill-") as scratch,
     ):

@@ -173,10 +173,9 @@ class Rejected:
 @contextmanager
 def rejecting(path: str | None) -> Iterator[Rejected]:
     """What takes rejections, to the file `path` if one is named."""
-    from pipelines.runs.export import readable
     from schemas.tables import REJECTION
 
-    with nullcontext() if path is None else writing(path, readable(REJECTION)) as writer:
+    with nullcontext() if path is None else writing(path, REJECTION) as writer:
         yield Rejected(writer, REJECTION.names)
 
 

@@ -15,8 +15,10 @@ from curation.urls import registered_domain
 from pipelines.report import shape
 from pipelines.report.display import line
 from pipelines.report.reading import RowSample, find_pages
+from pipelines.runs.ids import to_bytes
 from pipelines.runs.parts import read_table
 from pipelines.runs.steps import Context
+from schemas.tables import HEX
 
 # Clusters are counted in memory; of a larger run's, 1 in a power of two.
 MOST_DROPS = 4_000_000
@@ -52,7 +54,7 @@ def _dropped(context: Context, one_in: int) -> pa.Table:
     """How many documents each level rejected for each one that is kept."""
     total = pa.table(
         {
-            "representative": pa.array([], pa.binary(16)),
+            "representative": pa.array([], HEX),
             "reason": pa.array([], pa.string()),
             "count": pa.array([], pa.int64()),
         }
@@ -60,7 +62,7 @@ def _dropped(context: Context, one_in: int) -> pa.Table:
     names = total.column_names
     for _, drops in _drop_lists(context, ("representative", "reason")):
         # ids are digests, so their last bits choose clusters as a hash would
-        last = np.frombuffer(b"".join(drops["representative"].to_pylist()), ">u8")[1::2]
+        last = np.frombuffer(b"".join(to_bytes(drops["representative"]).to_pylist()), ">u8")[1::2]
         drops = drops.filter(pa.array(last % np.uint64(one_in) == 0))
         own = drops.append_column("count", pa.array(np.ones(drops.num_rows, np.int64)))
         sums = (
@@ -150,30 +152,28 @@ def _histogram(sizes: np.ndarray[tuple[int], np.dtype[np.int64]]) -> list[shape.
 def _largest(context: Context, dropped: pa.Table, clusters: pa.Table) -> list[shape.Cluster]:
     order = [("count_sum", "descending"), ("representative", "ascending")]
     rows = clusters.take(pc.sort_indices(clusters, order)[:LARGEST]).to_pylist()
-    ids = pa.array([row["representative"] for row in rows], pa.binary(16))
-    levels: dict[bytes, dict[str, int]] = {}
+    ids = pa.array([row["representative"] for row in rows], HEX)
+    levels: dict[str, dict[str, int]] = {}
     for row in dropped.filter(pc.is_in(dropped["representative"], ids)).to_pylist():
         levels.setdefault(row["representative"], {})[row["reason"]] = row["count"]
     # some dropped documents of each: the first in the order of parts and ids
-    members: dict[bytes, list[tuple[str, bytes, str]]] = {row["representative"]: [] for row in rows}
+    members: dict[str, list[tuple[str, str, str]]] = {row["representative"]: [] for row in rows}
     missing = set(members)
     for task, drops in _drop_lists(context, ("id", "reason", "representative")):
         if not missing:
             break
-        own = drops.filter(
-            pc.is_in(drops["representative"], pa.array(sorted(missing), pa.binary(16)))
-        )
+        own = drops.filter(pc.is_in(drops["representative"], pa.array(sorted(missing), HEX)))
         for row in sorted(own.to_pylist(), key=lambda row: row["id"]):
             if len(members[row["representative"]]) < MEMBERS:
                 members[row["representative"]].append((task, row["id"], row["reason"]))
         missing = {kept for kept in missing if len(members[kept]) < MEMBERS}
-    wanted: dict[str, set[bytes]] = {}
+    wanted: dict[str, set[str]] = {}
     for task, member, _ in chain.from_iterable(members.values()):
         wanted.setdefault(task, set()).add(member)
     pages = find_pages(context, wanted)
     return [
         shape.Cluster(
-            kept_id=row["representative"].hex(),
+            kept_id=row["representative"],
             documents=row["count_sum"] + 1,
             dropped=dict(sorted(levels[row["representative"]].items())),
             samples=[

@@ -109,7 +109,7 @@ def choose(
 
 
 def find_pages(
-    context: Context, wanted: Mapping[str, Collection[bytes]]
-) -> dict[bytes, dict[str, Any]]:
+    context: Context, wanted: Mapping[str, Collection[str]]
+) -> dict[str, dict[str, Any]]:
     """Extracted pages by id; `wanted` names ids by their part."""
     return find(context, wanted, _PAGE)

@@ -24,7 +24,7 @@ def kept(context: Context, curated: RowSample) -> list[shape.Sample]:
     table = curated.table(["id"])
     chosen = choose(context.recipe.seed, table, [""] * table.num_rows, KEPT).get("", [])
     paths = {part.task: part.path for part in curated.parts}
-    found: dict[bytes, Values] = {}
+    found: dict[str, Values] = {}
     for task in sorted({row["task"] for row in chosen}):
         ids = {row["id"] for row in chosen if row["task"] == task}
         found.update(find_rows(curated.folder, paths[task], ids, _CURATED))
@@ -63,11 +63,9 @@ def rejected_by_rules(context: Context, stage: str) -> list[shape.RejectedSample
     return _by_reason(context, stage, samples)
 
 
-def _others(
-    context: Context, stage: str, rows: Mapping[str, list[Values]]
-) -> dict[bytes, list[str]]:
+def _others(context: Context, stage: str, rows: Mapping[str, list[Values]]) -> dict[str, list[str]]:
     """The further reasons of rows, by id."""
-    wanted: dict[str, set[bytes]] = {}
+    wanted: dict[str, set[str]] = {}
     for own in rows.values():
         for row in own:
             wanted.setdefault(row["task"], set()).add(row["id"])
@@ -87,17 +85,16 @@ def duplicated(context: Context) -> list[shape.RejectedSamples]:
     pages = _pages(context, chosen)
     samples = {
         level: [
-            _sample(pages[row["id"]], f"{row['representative'].hex()} is kept instead")
-            for row in rows
+            _sample(pages[row["id"]], f"{row['representative']} is kept instead") for row in rows
         ]
         for level, rows in chosen.items()
     }
     return _by_reason(context, "deduplicate", samples)
 
 
-def _pages(context: Context, rows: Mapping[str, list[Values]]) -> dict[bytes, Values]:
+def _pages(context: Context, rows: Mapping[str, list[Values]]) -> dict[str, Values]:
     """The extracted pages of rows that have an id and their part."""
-    wanted: dict[str, set[bytes]] = {}
+    wanted: dict[str, set[str]] = {}
     for own in rows.values():
         for row in own:
             wanted.setdefault(row["task"], set()).add(row["id"])
@@ -120,7 +117,7 @@ def _by_reason(
 def _sample(row: Values, why: str = "", also: list[str] | None = None) -> shape.Sample:
     text, cut = (None, False) if row["text"] is None else excerpt(row["text"], CHARACTERS)
     return shape.Sample(
-        id=row["id"].hex(),
+        id=row["id"],
         source=row["source"],
         url=line(row["url"]),
         title=line(row.get("title")),

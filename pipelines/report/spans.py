@@ -47,7 +47,7 @@ def _samples(context: Context) -> list[shape.CutSample]:
     rows = [
         row for level in context.recipe.deduplicate.spans.levels() for row in chosen.get(level, [])
     ]
-    wanted: dict[str, set[bytes]] = {}
+    wanted: dict[str, set[str]] = {}
     for row in rows:
         wanted.setdefault(row["task"], set()).add(row["id"])
     # spans are of the text as it was filtered

@@ -15,11 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipelines.runs.ids import flat
 from pipelines.runs.parts import read_part, read_table
 from pipelines.runs.steps import Context
 from pipelines.runs.store import Folder
 from schemas.problems import Problem
-from schemas.tables import CUT, ID
+from schemas.tables import CUT, HEX
 
 # Stages that leave documents.
 STAGES = ("extract", "filter", "deduplicate", "curate")
@@ -68,16 +69,16 @@ def of_part(
 
 def find(
     context: Context,
-    wanted: Mapping[str, Collection[bytes]],
+    wanted: Mapping[str, Collection[str]],
     columns: Sequence[str],
     *,
     edited: bool = False,
-) -> dict[bytes, dict[str, Any]]:
+) -> dict[str, dict[str, Any]]:
     """Rows by id; `wanted` names ids by the part in which they stand.
 
     Texts are as extracted, or, if `edited`, as `filter` left them.
     """
-    found: dict[bytes, dict[str, Any]] = {}
+    found: dict[str, dict[str, Any]] = {}
     for task in sorted(wanted):
         missing = set(wanted[task])
         for home, path in _files(context, task):
@@ -87,18 +88,18 @@ def find(
             if not missing:
                 break
         if edited:
-            changed = _edits(context, task, pa.array(sorted(wanted[task]), ID))
+            changed = _edits(context, task, pa.array(sorted(wanted[task]), HEX))
             for row in changed.to_pylist() if changed is not None else ():
                 found[row["id"]]["text"] = row["text"]
     return found
 
 
 def find_rows(
-    folder: Folder, path: str, ids: Collection[bytes], columns: Sequence[str]
-) -> dict[bytes, dict[str, Any]]:
+    folder: Folder, path: str, ids: Collection[str], columns: Sequence[str]
+) -> dict[str, dict[str, Any]]:
     """Rows of a file by their column `id`; few are held at a time, as texts may be long."""
-    wanted = pa.array(sorted(ids), ID)
-    found: dict[bytes, dict[str, Any]] = {}
+    wanted = pa.array(sorted(ids), HEX)
+    found: dict[str, dict[str, Any]] = {}
     with folder.open(path) as stream:
         file = pq.ParquetFile(stream)
         for group in range(file.num_row_groups):
@@ -156,7 +157,7 @@ class Cuts:
         """How many documents are cut."""
         return len(self._places)
 
-    def of(self, document: bytes) -> list[dict[str, Any]]:
+    def of(self, document: str) -> list[dict[str, Any]]:
         """The spans of a document, in order: level, start and end."""
         place = self._places.get(document, slice(0))
         columns = (self._columns[name][place].tolist() for name in _SPAN)
@@ -191,8 +192,3 @@ def _overlaid(batch: pa.RecordBatch, changed: pa.Table) -> pa.RecordBatch:
     place = pc.index_in(batch["id"], flat(changed["id"]))
     texts = pc.coalesce(flat(changed["text"]).take(place), batch["text"])
     return batch.set_column(batch.schema.get_field_index("text"), batch.schema.field("text"), texts)
-
-
-def flat(column: pa.ChunkedArray) -> pa.Array:
-    """The column as one array."""
-    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)

@@ -11,34 +11,19 @@ from pipelines.runs.parts import read_part
 from pipelines.runs.receipts import Task
 from pipelines.runs.splits import in_order
 from pipelines.runs.steps import Context
-from schemas.tables import ID
 
 BATCH_ROWS = 256
 
 
-def readable(schema: pa.Schema) -> pa.Schema:
-    """The schema for people: ids are hexadecimal text."""
-    fields = [field.with_type(pa.string()) if field.type == ID else field for field in schema]
-    return pa.schema(fields, metadata=schema.metadata)
-
-
-def hexadecimal(ids: pa.Array) -> pa.Array:
-    """Ids as people read them."""
-    texts = [None if value is None else value.hex() for value in ids.to_pylist()]
-    return pa.array(texts, pa.string())
-
-
 def export(context: Context, stage: str, kind: str, tasks: Sequence[Task]) -> Iterator[pa.Table]:
-    """The rows of the files of a kind, with readable ids, in the order of inputs, names of files
-    and records."""
+    """The rows of the files of a kind, in the order of inputs, names of files and records."""
 
     def read(task: str) -> Iterator[pa.RecordBatch]:
         path = context.receipt(stage, task).file(kind).path
         return read_part(context.home(stage), path, batch_rows=BATCH_ROWS)
 
     for batch in ordered(context, tasks, read):
-        arrays = [hexadecimal(column) if column.type == ID else column for column in batch.columns]
-        yield pa.Table.from_arrays(arrays, schema=readable(batch.schema))
+        yield pa.Table.from_batches([batch])
 
 
 def ordered(

@@ -49,7 +49,7 @@ def table(stage: str, ids: pa.Array, reasons: pa.Array | str, **columns: pa.Arra
 def origin(item: Input, file: str, record: Record | Damage) -> dict[str, Any]:
     """What a document and a rejection say of the record that they are from, and its id."""
     return {
-        "id": document_id(item.source, file, record.offset, record.offset_kind),
+        "id": document_id(item.source, file, record.offset, record.offset_kind).hex(),
         "source": item.source,
         "url": getattr(record, "url", None),
         "file": file,

@@ -18,6 +18,7 @@ from curation.urls import registered_domain
 from pipelines.runs import documents, rejections
 from pipelines.runs.documents import CUTS, Cuts, dropped, kept, of_part
 from pipelines.runs.events import Warned
+from pipelines.runs.ids import to_bytes
 from pipelines.runs.mill import Mill
 from pipelines.runs.receipts import Attempt, Receipt, Task
 from pipelines.runs.steps import Context, Manifest
@@ -28,7 +29,7 @@ from schemas.tables import CURATED, with_columns
 if TYPE_CHECKING:
     from curation.chain import Chain, Outcome
 
-VERSION = 3
+VERSION = 4
 LIBRARIES = ("numpy", "spacy", "tldextract")
 
 _KEYS = ["id", "source", "bytes", "holdout"]
@@ -195,7 +196,7 @@ def _histograms(seed: int, rows: list[pa.Table]) -> dict[str, dict[str, Histogra
     for source in pc.unique(table["source"]).to_pylist():
         own = table.filter(pc.equal(table["source"], source))
         sizes = own["bytes"].to_numpy()
-        samples = sample_keys(seed, source, np.array(own["id"].to_pylist(), "V16"))
+        samples = sample_keys(seed, source, np.array(to_bytes(own["id"]).to_pylist(), "V16"))
         found["holdout"][source] = Histogram.of(own["holdout"].to_numpy(), sizes)
         found["sample"][source] = Histogram.of(samples, sizes)
     return found

@@ -31,7 +31,7 @@ from schemas.tables import DOCUMENT, with_columns
 if TYPE_CHECKING:
     from curation.language import Languages
 
-VERSION = 6
+VERSION = 7
 LIBRARIES = (
     *("fastwarc", "fasttext", "lxml", "onnxruntime", "resiliparse", "selectolax"),
     "trafilatura",

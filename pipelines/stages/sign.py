@@ -31,21 +31,21 @@ from pipelines.stages.dedup.signatures import schema, signature_table
 from schemas.deduplicate import ORDERS
 from schemas.problems import Problem
 from schemas.recipe import Recipe
-from schemas.tables import ID
+from schemas.tables import HEX
 
-VERSION = 1
+VERSION = 2
 LIBRARIES = ("numpy",)
 
 # Before the name of a column that `keep` names, as a recipe's signals have a family.
 ROW = "row."
 NAMES = pa.schema(
     [
-        pa.field("id", ID, False),
+        pa.field("id", HEX, False),
         pa.field("name", pa.string(), False),
         pa.field("file", pa.string(), False),
     ]
 )
-_TEXTS = pa.schema([pa.field("id", ID, False), pa.field("text", pa.large_string(), False)])
+_TEXTS = pa.schema([pa.field("id", HEX, False), pa.field("text", pa.large_string(), False)])
 # A task signs so many times the least bytes of a split: reading and signing is little work.
 _LEAST = 32
 # Of a row, what an option may decide by.

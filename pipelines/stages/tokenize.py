@@ -12,6 +12,7 @@ from curation.histogram import HISTOGRAMS, Histogram, to_table
 from curation.keys import below
 from curation.mixture import mixing_keys
 from curation.tokenization import Encoded
+from pipelines.runs.ids import to_bytes
 from pipelines.runs.mill import Mill
 from pipelines.runs.parts import read_part
 from pipelines.runs.receipts import Attempt, Receipt, Task, pack_parts
@@ -94,7 +95,8 @@ def _sorted(
     rows = pa.concat_tables(metadata).combine_chunks()
     sources = rows["source"].combine_chunks().dictionary_encode()
     names = sources.dictionary.to_pylist()
-    ids = np.array(rows["id"].to_pylist(), "V16")
+    packed = to_bytes(rows["id"])
+    ids = np.array(packed.to_pylist(), "V16")
     code = np.asarray(sources.indices)
     keys = np.empty(len(ids), np.uint64)
     for number, name in enumerate(names):
@@ -106,7 +108,7 @@ def _sorted(
         {
             "source": rows["source"],
             "key": pa.array(keys),
-            "id": rows["id"],
+            "id": packed,
             "holdout": rows["holdout"],
             "bytes": pa.array(np.concatenate([item.bytes for item in encoded])),
             "tokens": pa.LargeListArray.from_arrays(offsets, pa.array(values)),

@@ -121,7 +121,8 @@ def _sample(
                     for row in rows
                     if row["source"] == source and row["holdout"] >= reserve[source]
                 ]
-                keys = sample_keys(seed, source, np.array([row["id"] for row in own], "V16"))
+                ids = np.array([bytes.fromhex(row["id"]) for row in own], "V16")
+                keys = sample_keys(seed, source, ids)
                 for row, key in zip(own, keys.tolist(), strict=True):
                     if key < limits[source]:
                         sampled[source] += row["bytes"]

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.runs.documents import Cuts, flat
-from pipelines.runs.export import BATCH_ROWS, hexadecimal, ordered
+from pipelines.runs.documents import Cuts
+from pipelines.runs.export import BATCH_ROWS, ordered
+from pipelines.runs.ids import flat
 from pipelines.runs.parts import read_part, read_table
 from pipelines.runs.receipts import Task
 from pipelines.runs.steps import Context
-from schemas.tables import DEDUPLICATED
+from schemas.tables import DEDUPLICATED, HEX
 
 _CUT = DEDUPLICATED.field("cut").type
 
@@ -25,7 +26,7 @@ def clusters(context: Context, tasks: Sequence[Task]) -> Iterator[pa.Table]:
     home, step = context.home("deduplicate"), "deduplicate"
     names = {r.task: r.file("names").path for r in context.receipts("sign")}
     drops = {r.task: r.file("rejections").path for r in context.receipts(step)}
-    ids = pa.array([], pa.binary(16))
+    ids = pa.array([], HEX)
     for path in drops.values():
         own = read_table(home, path, ["representative"])["representative"]
         ids = pc.unique(pa.concat_arrays([ids, *own.chunks]))
@@ -47,7 +48,7 @@ def clusters(context: Context, tasks: Sequence[Task]) -> Iterator[pa.Table]:
             yield pa.RecordBatch.from_arrays(
                 [
                     batch["name"],
-                    hexadecimal(pc.coalesce(kept_for, batch["id"])),
+                    pc.coalesce(kept_for, batch["id"]),
                     pc.if_else(kept, batch["name"], other),
                     kept,
                     level,

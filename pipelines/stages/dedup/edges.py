@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from curation.dedup.nodes import EDGE, NODE, Array, ids
 from pipelines.runs import rejections
+from pipelines.runs.ids import to_bytes, to_text
 from pipelines.runs.parts import read_table
 from pipelines.runs.receipts import Attempt, PartFile, Receipt
 from pipelines.runs.steps import Context
@@ -65,9 +66,9 @@ def rejection_table(links: Array, levels: Sequence[str]) -> pa.Table:
     order = np.lexsort((links["b"]["id_low"], links["b"]["id_high"]))
     return rejections.table(
         "deduplicate",
-        ids_column(links["b"][order]),
+        to_text(ids_column(links["b"][order])),
         pa.array(levels, pa.string()).take(pa.array(order)),
-        representative=ids_column(links["a"][order]),
+        representative=to_text(ids_column(links["a"][order])),
     )
 
 
@@ -76,23 +77,24 @@ def cluster_table(roots: Array) -> pa.Table:
     distinct, counts = np.unique(ids(roots), axis=0, return_counts=True)
     data = pa.py_buffer(distinct.tobytes())
     column = pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(distinct), [None, data])
-    return pa.table([column, pa.array(counts, pa.int64())], schema=CLUSTER)
+    return pa.table([to_text(column), pa.array(counts, pa.int64())], schema=CLUSTER)
 
 
-def keyed_drops(context: Context, part: int, levels: Sequence[str]) -> dict[str, pa.ChunkedArray]:
+def keyed_drops(context: Context, part: int, levels: Sequence[str]) -> dict[str, pa.Array]:
     """By level, the ids of the part that it dropped."""
-    found = {}
-    for level in levels:
-        receipt = context.receipts(f"deduplicate/{level}-drops")[part]
-        path = receipt.file("rejections").path
-        found[level] = read_table(context.home("deduplicate"), path, ["id"])["id"]
-    return found
+    return {level: drops(context, part, f"deduplicate/{level}-drops") for level in levels}
 
 
-def undropped(column: pa.ChunkedArray, drops: Iterable[pa.ChunkedArray]) -> pa.ChunkedArray:
+def drops(context: Context, part: int, step: str) -> pa.Array:
+    """The ids of the part that a step dropped."""
+    path = context.receipts(step)[part].file("rejections").path
+    return to_bytes(read_table(context.home("deduplicate"), path, ["id"])["id"])
+
+
+def undropped(column: pa.ChunkedArray, drops: Iterable[pa.Array]) -> pa.ChunkedArray:
     """Which ids of a column are in none of some lists."""
     mask = pa.chunked_array([np.ones(len(column), np.bool_)])
     for drop in drops:
         if len(drop):
-            mask = pc.and_(mask, pc.invert(pc.is_in(column, pa.concat_arrays(drop.chunks))))
+            mask = pc.and_(mask, pc.invert(pc.is_in(column, drop)))
     return mask

@@ -430,7 +430,7 @@ class CommitLeaves(Commit):
         attempt.commit(len(links), len(links))
 
 
-def write_index(attempt: Attempt, context: Context, number: int, dropped: pa.ChunkedArray) -> None:
+def write_index(attempt: Attempt, context: Context, number: int, dropped: pa.Array) -> None:
     """The signatures of what is left of a part, that later runs can be deduplicated against."""
     whole = parts(context)[number].read()
     index = attempt.writer("index", schema(context.recipe.deduplicate), dictionary=("scope",))
@@ -468,9 +468,8 @@ class CommitDrops(Commit):
                 leaves, (rows["a"]["part"] >= len(self.numbers)).tolist(), strict=True
             )
         ]
-        table = rejection_table(rows, levels)
-        rejections.writer(attempt).write(table)
+        rejections.writer(attempt).write(rejection_table(rows, levels))
         if self.last:
-            write_index(attempt, self.context, number, table["id"])
+            write_index(attempt, self.context, number, ids_column(rows["b"]))
         counts = Counter(levels)
         attempt.commit(part.rows, part.rows - len(leaves), counts)

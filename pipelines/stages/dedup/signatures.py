@@ -14,12 +14,13 @@ from curation.dedup.exact import digest, normalised_digest
 from curation.dedup.nodes import Array, nodes, preference
 from pipelines.recipes.saving import read_saved
 from pipelines.runs.documents import of_part
+from pipelines.runs.ids import to_bytes, to_text
 from pipelines.runs.parts import read_table
 from pipelines.runs.steps import Context, read_manifest, read_receipts
 from pipelines.runs.store import Folder
 from schemas.deduplicate import Deduplicate, Near
 from schemas.problems import Problem
-from schemas.tables import signature_schema
+from schemas.tables import HEX, signature_schema
 
 if TYPE_CHECKING:
     from curation.dedup.minhash import Signer
@@ -66,7 +67,7 @@ def signature_table(recipe: Deduplicate, rows: Sequence[Mapping[str, Any]]) -> p
     digests = [digest(data, own) for data, own in zip(encoded, scopes, strict=True)]
     sizes = np.fromiter(map(len, encoded), np.int64, len(rows))
     columns: dict[str, Any] = {
-        "id": pa.array([row["id"] for row in rows], pa.binary(16)),
+        "id": to_bytes(pa.array([row["id"] for row in rows], HEX)),
         "scope": pa.array(scopes, pa.string()),
         "preference": pa.array(_preferences(recipe, recipe.keep, rows, sizes, digests)),
         "digest": pa.array(digests, pa.binary(16)),
@@ -169,8 +170,8 @@ def _files(url: str, step: str, kind: str) -> list[Part]:
 def texts_of(context: Context, part: int, ids: pa.ChunkedArray) -> Iterator[tuple[bytes, str]]:
     """Texts of documents of a part of the run, as they were signed, with their ids."""
     task = context.receipts(context.signed)[part].task
-    for batch in of_part(context, task, ["id", "text"], pa.concat_arrays(ids.chunks)):
-        yield from zip(batch["id"].to_pylist(), batch["text"].to_pylist(), strict=True)
+    for batch in of_part(context, task, ["id", "text"], to_text(ids)):
+        yield from zip(to_bytes(batch["id"]).to_pylist(), batch["text"].to_pylist(), strict=True)
 
 
 def signing(recipe: Deduplicate) -> dict[str, Any]:

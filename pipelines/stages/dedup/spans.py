@@ -20,6 +20,7 @@ from curation.dedup.nodes import Array, Words, pack
 from curation.dedup.spans import Spans, disjoint
 from curation.dedup.words import mix
 from pipelines.runs import rejections
+from pipelines.runs.ids import to_bytes, to_text
 from pipelines.runs.parts import read_table
 from pipelines.runs.receipts import Attempt, Receipt, Task
 from pipelines.runs.steps import Context
@@ -231,7 +232,7 @@ class CommitCuts(Commit):
         rejections.writer(attempt).write(drops)
         clusters = read_table(self.context.home(self.step), documents.file("clusters").path)
         attempt.writer("clusters", CLUSTER).write(clusters)
-        write_index(attempt, self.context, number, drops["id"])
+        write_index(attempt, self.context, number, to_bytes(drops["id"]))
         cut = {
             level: {
                 "documents": int(np.count_nonzero(np.diff(each.texts, prepend=-1))),
@@ -263,7 +264,7 @@ def _cuts(own: Survivors, levels: Sequence[str], spans: Sequence[Spans]) -> pa.T
     order = np.lexsort((starts, rows))
     return pa.table(
         {
-            "id": own.ids.take(pa.array(rows[order])),
+            "id": to_text(own.ids.take(pa.array(rows[order]))),
             "level": pa.array(levels, pa.string()).take(pa.array(names[order])),
             "start": starts[order].astype("<u4"),
             "end": ends[order].astype("<u4"),

@@ -9,9 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curation.dedup.nodes import Array, factorize
-from pipelines.runs.parts import read_table
 from pipelines.runs.steps import Context
-from pipelines.stages.dedup.edges import undropped
+from pipelines.stages.dedup.edges import drops, undropped
 from pipelines.stages.dedup.signatures import parts, texts_of
 
 # Texts that are looked at together.
@@ -26,8 +25,7 @@ class Survivors:
         self.context, self.number = context, number
         part = parts(context)[number]
         table = part.read(["id", "scope", "preference"])
-        drops = context.receipts("deduplicate/documents")[number].file("rejections").path
-        dropped = read_table(context.home("deduplicate"), drops, ["id"])["id"]
+        dropped = drops(context, number, "deduplicate/documents")
         table = table.filter(undropped(table["id"], [dropped]))
         self.ids: pa.ChunkedArray = table["id"]
         self.scopes: list[str] = table["scope"].to_pylist()

@@ -37,6 +37,7 @@ from curation.packing import pack
 from curation.tokenization import Tokens
 from pipelines.runs import rejections
 from pipelines.runs.closing import Plan
+from pipelines.runs.ids import to_text
 from pipelines.runs.mill import Mill, Stretch
 from pipelines.runs.parts import logical_digest, read_table
 from pipelines.runs.receipts import Attempt, Receipt, Task
@@ -51,7 +52,7 @@ from schemas.shard import (
 )
 from schemas.tables import tokens_schema
 
-VERSION = 1
+VERSION = 2
 LIBRARIES = ("numpy", "pyarrow")
 
 # A bucket reads a bit of every file: with more reads than this, files are merged first.
@@ -283,7 +284,7 @@ def reject_part(context: Context, step: str, task: Task) -> Receipt:
         for name in ("id", "source")
     )
     with Attempt(context.run, step, task.key) as attempt:
-        found = rejections.table("mix", ids, "not_sampled", source=names)
+        found = rejections.table("mix", to_text(ids), "not_sampled", source=names)
         rejections.writer(attempt).write(found)
         kept = table.num_rows - len(ids)
         return attempt.commit(table.num_rows, kept, {"not_sampled": len(ids)})

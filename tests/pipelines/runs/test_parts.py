@@ -11,7 +11,7 @@ from schemas.tables import VERDICT
 
 ROWS = [
     {
-        "id": bytes([i]) * 16,
+        "id": f"{i:032x}",
         "source": "web",
         "url": f"u{i}",
         "kind": "web",
@@ -38,7 +38,7 @@ def test_digest_is_of_values_not_of_chunks_offsets_or_encodings() -> None:
 @pytest.mark.parametrize("column", TABLE.column_names)
 def test_digest_changes_with_any_value(column: str) -> None:
     changed = {
-        "id": b"\xff" * 16,
+        "id": "f" * 32,
         "source": "wec",
         "url": "",
         "kind": "code",

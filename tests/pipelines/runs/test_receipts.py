@@ -9,7 +9,7 @@ from schemas.tables import EDIT
 
 def _attempt(run: Folder, text: str) -> Receipt:
     with Attempt(run, "stage", "task") as attempt:
-        attempt.writer("edits", EDIT).write([{"id": b"i" * 16, "text": text}])
+        attempt.writer("edits", EDIT).write([{"id": "69" * 16, "text": text}])
         return attempt.commit(3, 1, {"short": 2, "none": 0}, {"bytes": 5})
 
 
@@ -34,7 +34,7 @@ def test_the_first_receipt_counts_and_a_second_attempt_changes_nothing(tmp_path:
 def test_an_attempt_that_fails_leaves_nothing(tmp_path: Path) -> None:
     run = Folder(str(tmp_path))
     with pytest.raises(ZeroDivisionError), Attempt(run, "stage", "task") as attempt:
-        attempt.writer("edits", EDIT).write([{"id": b"i" * 16, "text": "x" * (1 // 0)}])
+        attempt.writer("edits", EDIT).write([{"id": "69" * 16, "text": "x" * (1 // 0)}])
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
 
 
