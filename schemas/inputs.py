@@ -62,6 +62,13 @@ class Columns(Contract):
         "types; rules test them as `column.NAME`. A value of another type is null, and counted.",
     )
 
+    delimiter: str | None = Field(
+        None,
+        pattern=r"^[^\w\r\n\"]$",
+        description="What divides the fields of CSV and TSV; null finds the one that divides the "
+        "header into the named columns.",
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _html_is_the_text(cls, value: Any) -> Any:

@@ -32,9 +32,10 @@ def read_table(
 ) -> Iterator[Record | Damage]:
     """Yield a record for every row below the header (RFC 4180, in UTF-8 or UTF-16).
 
-    Its delimiter is the one that divides the header into the named columns. The file is one
-    split: all its rows belong to the range that begins at 0. A row that does not have the
-    header's columns is `Damage` of kind `bad_row`, from its first line to where its quotes close.
+    Its delimiter is the given one, or else the one that divides the header into the named
+    columns. The file is one split: all its rows belong to the range that begins at 0. A row that
+    does not have the header's columns is `Damage` of kind `bad_row`, from its first line to where
+    its quotes close.
     Raises Problem if the header lacks a named column.
     """
     if start > 0 or end <= 0:
@@ -90,7 +91,7 @@ def _header(
 
     Any character but a letter, digit or quote may be one; in doubt it is the format's own.
     """
-    usual = _DELIMITERS[dialect]
+    usual = columns.delimiter or _DELIMITERS[dialect]
     lines: list[str] = []
     try:
         for line in _Feed(stream, _HEADER_BYTES):
@@ -100,10 +101,8 @@ def _header(
     except csv.Error:
         return [], usual
     unusual = [char for char in sorted(set("".join(lines))) if _MAY_DIVIDE.match(char)]
-    headers = {
-        delimiter: _divided(lines, delimiter)
-        for delimiter in dict.fromkeys([usual, *_USUAL, *unusual])
-    }
+    others = [] if columns.delimiter else [*_USUAL, *unusual]
+    headers = {each: _divided(lines, each) for each in dict.fromkeys([usual, *others])}
     found = [each for each in headers if not _missing(headers[each], columns)]
     best = found[0] if found else max(headers, key=lambda each: len(headers[each]))
     return headers[best], best

@@ -115,6 +115,14 @@ def test_the_delimiter_is_found(delimiter, dialect, first):
     assert data[: found[0].offset] == data[: -sum(item.length for item in found)]
 
 
+def test_the_delimiter_is_given():
+    data = b"text,more;text\na;b\n"
+    (found,) = read(data, columns=Columns(delimiter=";"))
+    assert found.text == "b"
+    with pytest.raises(Problem, match="no column `text`"):
+        check_table(io.BytesIO(data), "in/a.csv", "csv", Columns(delimiter="|"))
+
+
 def test_a_header_of_one_column():
     for header in (b"text", b"\n\ntext", b'"text"', b"\xef\xbb\xbftext"):
         (record,) = read(header + b"\na;b\n", columns=Columns())
