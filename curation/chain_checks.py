@@ -26,6 +26,7 @@ from curation.steps import (
 )
 from schemas.chain import (
     Chain,
+    ChainStep,
     ClassifiersStep,
     CutStep,
     EditStep,
@@ -135,6 +136,8 @@ class _Check:
     def mistakes(self) -> Iterator[Mistake]:
         yield from _check_edits(self.spec)
         for at, (here, step) in enumerate(self.spec.steps()):
+            if isinstance(step, ChainStep):
+                raise ValueError(f"the chain `{step.chain}` is not loaded; see rules.in_full")
             if isinstance(step, LanguagesStep):
                 yield from self._languages(here, step)
                 continue

@@ -11,7 +11,7 @@ from functools import reduce
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,6 +21,8 @@ from pydantic import ValidationError
 from curation.edits import EDITS
 from schemas.base import Contract, ModelFile
 from schemas.chain import (
+    Chain,
+    ChainStep,
     ClassifiersStep,
     CutStep,
     EditStep,
@@ -28,6 +30,7 @@ from schemas.chain import (
     RedactStep,
     RulesStep,
     Scope,
+    Step,
 )
 from schemas.filter import NamedChain
 from schemas.problems import Problem, close_to
@@ -46,6 +49,7 @@ from schemas.rules import (
 )
 
 Columns = Mapping[str, pa.Array]
+Some = TypeVar("Some", bound=Chain)
 
 _COMPARE: Mapping[Operator, Callable[[pa.Array, Any], pa.Array]] = {
     ">": pc.greater,
@@ -152,14 +156,14 @@ def load_table(name_or_path: str, base: Path) -> RuleTable:
     return _table(read_yaml(_bundled().joinpath(file), file, "rule table"), file)
 
 
-def load_chain(name_or_path: str, base: Path) -> NamedChain:
+def load_chain(name_or_path: str, base: Path, within: tuple[str, ...] = ()) -> NamedChain:
     """A bundled chain by name, or a YAML file, relative to `base`, that holds what stands under
-    `filter` in a recipe and a description; its tables are loaded, files of them and of
+    `filter` in a recipe and a description; its tables and chains are loaded, files of them and of
     classifiers' models relative to the chain's folder.
 
     The file may also be a rule table, and the name one of a table: it is a chain of its own, behind
-    the edits that give its signals. Raises Problem as `load_table` does; `check_chain` tells
-    what is wrong with a chain itself.
+    the edits that give its signals. `within`: the chains that take this one in. Raises Problem as
+    `load_table` does; `check_chain` tells what is wrong with a chain itself.
     """
     if is_file(name_or_path):
         path = base / name_or_path
@@ -180,21 +184,77 @@ def load_chain(name_or_path: str, base: Path) -> NamedChain:
             f"{', '.join(chain_names())}, and the tables {', '.join(table_names())}; a file's "
             "name ends in .yaml"
         )
+    if file in within:
+        raise Problem(f"{file}: is a part of itself, by {' and '.join(within)}")
     try:
         chain = NamedChain.model_validate(content)
     except ValidationError as error:
         raise Problem(f"{file}: {_mistakes(error, NamedChain)}") from error
-    steps = (
-        step.model_copy(update={"rules": load_table(step.rules, folder)})
-        if isinstance(step, RulesStep) and isinstance(step.rules, str)
-        else step
-        for step in chain.chain
-    )
     own = {
         name: item.model_copy(update={"model": _beside(item.model, folder)})
         for name, item in chain.classifiers.items()
     }
-    return chain.model_copy(update={"chain": tuple(steps), "classifiers": own})
+    chain = chain.model_copy(update={"classifiers": own})
+    whole, _, mistakes = in_full(chain, folder, (*within, file))
+    if mistakes:
+        raise Problem("; ".join(f"{file}: {path}: {message}" for path, message in mistakes))
+    return whole
+
+
+def in_full(
+    spec: Some, base: Path, within: tuple[str, ...] = ()
+) -> tuple[Some, list[str], list[tuple[str, str]]]:
+    """A chain with its tables and the steps of the chains that it takes in; of each step where it
+    stands, `chain[0]`, or `chain[0].chain[2]` in another chain; and what could not be loaded, with
+    its place. `base`, `within`: see `load_chain`."""
+    steps: list[Step] = []
+    places: list[str] = []
+    mistakes: list[tuple[str, str]] = []
+    more: dict[str, Any] = {"classifiers": dict(spec.classifiers), "measures": spec.measures}
+    for at, step in enumerate(spec.chain):
+        here = f"chain[{at}]"
+        try:
+            if isinstance(step, ChainStep):
+                inner = with_languages(load_chain(step.chain, base, within), step.languages)
+                for number, each in enumerate(inner.chain):
+                    steps.append(_narrowed(each, step))
+                    places.append(f"{here}.chain[{number}]")
+                for name, item in inner.classifiers.items():
+                    if more["classifiers"].setdefault(name, item) != item:
+                        raise Problem(f"its classifier `{name}` is another one here")
+                more["measures"] = tuple(dict.fromkeys([*more["measures"], *inner.measures]))
+                continue
+            if isinstance(step, RulesStep) and isinstance(step.rules, str):
+                step = step.model_copy(update={"rules": load_table(step.rules, base)})
+            steps.append(step)
+            places.append(here)
+        except Problem as error:
+            mistakes.append((f"{here}.{step.KEY}", str(error)))
+    return spec.model_copy(update={"chain": tuple(steps), **more}), places, mistakes
+
+
+def with_languages(chain: Some, languages: Mapping[str, float] | None) -> Some:
+    """The chain keeping these languages, each with the score to exceed, instead of its own; `{}`
+    keeps all, None leaves it as it is."""
+    if languages is None:
+        return chain
+    rest = tuple(step for step in chain.chain if not isinstance(step, LanguagesStep))
+    first = (LanguagesStep(languages=dict(languages)),) if languages else ()
+    return chain.model_copy(update={"chain": (*first, *rest)})
+
+
+def _narrowed(step: Step, outer: Scope) -> Step:
+    """The step for the documents that `outer` is for too. Raises Problem if there are none."""
+    limits = {}
+    for name in ("sources", "kinds", "formats"):
+        mine, theirs = getattr(step, name), getattr(outer, name)
+        limits[name] = tuple(each for each in mine if each in theirs or not theirs) or theirs
+        if mine and theirs and not set(mine) & set(theirs):
+            raise Problem(
+                f"its step `{step.title()}` is for {name} {', '.join(mine)}, and here it is for "
+                f"{', '.join(theirs)}: no document is both"
+            )
+    return step.model_copy(update=limits)
 
 
 def _beside(model: ModelFile, folder: Path) -> ModelFile:
@@ -260,7 +320,7 @@ _MEMBERS: Mapping[str, type[Contract]] = {
     model.__name__: model
     for model in (
         *(Rule, AnyRule, AllRule, Condition, AnyOf, AllOf, RuleTable),
-        *(RulesStep, EditStep, LanguagesStep, ClassifiersStep, RedactStep, CutStep),
+        *(RulesStep, EditStep, LanguagesStep, ClassifiersStep, RedactStep, CutStep, ChainStep),
     )
 }
 

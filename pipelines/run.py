@@ -16,9 +16,18 @@ from typing import Any, Self
 import pyarrow as pa
 
 from pipelines.engines.runners import Engine
+from pipelines.recipes.mistakes import RecipeError
 from pipelines.recipes.saving import read_saved, save
+from pipelines.recipes.scopes import check_scopes, kinds_of, passed_by, unredacted
 from pipelines.runs import documents, ledger, rejections
-from pipelines.runs.events import Listener, Shortfall, StageFinished, Warned, ignore
+from pipelines.runs.events import (
+    Listener,
+    Shortfall,
+    StageFinished,
+    Unredacted,
+    Warned,
+    ignore,
+)
 from pipelines.runs.mill import Mill
 from pipelines.runs.receipts import Task
 from pipelines.runs.splits import changed_inputs, plan_splits, unreadable
@@ -86,6 +95,8 @@ class Run:
         home = Folder(folder)
         home.make()
         splits = _splits(home, recipe)
+        if stages == STAGES and (wrong := list(check_scopes(recipe, kinds_of(recipe, splits)))):
+            raise RecipeError(recipe.name, wrong)
         if recipe.parent is not None:
             read_saved(Folder(recipe.parent))
         saved = save(recipe, home)
@@ -125,6 +136,7 @@ class Run:
         splits = self.plan()
         with _alone(self.folder):
             self._tell_inputs(splits, listener)
+            self._tell_scopes(splits, listener)
             mill = Mill(self.context, engine or Engine(), splits, listener)
             done: dict[str, Manifest] = {}
             for stage in self._until(until):
@@ -241,6 +253,15 @@ class Run:
                     "make a new run to read it",
                 )
             )
+
+    def _tell_scopes(self, splits: Sequence[Task], listener: Listener) -> None:
+        """Say before the first stage which sources steps are not for."""
+        if self._stages == STAGES and not self.stages:
+            kinds = kinds_of(self.recipe, splits)
+            for event in passed_by(self.recipe, kinds):
+                listener(event)
+            if sources := unredacted(self.recipe, kinds):
+                listener(Unredacted(tuple(sources)))
 
     def _stage(self, mill: Mill, stage: Stage, done: dict[str, Manifest]) -> Manifest:
         """The stage's manifest: there already, taken from the parent, or made now."""

@@ -104,6 +104,26 @@ class LanguagesStep(Scope):
         min_length=1, description="Languages to keep, each with the score it must exceed."
     )
 
+    def title(self) -> str:
+        """With the scores."""
+        return f"languages {', '.join(f'{code} > {x:g}' for code, x in self.languages.items())}"
+
+
+class ChainStep(Scope):
+    """Take the steps of another chain here, limited to these documents as well. A recipe is
+    resolved with the steps themselves; its classifiers and measures join those of the section."""
+
+    KEY: ClassVar[str] = "chain"
+    chain: str = Field(
+        description="A bundled chain's or table's name, or a YAML file of one (relative to the "
+        "recipe)."
+    )
+    languages: dict[Language, Fraction] | None = Field(
+        None,
+        description="Languages to keep, each with the score it must exceed, in place of the "
+        "chain's own. `{}` keeps all.",
+    )
+
 
 class RulesStep(_Step):
     """Measure what a table of rules needs, and apply its rules."""
@@ -174,11 +194,12 @@ class CutStep(_Step):
         return f"cut (least_words {self.cut.least_words})"
 
 
-Step = LanguagesStep | RulesStep | EditStep | ClassifiersStep | RedactStep | CutStep
+Step = LanguagesStep | RulesStep | EditStep | ClassifiersStep | RedactStep | CutStep | ChainStep
 
 # A step is known by the key that names it.
 _KEYS = {
-    step.KEY: step.__name__ for step in (RulesStep, EditStep, ClassifiersStep, RedactStep, CutStep)
+    step.KEY: step.__name__
+    for step in (RulesStep, EditStep, ClassifiersStep, RedactStep, CutStep, ChainStep)
 }
 
 
@@ -199,7 +220,8 @@ Steps = tuple[
         | Annotated[LanguagesStep, Tag("LanguagesStep")]
         | Annotated[ClassifiersStep, Tag("ClassifiersStep")]
         | Annotated[RedactStep, Tag("RedactStep")]
-        | Annotated[CutStep, Tag("CutStep")],
+        | Annotated[CutStep, Tag("CutStep")]
+        | Annotated[ChainStep, Tag("ChainStep")],
         Discriminator(_member),
     ],
     ...,
@@ -224,8 +246,8 @@ class Chain(Contract):
     chain: Steps = Field(
         (),
         description="Steps in order. Each is named by its key: `rules`, `edit`, `languages` (a "
-        "mapping), `classifiers`, `redact` or `cut`; beside it `sources`, `kinds`, `formats` and "
-        "`languages` (a list) limit it to some documents. The others pass it by.",
+        "mapping), `classifiers`, `redact`, `cut` or `chain`; beside it `sources`, `kinds`, "
+        "`formats` and `languages` (a list) limit it to some documents. The others pass it by.",
     )
     exhaustive: bool = Field(
         True,

@@ -102,7 +102,7 @@ class Extract(Contract):
     languages: tuple[Language, ...] = Field(
         (),
         description="Reject, before the main text is looked for, pages that surely are in none of "
-        "these, by a quick look at their bytes. Empty looks at none. `filter.languages` decides "
+        "these, by a quick look at their bytes. Empty looks at none. A step `languages` decides "
         "exactly, later.",
     )
     block: BlockList = Field(BlockList(), description="Addresses that are not wanted.")

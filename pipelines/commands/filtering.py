@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from pydantic import ValidationError
 
 from curation.chain import LANGUAGE, LANGUAGE_SCORE, SOURCE, Chain, Document
 from curation.language import FIRST, SECOND, Languages, canonical, closest
-from curation.rules import load_chain
+from curation.rules import load_chain, with_languages
 from pipelines.commands.language import model_of
+from pipelines.commands.options import validated
 from pipelines.runs.rows import Row, number
-from schemas.filter import Filter
+from schemas.chain import LanguagesStep
 from schemas.problems import Problem
 
 
@@ -171,14 +171,12 @@ def chain_of(
 
     Raises Problem with all that is wrong.
     """
-    changes = {"exhaustive": exhaustive, "languages": languages}
-    over = {name: value for name, value in changes.items() if value is not None}
-    spec = load_chain(rules, Path()).model_dump(exclude={"description"})
-    try:
-        return Chain(Filter.model_validate(spec | over))
-    except ValidationError as error:
-        told = {".".join(map(str, each["loc"])): each["msg"] for each in error.errors()}
-        raise Problem("; ".join(f"{path}: {message}" for path, message in told.items())) from None
+    if languages:
+        validated("languages", LanguagesStep, {"languages": languages})
+    chain = with_languages(load_chain(rules, Path()), languages)
+    if exhaustive is not None:
+        chain = chain.model_copy(update={"exhaustive": exhaustive})
+    return Chain(chain)
 
 
 def fields_of(chain: Chain) -> list[pa.Field]:

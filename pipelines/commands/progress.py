@@ -9,10 +9,12 @@ import time
 from pipelines.runs.events import (
     Event,
     Listener,
+    PassedBy,
     Shortfall,
     StepBegun,
     StepFinished,
     StepProgress,
+    Unredacted,
     Warned,
     to_dict,
 )
@@ -60,6 +62,10 @@ class Text:
                 f"warning: {event.source}: {event.got:,} training tokens, {share:.1f}% of the "
                 f"{event.wanted:,} that the recipe asks for"
             )
+        elif isinstance(event, PassedBy):
+            say(f"{event.chain}: not for {', '.join(event.sources)}: {'; '.join(event.steps)}")
+        elif isinstance(event, Unredacted):
+            say(f"personal data is replaced by no step: {', '.join(event.sources)}")
         elif isinstance(event, StepBegun):
             self._begin(event)
         elif isinstance(event, StepProgress):

@@ -86,23 +86,15 @@ def check_names(recipe: Recipe) -> list[Mistake]:
 
 
 def _check_limits(recipe: Recipe, path: str, step: Scope) -> list[Mistake]:
-    """A step must be for documents that there can be."""
+    """A step must be for sources that there are."""
     if not recipe.inputs:
         return []
     sources = [item.source for item in recipe.inputs]
-    mistakes = [
+    return [
         (f"{path}.sources[{at}]", f"no input has the source `{name}`{did_you_mean(name, sources)}")
         for at, name in enumerate(step.sources)
         if name not in sources
     ]
-    left = [item for item in recipe.inputs if not step.sources or item.source in step.sources]
-    kinds = {kind for item in left for kind in item.kinds()}
-    if left and step.kinds and not kinds & set(step.kinds):
-        there = ", ".join(sorted(kinds))
-        mistakes.append(
-            (f"{path}.kinds", f"no input is of {' or '.join(step.kinds)}: they are {there}")
-        )
-    return mistakes
 
 
 def _languages(recipe: Recipe) -> list[tuple[str, str]]:

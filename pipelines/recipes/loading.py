@@ -13,7 +13,7 @@ import yaml
 from pipelines.recipes.checks import check_keep, check_names, check_own
 from pipelines.recipes.files import CHAINS, absolute, absolute_path, with_files
 from pipelines.recipes.mistakes import Mistake, RecipeError, validate
-from schemas.chain import Chain, CutStep, RulesStep
+from schemas.chain import Chain, CutStep
 from schemas.problems import Problem
 from schemas.recipe import Recipe
 
@@ -115,31 +115,20 @@ def _with_tables(
     """The chain with its rule tables in full, and what is wrong with it."""
     from curation.chain import check_chain
     from curation.own import named_by
-    from curation.rules import load_table
+    from curation.rules import in_full
 
-    spec: Chain = getattr(recipe, section)
-    chain = []
-    places: list[int] = []
-    mistakes: list[Mistake] = []
-    for index, step in enumerate(spec.chain):
-        if isinstance(step, RulesStep) and isinstance(step.rules, str):
-            try:
-                step = step.model_copy(update={"rules": load_table(step.rules, base)})
-            except Problem as error:
-                mistakes.append((f"{spec.SECTION}.chain[{index}].rules", str(error)))
-                continue
-        chain.append(step)
-        places.append(index)
-    whole = spec.model_copy(update={"chain": tuple(chain)})
-
-    def place(match: re.Match[str]) -> str:
-        return f"{spec.SECTION}.chain[{places[int(match[1])]}]"
-
-    if not imports and named_by(whole):
-        return whole, mistakes
-    # which numbers the steps that there are
-    for path, text in check_chain(whole, recipe.kept_columns()):
-        mistakes.append((re.sub(rf"{spec.SECTION}\.chain\[(\d+)\]", place, path), text))
+    whole, places, wrong = in_full(getattr(recipe, section), base)
+    mistakes = [(f"{section}.{path}", text) for path, text in wrong]
+    if imports or not named_by(whole):
+        # which numbers the steps that there are
+        for found in check_chain(whole, recipe.kept_columns()):
+            path, text = (
+                re.sub(
+                    rf"{section}\.chain\[(\d+)\]", lambda at: f"{section}.{places[int(at[1])]}", x
+                )
+                for x in found
+            )
+            mistakes.append((path, text))
     return whole, mistakes
 
 

@@ -15,6 +15,7 @@ from typing import get_args
 import pyarrow.compute as pc
 
 from curation.mixture import shares
+from pipelines.recipes.scopes import kinds_of, passed_by, unredacted
 from pipelines.report import samples, shape
 from pipelines.report.display import visible
 from pipelines.report.duplicates import duplicates
@@ -55,6 +56,7 @@ def collect(run: Run) -> shape.Report:
     verdicts = RowSample(context, "filter", "signals") if "filter" in done else None
     filtered = verdicts.table([*_COLUMNS, *signals_of(context.recipe.filter)]) if verdicts else None
     recipe = context.recipe
+    kinds = kinds_of(recipe, context.tasks("extract"))
     return shape.Report(
         schema=shape.SCHEMA,
         recipe=shape.RecipeHead(
@@ -68,6 +70,11 @@ def collect(run: Run) -> shape.Report:
         balance=_balance(context, done),
         stages=[_stage(name, done[name]) for name in ledger_stages(done)],
         sources=_sources(context, done),
+        passed_by=[
+            shape.PassedBy(chain=x.chain, steps=list(x.steps), sources=list(x.sources))
+            for x in passed_by(recipe, kinds)
+        ],
+        unredacted=unredacted(recipe, kinds),
         extracted_bytes=sum(int(r.counts["bytes"]) for r in context.receipts("extract")),
         curated_bytes=(
             sum(sum(r.counts["bytes"].values()) for r in context.receipts("curate"))

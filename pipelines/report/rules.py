@@ -85,9 +85,6 @@ def show(name: str) -> str:
     chain = load_chain(name, Path())
     Chain(chain)  # tells what is wrong with it
     lines = _wrapped(f"{name}: ", " ".join(chain.description.split()))
-    if chain.languages:
-        kept = (f"{code} > {least:g}" for code, least in chain.languages.items())
-        lines += ["", f"languages: {', '.join(kept)}"]
     if not chain.exhaustive:
         lines += [
             "",

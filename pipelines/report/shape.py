@@ -133,6 +133,14 @@ class Filtering(TypedDict):
     panels: list[Panel]
 
 
+class PassedBy(TypedDict):
+    """Steps of a chain in a row that are not for these sources."""
+
+    chain: str
+    steps: list[str]
+    sources: list[str]
+
+
 class Language(TypedDict):
     """Documents of a language among those extracted and those that were kept to the end."""
 
@@ -379,7 +387,8 @@ class Report(TypedDict):
     """All of it. What belongs to a stage that is not finished is None or empty; `spans` also if
     the recipe asks for none.
 
-    `extracted_bytes`, `curated_bytes`: UTF-8 bytes of text after the stage.
+    `unredacted`: the sources whose personal data no step replaces. `extracted_bytes`,
+    `curated_bytes`: UTF-8 bytes of text after the stage.
     """
 
     schema: str
@@ -388,6 +397,8 @@ class Report(TypedDict):
     balance: Balance
     stages: list[Stage]
     sources: list[Source]
+    passed_by: list[PassedBy]
+    unredacted: list[str]
     extracted_bytes: int
     curated_bytes: int | None
     shards: Shards | None

@@ -52,6 +52,22 @@ class Warned:
 
 
 @dataclass(frozen=True, slots=True)
+class PassedBy:
+    """Steps of a chain, in a row, that are not for these sources; told before the first stage."""
+
+    chain: str
+    steps: tuple[str, ...]
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unredacted:
+    """Sources whose personal data no step replaces; told before the first stage."""
+
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Shortfall:
     """A source gave fewer training tokens than the recipe asks of it."""
 
@@ -60,7 +76,16 @@ class Shortfall:
     got: int
 
 
-Event = StepBegun | StepProgress | StepFinished | StageFinished | Warned | Shortfall
+Event = (
+    StepBegun
+    | StepProgress
+    | StepFinished
+    | StageFinished
+    | Warned
+    | PassedBy
+    | Unredacted
+    | Shortfall
+)
 Listener = Callable[[Event], None]
 
 

@@ -143,7 +143,7 @@ def main() -> None:
 
     from curation.chain import Chain
     from curation.measures import tokens
-    from curation.rules import load_chain
+    from curation.rules import load_chain, with_languages
 
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     gold = gold_texts(arguments.data)
@@ -167,7 +167,7 @@ def main() -> None:
     other = Peer(arguments.datatrove) if arguments.datatrove else None
     for name in arguments.chains.split(","):
         texts = corpora["golden" if name == "dclm" else "gold"]
-        chain = Chain(load_chain(name, Path()).model_copy(update={"languages": {}}))
+        chain = Chain(with_languages(load_chain(name, Path()), {}))
 
         def apply(texts: list[str], chain: Chain = chain) -> object:
             languages = pa.array(["en"] * len(texts))

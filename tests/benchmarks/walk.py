@@ -37,7 +37,7 @@ def main() -> None:
     recipe = {
         "extends": "fineweb",
         "extract": {"engine": "blocks"},
-        "filter": {"languages": {}, "chain": [{"rules": "gopher_repetition"}]},
+        "filter": {"chain": [{"rules": "gopher_repetition"}]},
         "inputs": [{"source": "web", "root": str(SAMPLE), "files": ["web-00001.warc.gz"]}],
         "tokenizer": {"train": {"vocabulary": 512, "sample_bytes": 1 << 20}},
         "mix": {"sequence_length": 64, "validation": {"tokens": 0}},

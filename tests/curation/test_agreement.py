@@ -28,7 +28,7 @@ from curation.edits import EDITS
 from curation.lines import normalised
 from curation.measures import MEASURES, View
 from curation.rules import load_table
-from schemas.chain import EditStep, RulesStep
+from schemas.chain import EditStep, LanguagesStep, RulesStep
 from schemas.filter import Filter
 from tests.curation.golden import DOCUMENTS, Differences, near, read, sha256
 from tests.curation.judging import failing, judge
@@ -155,10 +155,12 @@ def test_the_chain_of_fineweb(documents: list[tuple[Any, Any, View]], exhaustive
     step_of |= {"language": "language", "language_score": "language"}
     chain = Chain(
         Filter(
-            languages={"en": 0.65},
-            chain=tuple(
-                RulesStep(rules=tables[name]) if name else EditStep(edit="c4_lines")
-                for name in names
+            chain=(
+                LanguagesStep(languages={"en": 0.65}),
+                *(
+                    RulesStep(rules=tables[name]) if name else EditStep(edit="c4_lines")
+                    for name in names
+                ),
             ),
             exhaustive=exhaustive,
         )

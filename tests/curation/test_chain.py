@@ -8,7 +8,7 @@ import pytest
 from curation.chain import Chain, check_chain
 from curation.edits import EDITS
 from curation.measures import MEASURES, View, round_signal
-from curation.rules import chain_names, load_chain, load_table, table_names
+from curation.rules import chain_names, load_chain, load_table, table_names, with_languages
 from schemas.chain import EditStep, RulesStep
 from schemas.filter import Filter
 from schemas.problems import Problem
@@ -43,7 +43,7 @@ def spec(*steps: str | RuleTable, exhaustive: bool = True, **languages: float) -
         else RulesStep(rules=load_table(step, Path()))
         for step in steps
     ]
-    return Filter(chain=tuple(chain), exhaustive=exhaustive, languages=languages)
+    return with_languages(Filter(chain=tuple(chain), exhaustive=exhaustive), languages or None)
 
 
 def words_table(name: str = "mine", **changes: Any) -> RuleTable:
@@ -265,7 +265,7 @@ def limited(*steps: dict[str, Any], **languages: float) -> Filter:
         {**step, "rules": {"name": f"t{number}", "rules": [step["rules"]]}}
         for number, step in enumerate(steps)
     ]
-    return Filter.model_validate({"chain": chain, "languages": languages})
+    return with_languages(Filter.model_validate({"chain": chain}), languages or None)
 
 
 def test_a_table_may_be_for_some_languages_and_sources() -> None:
@@ -309,7 +309,7 @@ def test_a_language_that_is_not_kept_is_a_mistake() -> None:
     step = {"rules": SHORT, "languages": ["en", "fr"]}
     assert check_chain(limited(step)) == []
     ((path, message),) = check_chain(limited(step, en=0.5, de=0.5))
-    assert path == "filter.chain[0].languages[1]"
+    assert path == "filter.chain[1].languages[1]"
     assert "has en, de" in message
 
 

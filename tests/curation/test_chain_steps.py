@@ -112,9 +112,9 @@ def test_languages_are_a_step_whose_signal_rules_judge() -> None:
     assert found.signals["language.score"].to_pylist() == [0.6, 0.8, 0.99, 0.2, 0.25]
     assert found.values == [None, "0.8", "fr", "0.2", "0.25"]
     assert found.details[1] == "a score of its language above 0.5 (en), 0.9 (de)"
-    path, message = only_mistake(filtering({"languages": {"en": 0.5}}, languages={"de": 0.5}))
-    assert path == "filter.chain[0]"
-    assert "filter.languages" in message
+    path, message = only_mistake(filtering({"languages": {"de": 0.5}}, {"languages": {"en": 0.5}}))
+    assert path == "filter.chain[1]"
+    assert "filter.chain[0]" in message
 
 
 def test_redaction_is_a_step_whose_signals_rules_judge() -> None:

@@ -9,7 +9,7 @@ import pytest
 from curation.chain import Chain
 from curation.measures import MEASURES, View
 from curation.readers import storable
-from curation.rules import load_chain, load_table
+from curation.rules import load_chain, load_table, with_languages
 from schemas.chain import EditStep, RulesStep
 from schemas.filter import Filter
 from tests.curation.judging import judge
@@ -94,7 +94,7 @@ OTHERS = ("c4_code", "dclm", "dolma", "fineweb2", "nemo")
 @pytest.fixture(scope="module")
 def others() -> dict[str, Chain]:
     chains = {name: load_chain(name, Path()) for name in OTHERS}
-    return {name: Chain(spec.model_copy(update={"languages": {}})) for name, spec in chains.items()}
+    return {name: Chain(with_languages(spec, {})) for name, spec in chains.items()}
 
 
 @pytest.mark.parametrize("name", sorted(TEXTS))

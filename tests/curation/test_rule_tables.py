@@ -12,7 +12,7 @@ from curation.rules import (
     load_table,
     table_names,
 )
-from schemas.chain import EditStep, RulesStep
+from schemas.chain import EditStep, LanguagesStep, RulesStep
 from schemas.problems import Problem
 from schemas.rules import Rule, RuleTable
 from tests.curation.judging import failing
@@ -138,7 +138,7 @@ def test_bundled_chains_load_and_each_table_is_a_chain_of_its_own() -> None:
     }  # fmt: skip
     for name in chain_names():
         assert all(
-            isinstance(step, EditStep) or isinstance(step.rules, RuleTable)
+            isinstance(step, EditStep | LanguagesStep) or isinstance(step.rules, RuleTable)
             for step in load_chain(name, Path("/nowhere")).chain
         )
     alone = load_chain("fineweb_quality", Path())
@@ -151,12 +151,12 @@ def test_a_chain_of_the_user(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "mine.yaml").write_text(f"name: mine\nrules:\n{ROW}", "utf-8")
     (tmp_path / "sub" / "chain.yaml").write_text(
-        "languages: {en: 0.5}\nchain: [{edit: ftfy}, {rules: mine.yaml}]", "utf-8"
+        "chain: [{languages: {en: 0.5}}, {edit: ftfy}, {rules: mine.yaml}]", "utf-8"
     )
     chain = load_chain("sub/chain.yaml", tmp_path)
-    assert chain.languages == {"en": 0.5}
-    assert chain.chain[1] == RulesStep(rules=load_table("sub/mine.yaml", tmp_path))
-    assert load_chain("sub/mine.yaml", tmp_path).chain == chain.chain[1:]
+    assert chain.chain[0] == LanguagesStep(languages={"en": 0.5})
+    assert chain.chain[2] == RulesStep(rules=load_table("sub/mine.yaml", tmp_path))
+    assert load_chain("sub/mine.yaml", tmp_path).chain == chain.chain[2:]
     (tmp_path / "wrong.yaml").write_text("chian: []", "utf-8")
     with pytest.raises(Problem, match=r"wrong\.yaml: chian: unknown key; did you mean `chain`"):
         load_chain("wrong.yaml", tmp_path)

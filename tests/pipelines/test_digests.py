@@ -25,8 +25,11 @@ inputs:
   - {{source: scripts, root: {folder}, files: ["scripts/*.py"]}}
 extract: {{engine: blocks}}
 filter:
-  languages: {{en: 0.1}}
-  chain: [{{rules: gopher_repetition}}, {{edit: c4_lines}}, {{rules: c4}}]
+  chain:
+    - languages: {{en: 0.1}}
+    - rules: gopher_repetition
+    - edit: c4_lines
+    - rules: c4
 deduplicate:
   scope: global
   url: newest

@@ -31,7 +31,11 @@ def test_the_reference_names_every_key() -> None:
         ({"tokenizer": {}}, "tokenizer", "either `train` or `load`"),
         ({"tokenizer": {"load": {"file": "https://x/y"}}}, "tokenizer.load", "needs `sha256`"),
         ({"tokenizer": {"train": {"vocabulary": 1000}}}, "tokenizer.train", "896 or 1024"),
-        ({"filter": {"languages": {"English": 0.5}}}, "filter.languages.English", "match pattern"),
+        (
+            {"filter": {"chain": [{"languages": {"English": 0.5}}]}},
+            "filter.chain[0].languages.English",
+            "match pattern",
+        ),
         ({"filter": {"chain": [{}]}}, "filter.chain[0].rules", "is missing"),
         ({"filter": {"chain": ["x"]}}, "filter.chain[0]", "RulesStep"),
         ({"extract": {"engin": "x"}}, "extract.engin", "did you mean `engine`?"),

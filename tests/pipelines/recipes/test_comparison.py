@@ -29,6 +29,7 @@ filter:
                   - {signal: gopher.hash_ratio, operator: "==", threshold: 0}
             reason: alpha
       languages: [en]
+      kinds: [web]
 """
 
 
@@ -54,7 +55,6 @@ def test_rules_are_aligned_by_signal(tmp_path: Path) -> None:
     group = "gopher.alpha_words >= 0.8 or (gopher.alpha_words >= 0.5 and gopher.hash_ratio == 0)"
     assert ("right", None, group) in pairs
     assert ("seed", 1, 7) in found.keys
-    assert ("filter.languages.en", None, 0.65) in found.keys
 
 
 @pytest.mark.parametrize("left", names())
@@ -87,10 +87,15 @@ def test_sets_of_rules_are_compared(tmp_path: Path) -> None:
     assert found.steps == (["rules gopher_quality"], ["rules refinedweb_quality"])
     assert found.keys == []
     (tmp_path / "chain.yaml").write_text(
-        "languages: {en: 0.5}\nchain: [{rules: gopher_quality}, {edit: c4_lines}]\n"
+        "chain:\n- languages: {en: 0.5}\n"
+        "- {rules: gopher_quality, kinds: [web]}\n- edit: c4_lines\n"
     )
     found = of(str(tmp_path / "chain.yaml"), "fineweb")
-    assert found.keys == [("filter.languages.en", 0.5, 0.65)]
+    assert found.keys == []
+    assert [steps[0] for steps in found.steps] == [
+        "languages en > 0.5",
+        "languages en > 0.65 (of web)",
+    ]
     assert {pair.kind for pair in found.rules} == {"equal", "right"}
     (tmp_path / "table.yaml").write_text(
         "name: own\nrules: [{signal: gopher.words, operator: '>=', threshold: 9, reason: few}]\n"

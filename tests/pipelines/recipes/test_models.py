@@ -178,8 +178,8 @@ def test_a_second_opinion_by_default_with_lid_176_alone() -> None:
     ("section", "path", "meant"),
     [
         ("extract: {languages: [en, xx]}", r"extract\.languages\[1\]: lid\.176\.ftz", "xh"),
-        ("filter: {languages: {german: 0.5}}", r"filter\.languages\.german", "de"),
-        ('filter: {languages: {"no": 0.5}}', r"filter\.languages\.no", "nb"),
+        ("filter: {chain: [{languages: {german: 0.5}}]}", r"chain\[0\]\.languages\.german", "de"),
+        ('filter: {chain: [{languages: {"no": 0.5}}]}', r"chain\[0\]\.languages\.no", "nb"),
         ("filter: {chain: [{rules: gopher_quality, languages: [spa]}]}", r"languages\[0\]", "es"),
     ],
 )
@@ -201,11 +201,11 @@ def test_languages_are_those_of_the_model_in_use(tmp_path: Path) -> None:
     for name, right in (("en", False), ("eng_Latn", True)):
         recipe.write_text(
             "name: x\nextract: {language_model: {file: own.bin}}\n"
-            f"filter: {{languages: {{{name}: 0.5}}}}\n"
+            f"filter: {{chain: [{{languages: {{{name}: 0.5}}}}]}}\n"
         )
         run = made(tmp_path / name)
         if right:
-            assert save(load(str(recipe)), run).filter.languages == {name: 0.5}
+            assert save(load(str(recipe)), run).filter.chain[0].languages == {name: 0.5}
             continue
         with pytest.raises(
             RecipeError, match=r"own\.bin names no language `en`; did you mean `eng_"

@@ -7,15 +7,18 @@ from typing import Any
 
 import pytest
 
-from pipelines.recipes.loading import resolve
+from pipelines.recipes.loading import names, resolve
 from pipelines.recipes.mistakes import RecipeError
+from pipelines.report.collect import collect
 from pipelines.run import Run
 from pipelines.runs.documents import read
-from pipelines.runs.events import Event, Warned
+from pipelines.runs.events import Event, PassedBy, Unredacted, Warned
 from schemas.inputs import Input
 
 CODE = 'LIMIT = "0123456789"\n\n\ndef grind(grain):\n    return {\n        "x": grain,\n    }\n'
 ROW = "Kept as it is :\n\n  call  info@mill-of-the-valley.org\t or write\n}\n"
+TEX = "\\documentclass{article}\r\n\\begin{document} % to jane@mail-of-jane.org, 10.1.2.77\n}\n"
+PAGE = f"<html><body><article><p>{'The miller opens the sluice. ' * 40}</p></article></body></html>"
 WORDS = [
     "mill",
     "river",
@@ -97,10 +100,75 @@ def test_steps_for_the_web_leave_code_and_rows_as_they_are(inputs: Path, tmp_pat
     assert kinds == {("web", "web", "jsonl"), ("rows", "other", "jsonl"), ("code", "code", "code")}
 
 
-def test_a_step_that_is_for_no_input_is_a_mistake(inputs: Path) -> None:
-    chain = [{"edit": "c4_lines", "kinds": ["papers"]}]
-    with pytest.raises(RecipeError, match=r"filter\.chain\[0\]\.kinds: no input is of papers"):
-        resolve("kinds", recipe(inputs, filter={"chain": chain}), inputs)
+@pytest.mark.parametrize("name", names())
+def test_a_bundled_recipe_gives_code_tex_and_rows_back(name: str, tmp_path: Path) -> None:
+    """Those for the web byte for byte; `mixture` has chains of their own for some."""
+    given = {
+        "page.html": PAGE,
+        "grind.py": CODE,
+        "mills.tex": TEX,
+        "rows.jsonl": json.dumps({"text": ROW}) + "\n",
+    }
+    for file, content in given.items():
+        (tmp_path / file).write_text(content, newline="")
+    kinds = {"page.html": "web", "grind.py": "code", "mills.tex": "papers", "rows.jsonl": "other"}
+    listed = [
+        {"source": kind, "root": str(tmp_path), "files": [file]} for file, kind in kinds.items()
+    ]
+    listed[2]["kind"] = "qa"
+    more = {"inputs": listed, "mix": {"weights": None, "tokens": None}}
+    events: list[Event] = []
+    run = Run.create(resolve("x", {"extends": name, **more}, tmp_path), str(tmp_path / "run"))
+    run.go(listener=events.append, until="curate")
+    texts = {
+        row["source"]: row["text"]
+        for batch in run.documents("curate", ["source", "text"])
+        for row in batch.to_pylist()
+    }
+    assert {source: texts[source] for source in ("code", "papers", "other")} == {
+        "code": CODE,
+        "papers": TEX,
+        "other": ROW,
+    }
+    told = [event for event in events if isinstance(event, PassedBy)]
+    assert {"code", "papers", "other"} <= set(told[0].sources) | set(told[-1].sources)
+    (bare,) = [event for event in events if isinstance(event, Unredacted)]
+    assert {"papers", "other"} <= set(bare.sources)
+
+
+def test_steps_that_pass_sources_by_are_told_before_the_first_stage(
+    inputs: Path, tmp_path: Path
+) -> None:
+    web = {"kinds": ["web"]}
+    chain = [
+        {"edit": "c4_lines", **web},
+        {"languages": {"en": 0.1}, **web},
+        {"rules": "bad_words", "sources": ["rows"]},
+    ]
+    given = recipe(inputs, filter={"chain": chain}, curate={"chain": [{"redact": ["IP_ADDRESS"]}]})
+    events: list[Event] = []
+    run = Run.create(resolve("told", given, inputs), str(tmp_path / "run"))
+    run.go(listener=events.append, until="extract")
+    run.go(listener=events.append, until="extract")  # and not again
+    assert [event for event in events if isinstance(event, PassedBy | Unredacted)] == [
+        PassedBy("filter", ("edit c4_lines", "languages en > 0.1"), ("rows", "code")),
+        PassedBy("filter", ("rules bad_words",), ("web", "code")),
+    ]
+    assert isinstance(events[0], PassedBy)
+    report = collect(run)
+    assert [item["sources"] for item in report["passed_by"]] == [["rows", "code"], ["web", "code"]]
+    assert report["unredacted"] == []
+
+
+def test_a_chain_that_applies_to_no_input_is_a_mistake(inputs: Path, tmp_path: Path) -> None:
+    chain = [{"edit": "c4_lines", "kinds": ["papers"]}, {"rules": "bad_words", "kinds": ["books"]}]
+    said = r"filter\.chain: applies to no input: its steps are for books, papers"
+    with pytest.raises(RecipeError, match=said):
+        Run.create(resolve("kinds", recipe(inputs, filter={"chain": chain}), inputs), str(tmp_path))
+    assert not list(tmp_path.iterdir())
+    # of one step it is none: the recipe may be used for other inputs
+    chain[0] = {"edit": "c4_lines"}
+    resolve("kinds", recipe(inputs, filter={"chain": chain}), inputs)
 
 
 def test_spans_are_cut_if_only_by_default(inputs: Path) -> None:
