@@ -148,13 +148,13 @@ class Chain:
     def apply(self, documents: pa.RecordBatch) -> Outcome:
         """Take documents through the steps.
 
-        Columns: `text`, and those in `needs`. Without `kind` or `format` no document is passed by
-        for what it is. A family is measured once, at the first step that needs it and is for the
-        document, on the text as changed so far. Unless exhaustive, the first step that rejects is
-        the last. Raises ValueError if another column is missing.
+        Columns: `text`, and those in `needs`. Without `kind` or `format` no document is passed
+        by for what it is; without `licences` none has one. A family is measured once, at the first
+        step that needs it and is for the document, on the text as changed so far. Unless
+        exhaustive, the first step that rejects is the last. Raises ValueError if another column is missing.
         """
         columns = dict(zip(documents.schema.names, documents.columns, strict=True))
-        if missing := self.needs - columns.keys() - {"kind", "format"}:
+        if missing := self.needs - columns.keys() - {"kind", "format", "licences"}:
             raise ValueError(f"this chain needs of each document {', '.join(sorted(missing))}")
         outcomes = [self._apply(batch) for batch in _batches(columns)]
         return Outcome(

@@ -20,6 +20,7 @@ from curation.steps import (
     LANGUAGE_SCORE,
     LANGUAGE_SIGNAL,
     NUMBER,
+    OF_COLUMNS,
     PII,
     pii_signal,
     table_of,
@@ -55,7 +56,8 @@ def column_signals(columns: Mapping[str, str]) -> dict[str, tuple[str, pa.DataTy
     """Signals that are columns of a document: the column and its type; `columns`: those that a
     recipe keeps, with the names of their types."""
     kept = {f"{COLUMN}.{name}": (name, column_type(kind)) for name, kind in columns.items()}
-    return {LANGUAGE_SIGNAL: (LANGUAGE_SCORE, NUMBER)} | kept
+    known = {signal: (column, NUMBER) for signal, (column, _) in OF_COLUMNS.items()}
+    return {LANGUAGE_SIGNAL: (LANGUAGE_SCORE, NUMBER)} | known | kept
 
 
 def owners_of(spec: Chain, columns: Mapping[str, str] | None = None) -> dict[str, tuple[str, str]]:

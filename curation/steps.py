@@ -20,6 +20,7 @@ from curation import own
 from curation.classifiers.signals import FAMILY as CLASSIFIER
 from curation.edits import Edit
 from curation.language import canonical
+from curation.licences import restrictive
 from curation.lines import normalised
 from curation.measures import Measure, View
 from curation.rules import holds, said
@@ -42,6 +43,10 @@ CUT_LEVELS = tuple(Spans.model_fields)
 PII = "pii"
 COLUMN = "column"  # family of the columns that a recipe keeps
 NUMBER = pa.float64()
+# Signals that follow from a column of documents: which, and how.
+OF_COLUMNS: Mapping[str, tuple[str, Callable[[Any], float]]] = {
+    "licence.restrictive": ("licences", restrictive),
+}
 
 
 class NotMeasuredError(LookupError):
@@ -182,7 +187,10 @@ class Rules(Ready):
             waiting = batch.unmeasured(family, rows)
             batch.store(waiting, measure.many([batch.views[at] for at in waiting]))
         for signal, (column, _) in self._columns.items():
-            values = batch.documents[column].to_pylist()
+            there = column in batch.documents
+            values = batch.documents[column].to_pylist() if there else [None] * len(batch.views)
+            if signal in OF_COLUMNS:
+                values = [OF_COLUMNS[signal][1](value) for value in values]
             batch.store(rows, [{signal: values[at]} for at in rows])
         names = dict.fromkeys(name for _, signals, _ in self._rules for name in signals)
         columns = {

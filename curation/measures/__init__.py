@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from curation.measures.bad_words import BAD_WORDS
 from curation.measures.c4 import C4, MC4
+from curation.measures.code import CODE
 from curation.measures.dclm import DCLM
 from curation.measures.dolma import DOLMA
 from curation.measures.fineweb import FINEWEB
@@ -11,6 +12,7 @@ from curation.measures.fineweb2 import FINEWEB2
 from curation.measures.gopher import QUALITY, REPETITION
 from curation.measures.line_languages import LINE_LANGUAGES
 from curation.measures.nemo import NEMO
+from curation.measures.printed import PRINTED
 from curation.measures.redpajama import REDPAJAMA
 from curation.measures.segments import SEGMENTS
 from curation.measures.signals import Measure, Signals, ratio, round_signal
@@ -32,6 +34,8 @@ MEASURES: dict[str, Measure] = {
         *DOLMA,
         *NEMO,
         REDPAJAMA,
+        CODE,
+        *PRINTED,
         SEGMENTS,
         LINE_LANGUAGES,
         *BAD_WORDS,

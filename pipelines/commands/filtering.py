@@ -30,12 +30,14 @@ class Text:
     score: float | None
 
 
+LICENCES = "licences"
 _DOCUMENTS = pa.schema(
     [
         pa.field("text", pa.large_string()),
         pa.field(LANGUAGE, pa.string()),
         pa.field(LANGUAGE_SCORE, pa.float64()),
         pa.field(SOURCE, pa.string()),
+        pa.field(LICENCES, pa.list_(pa.string())),
     ]
 )
 _MODELS = {"both": f"{FIRST} and {SECOND}", "lid.176": FIRST}
@@ -87,6 +89,7 @@ class Filtering:
             LANGUAGE: [each.language for each in batch],
             LANGUAGE_SCORE: [each.score for each in batch],
             SOURCE: [each.source for each in batch],
+            LICENCES: [_licences(each.row) for each in batch],
         }
         outcomes = chain.apply(pa.RecordBatch.from_pydict(columns, _DOCUMENTS)).documents()
         for each, outcome in zip(batch, outcomes, strict=True):
@@ -129,6 +132,14 @@ class Filtering:
         for who, count in sorted(self.named.items()):
             lines += [f"the language of {count:,} {who}"] if count else []
         return "\n".join(lines)
+
+
+def _licences(row: Row) -> list[str]:
+    """What a row says of its licence, under the usual names."""
+    said = next(
+        (row.values[name] for name in (LICENCES, "licence", "license") if name in row.values), None
+    )
+    return [str(each) for each in (said if isinstance(said, list) else [said]) if each]
 
 
 def _naming(model: str, chain: Chain) -> Languages:

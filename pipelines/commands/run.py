@@ -27,9 +27,10 @@ def add_run(add: Add) -> None:
         "--input",
         action="append",
         default=[],
-        metavar="SOURCE=PATH",
+        metavar="SOURCE[:KIND]=PATH",
         help="instead of the recipe's inputs: a file, a pattern such as 'crawl/**/*.jsonl.gz', or "
-        "a folder, which is searched for WARC files, or else for all that can be read",
+        "a folder, which is searched for WARC files, or else for all that can be read; KIND says "
+        "what it is, where its format does not: web, code, papers, books, qa or other",
     )
     run.add_argument("--parent", metavar="RUN", help="take over this run's equal stages")
     run.add_argument("--until", default="mix", metavar="STAGE", help="stop after this stage")
@@ -66,10 +67,12 @@ def _inputs(options: argparse.Namespace) -> dict[str, object]:
     over: dict[str, object] = {}
     inputs = []
     for text in options.input:
-        source, equals, path = text.partition("=")
+        named, equals, path = text.partition("=")
+        source, colon, kind = named.partition(":")
         if not equals or not path:
             raise Problem(f"--input {text}: write SOURCE=PATH, such as web=crawl")
-        inputs.append({"source": source, **input_at(path)})
+        given = {"kind": kind} if colon else {}
+        inputs.append({"source": source, **given, **input_at(path)})
     if inputs:
         over["inputs"] = inputs
     if options.parent:

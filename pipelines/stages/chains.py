@@ -70,8 +70,10 @@ def relevant(recipe: Recipe, stage: str) -> Any:
 
 
 def wanted(chain: Chain, recipe: Recipe, columns: Sequence[str]) -> list[str]:
-    """Columns of documents to read: these, and those that the recipe keeps and the chain tests."""
-    return [*columns, *(name for name in recipe.kept_columns() if name in chain.needs)]
+    """Columns of documents to read: these, and those of documents and of the recipe's `keep` that
+    the chain tests."""
+    more = dict.fromkeys(["licences", *recipe.kept_columns()])
+    return [*columns, *(name for name in more if name in chain.needs and name not in columns)]
 
 
 def schema(chain: Chain) -> pa.Schema:
