@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -14,13 +15,14 @@ import pyarrow as pa
 from curation import own
 from curation.chain_checks import check_chain, column_signals, owners_of
 from curation.classifiers import signals as classifiers
+from curation.folders import find_folder
 from curation.measures import MEASURES
 from curation.measures.view import VERSION as VIEW_VERSION
 from curation.rules import applies
 from curation.steps import COMPILE, LANGUAGE, LANGUAGE_SCORE, Batch, Known, Ready, Rules
-from schemas.base import ModelFile
+from schemas.base import ModelFile, ModelFolder
 from schemas.chain import Chain as Spec
-from schemas.chain import RedactStep, Scope
+from schemas.chain import DecontaminateStep, RedactStep, Scope
 from schemas.problems import Problem
 
 __all__ = ["LANGUAGE", "LANGUAGE_SCORE", "SOURCE", "Chain", "Document", "Outcome", "check_chain"]
@@ -52,7 +54,11 @@ class Outcome:
 
     `texts` are changed as far as the chain went. `signals` has a column for every signal of the
     chain, null where it was not measured. `reasons` are all that failed, in the order of the chain;
-    `values` what decided the first of them, and `details` what it had to be.
+    `values` what decided the first of them, and `details` what it had to be. `found` is personal
+    data: `type`, `start`, `end` (code points of the text as it is now; null if a step behind
+    `redact` has changed it) and `score`; `replaced`: how much of it was, by type. `hits` are test
+    items: `benchmark`, `item`, `score`, `share`, `start` and `end` in the text as the step was
+    given it (null if it was found only once others were cut), the best first.
     """
 
     texts: list[str]
@@ -60,6 +66,9 @@ class Outcome:
     reasons: list[list[str]]
     values: list[str | None]
     details: list[str | None]
+    found: list[list[dict[str, Any]]]
+    replaced: list[Counter[str]]
+    hits: list[list[dict[str, Any]]]
 
     @property
     def kept(self) -> list[bool]:
@@ -83,13 +92,17 @@ class Chain:
         find: Callable[[ModelFile], Path] = classifiers.local_file,
         columns: Mapping[str, str] | None = None,
         code: Mapping[str, str] | None = None,
+        *,
+        folder: Callable[[ModelFolder], Path] = find_folder,
+        seed: int = 0,
     ) -> None:
         """Compile a recipe's `filter` or `curate`.
 
         `find`: where the file of a classifier's model is, which is loaded when it is first asked.
         `columns`: those that the recipe keeps, with their types. `code`: the marks of parts of the
-        user's own, which must be the same here. Raises Problem with every mistake that
-        `check_chain` finds, ValueError for a table that is given by name.
+        user's own, which must be the same here. `folder`: where the folder of a model or an index
+        is, which is opened when its first text comes. `seed`: of the recipe. Raises Problem
+        with every mistake that `check_chain` finds, ValueError for a table that is given by name.
         """
         own.check(code or {})
         mistakes = check_chain(spec, columns)
@@ -101,6 +114,8 @@ class Chain:
             MEASURES | own.measures(spec.measures) | models,
             owners_of(spec, columns),
             column_signals(columns or {}),
+            folder,
+            seed,
         )
         self._steps: list[tuple[Scope, Ready]] = [
             (step, COMPILE[type(step)](step, known)) for _, step in spec.steps()
@@ -125,10 +140,12 @@ class Chain:
         self.redacted: tuple[str, ...] = tuple(
             dict.fromkeys(
                 kind for _, step in spec.steps() if isinstance(step, RedactStep)
-                for kind in step.redact
+                for kind in step.asked.every_type()
             )
         )  # fmt: skip
-        """Types of personal data that it replaces."""
+        """Types of personal data that it looks for."""
+        self.decontaminates = any(isinstance(step, DecontaminateStep) for step in spec.chain)
+        """Whether it looks for test items."""
         limits = [step.limits() for _, step in spec.steps()]
         self.languages: frozenset[str] = frozenset(
             code for _, step in spec.steps() for code in getattr(step, "languages", ())
@@ -168,6 +185,9 @@ class Chain:
             [reasons for each in outcomes for reasons in each.reasons],
             [value for each in outcomes for value in each.values],
             [detail for each in outcomes for detail in each.details],
+            [found for each in outcomes for found in each.found],
+            [replaced for each in outcomes for replaced in each.replaced],
+            [hits for each in outcomes for hits in each.hits],
         )
 
     def _apply(self, documents: Mapping[str, pa.Array]) -> Outcome:
@@ -184,8 +204,17 @@ class Chain:
         signals = {
             name: pa.chunked_array([batch.signals[name]], kind) for name, kind in self.types.items()
         }
-        texts = [batch.text(at) for at in range(len(batch.views))]
-        return Outcome(texts, signals, batch.reasons, batch.values, batch.details)
+        every = range(len(batch.views))
+        return Outcome(
+            [batch.text(at) for at in every],
+            signals,
+            batch.reasons,
+            batch.values,
+            batch.details,
+            [batch.found(at) for at in every],
+            batch.replaced,
+            batch.hits,
+        )
 
 
 def _batches(documents: Mapping[str, pa.Array]) -> Iterator[dict[str, pa.Array]]:

@@ -12,8 +12,12 @@ from curation.classifiers import signals as classifiers
 from curation.edits import EDITS
 from curation.measures import MEASURES
 from curation.pii import TYPES as PII_TYPES
+from curation.pii.settings import check as check_redact
 from curation.steps import (
     COLUMN,
+    CONTAMINATED,
+    CONTAMINATION,
+    CONTAMINATION_SIGNALS,
     CUT_LEVELS,
     CUT_SHORT,
     LANGUAGE,
@@ -21,8 +25,10 @@ from curation.steps import (
     LANGUAGE_SIGNAL,
     NUMBER,
     OF_COLUMNS,
+    PERSONAL_DATA,
     PII,
     pii_signal,
+    pii_signals,
     table_of,
 )
 from schemas.chain import (
@@ -30,12 +36,14 @@ from schemas.chain import (
     ChainStep,
     ClassifiersStep,
     CutStep,
+    DecontaminateStep,
     EditStep,
     LanguagesStep,
     RedactStep,
     RulesStep,
     Scope,
 )
+from schemas.pii import Redact
 from schemas.problems import Problem, close_to
 from schemas.rules import Condition, conditions
 from schemas.tables import column_type
@@ -48,6 +56,7 @@ _OWNERS: Owners = {
     **{name: ("measure", item.family) for item in MEASURES.values() for name in item.signals},
     **{name: ("change", item.name) for item in EDITS.values() for name in item.signals},
     **dict.fromkeys((f"{PII}.count", *map(pii_signal, sorted(PII_TYPES))), ("change", "redact")),
+    **dict.fromkeys(CONTAMINATION_SIGNALS, ("change", "decontaminate")),
     **{f"cut.{name}": ("change", "cut") for name in ("characters", *CUT_LEVELS)},
 }
 
@@ -79,7 +88,9 @@ def owners_of(spec: Chain, columns: Mapping[str, str] | None = None) -> dict[str
         if kind == "edit" and not _missing(name)
         for signal in own.edit(name).signals
     }
-    return {**_OWNERS, **models, **of_columns, **users, **edits}
+    asked = (step.asked for step in spec.chain if isinstance(step, RedactStep))
+    personal = {name: ("change", "redact") for each in asked for name in pii_signals(each)}
+    return {**_OWNERS, **models, **of_columns, **users, **edits, **personal}
 
 
 def _missing(edit: str) -> str:
@@ -130,7 +141,7 @@ class _Check:
         self.tables: dict[str, str] = {}
         self.reasons: dict[str, list[tuple[str, Scope]]] = {
             reason: [("a step of its own", Scope())]
-            for reason in (LANGUAGE, LANGUAGE_SCORE, CUT_SHORT)
+            for reason in (LANGUAGE, LANGUAGE_SCORE, CUT_SHORT, PERSONAL_DATA, CONTAMINATED)
         }
         # of a family, what changed the text after it was measured, and for which documents
         self.stale: dict[str, list[tuple[str, Scope]]] = {}
@@ -151,15 +162,16 @@ class _Check:
             elif isinstance(step, EditStep):
                 yield from self._change(step.edit, f"{here}.edit", here, step)
             elif isinstance(step, RedactStep):
-                for index, kind in enumerate(step.redact):
-                    if kind not in PII_TYPES:
-                        mend = close_to(kind, PII_TYPES) or "."
-                        yield (
-                            f"{here}.redact[{index}]",
-                            f"`{kind}` is no type of personal data{mend} There are "
-                            f"{', '.join(sorted(PII_TYPES))}",
-                        )
+                for path, what in check_redact(step.asked):
+                    whole = f"{here}.redact.{path}"
+                    # a list is of types
+                    is_list = not isinstance(step.redact, Redact)
+                    yield whole.replace(".types[", "[") if is_list else whole, what
                 yield from self._change("redact", f"{here}.redact", here, step)
+            elif isinstance(step, DecontaminateStep):
+                rewrites = step.decontaminate.policy == "cut"
+                path = f"{here}.decontaminate"
+                yield from self._change("decontaminate", path, here, step, rewrites=rewrites)
             elif isinstance(step, CutStep):
                 if at or self.spec.SECTION != "curate":
                     yield (
@@ -201,13 +213,15 @@ class _Check:
             family = f"{classifiers.FAMILY}.{name}"
             self.measured.setdefault(family, []).append((here, step))
 
-    def _change(self, name: str, path: str, here: str, step: Scope) -> Iterator[Mistake]:
+    def _change(
+        self, name: str, path: str, here: str, step: Scope, *, rewrites: bool = True
+    ) -> Iterator[Mistake]:
         for other, place, scope in self.changes:
             if other == name and _share(scope, step):
                 yield path, f"`{name}` was done at {place}: leave one out"
                 break
         self.changes.append((name, here, step))
-        for family, places in self.measured.items():
+        for family, places in self.measured.items() if rewrites else ():
             if any(_share(scope, step) for _, scope in places):
                 self.stale.setdefault(family, []).append((f"`{name}` at {here}", step))
 
@@ -250,14 +264,19 @@ class _Check:
             yield f"{where}.signal", f"no signal is called `{signal}`{mend}"
             return
         if kind == "change":
-            done = [scope for name, _, scope in self.changes if name == owner]
-            what = f"`{owner}`" if owner in ("redact", "cut") else f"the edit `{owner}`"
+            done = [
+                scope
+                for name, _, scope in self.changes
+                if name == owner and signal in _signals(scope, signal)
+            ]
+            own = owner in ("redact", "decontaminate", "cut")
+            what = f"`{owner}`" if own else f"the edit `{owner}`"
             if not done:
-                step_ = owner if owner in ("redact", "cut") else f"edit: {owner}"
+                step_ = owner if own else f"edit: {owner}"
                 yield (
                     f"{where}.signal",
-                    f"`{signal}` is a signal of {what}, which is not done before: put `{step_}` in "
-                    "front of this table",
+                    f"`{signal}` is a signal of {what}, which is not done before, or not asked for "
+                    f"it: put `{step_}` in front of this table",
                 )
             elif not any(_within(step, scope) for scope in done):
                 yield (
@@ -287,6 +306,15 @@ class _Check:
                     return
         if (here, step) not in places:
             places.append((here, step))
+
+
+def _signals(step: Scope, signal: str) -> tuple[str, ...]:
+    """The signals of a step, where these depend on how it is asked; else `signal`."""
+    if isinstance(step, RedactStep):
+        return pii_signals(step.asked)
+    if isinstance(step, DecontaminateStep) and step.decontaminate.policy != "cut":
+        return CONTAMINATION_SIGNALS[:2]
+    return (signal,)
 
 
 def _share(one: Scope, other: Scope) -> bool:
@@ -322,7 +350,10 @@ def closest(signal: str, spec: Chain, columns: Mapping[str, str] | None = None) 
         return (
             f"{close_to(name, owner.names) or '.'} Of `{family}` there are {', '.join(owner.names)}"
         )
-    families = [*MEASURES, *EDITS, classifiers.FAMILY, PII, "cut", LANGUAGE, COLUMN]
+    if of := [name for name in _OWNERS if name.startswith(f"{family}.")]:
+        return f"{close_to(signal, of) or '.'} Of `{family}` there are {', '.join(of)}"
+    families = [*MEASURES, *EDITS, classifiers.FAMILY, PII, CONTAMINATION, "cut"]
+    families += [LANGUAGE, COLUMN]
     return f"{close_to(family, families) or '.'} Signals begin with {', '.join(families)}"
 
 

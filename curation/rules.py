@@ -19,12 +19,14 @@ import yaml
 from pydantic import ValidationError
 
 from curation.edits import EDITS
-from schemas.base import Contract, ModelFile
+from curation.folders import beside
+from schemas.base import Contract
 from schemas.chain import (
     Chain,
     ChainStep,
     ClassifiersStep,
     CutStep,
+    DecontaminateStep,
     EditStep,
     LanguagesStep,
     RedactStep,
@@ -33,6 +35,7 @@ from schemas.chain import (
     Step,
 )
 from schemas.filter import NamedChain
+from schemas.pii import Redact
 from schemas.problems import Problem, close_to
 from schemas.rules import (
     AllOf,
@@ -190,11 +193,7 @@ def load_chain(name_or_path: str, base: Path, within: tuple[str, ...] = ()) -> N
         chain = NamedChain.model_validate(content)
     except ValidationError as error:
         raise Problem(f"{file}: {_mistakes(error, NamedChain)}") from error
-    own = {
-        name: item.model_copy(update={"model": _beside(item.model, folder)})
-        for name, item in chain.classifiers.items()
-    }
-    chain = chain.model_copy(update={"classifiers": own})
+    chain = chain.with_files(lambda _, named: beside(named, folder))
     whole, _, mistakes = in_full(chain, folder, (*within, file))
     if mistakes:
         raise Problem("; ".join(f"{file}: {path}: {message}" for path, message in mistakes))
@@ -257,13 +256,6 @@ def _narrowed(step: Step, outer: Scope) -> Step:
     return step.model_copy(update=limits)
 
 
-def _beside(model: ModelFile, folder: Path) -> ModelFile:
-    """A model whose file's path is taken from `folder`, if it is one."""
-    if "://" in model.file:
-        return model
-    return model.model_copy(update={"file": str(folder / model.file)})
-
-
 def alone(table: RuleTable) -> NamedChain:
     """A chain of one table, behind the edits that give its signals."""
     signals = (condition.signal for row in table.rules for _, condition in conditions(row))
@@ -320,7 +312,8 @@ _MEMBERS: Mapping[str, type[Contract]] = {
     model.__name__: model
     for model in (
         *(Rule, AnyRule, AllRule, Condition, AnyOf, AllOf, RuleTable),
-        *(RulesStep, EditStep, LanguagesStep, ClassifiersStep, RedactStep, CutStep, ChainStep),
+        *(RulesStep, EditStep, LanguagesStep, ClassifiersStep, RedactStep, DecontaminateStep),
+        *(CutStep, ChainStep, Redact),
     )
 }
 

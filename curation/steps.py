@@ -6,11 +6,14 @@ A step is known by its class in `schemas.chain`; `COMPILE` has for each how it i
 from __future__ import annotations
 
 import abc
+import functools
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,21 +22,30 @@ import pyarrow.compute as pc
 from curation import own
 from curation.classifiers.signals import FAMILY as CLASSIFIER
 from curation.edits import Edit
+from curation.folders import find_folder
 from curation.language import canonical
 from curation.licences import restrictive
 from curation.lines import normalised
 from curation.measures import Measure, View
 from curation.rules import holds, said
+from schemas.base import ModelFolder
 from schemas.chain import (
     ClassifiersStep,
     CutStep,
+    DecontaminateStep,
     EditStep,
     LanguagesStep,
     RedactStep,
     RulesStep,
 )
+from schemas.decontamination import Decontaminate
 from schemas.deduplicate import Spans
+from schemas.pii import Redact
 from schemas.rules import Row, RuleTable, conditions
+
+if TYPE_CHECKING:
+    from curation.decontamination import Detector, Hit
+    from curation.pii import Span
 
 LANGUAGE = "language"
 LANGUAGE_SCORE = "language_score"
@@ -41,6 +53,9 @@ LANGUAGE_SIGNAL = "language.score"
 CUT_SHORT = "cut_short"
 CUT_LEVELS = tuple(Spans.model_fields)
 PII = "pii"
+PERSONAL_DATA = "personal_data"  # reason of a document with too much of it
+CONTAMINATION = "contamination"
+CONTAMINATED = "contaminated"  # reason of a document with a test item
 COLUMN = "column"  # family of the columns that a recipe keeps
 NUMBER = pa.float64()
 # Signals that follow from a column of documents: which, and how.
@@ -73,6 +88,11 @@ class Batch:
         # what decided the first reason, and what it had to be
         self.values: list[str | None] = [None] * len(texts)
         self.details: list[str | None] = [None] * len(texts)
+        # personal data, with its places in the text of the last member; by type, how much of it
+        # was replaced; and test items
+        self._found: list[tuple[list[Span], str]] = [([], "") for _ in texts]
+        self.replaced: list[Counter[str]] = [Counter() for _ in texts]
+        self.hits: list[list[dict[str, Any]]] = [[] for _ in texts]
         # by family, whether a document's signals are measured
         self._measured: dict[str, list[bool]] = {}
 
@@ -85,6 +105,24 @@ class Batch:
         """Put another text in a document's place, whose line ends stay."""
         self._texts[at] = text
         self.views[at] = self._views[at] = self.views[at].edited(normalised(text))
+
+    def find(self, at: int, places: list[Span]) -> None:
+        """Take down personal data, with its places in a document's text as it is now."""
+        self._found[at] = places, self.text(at)
+
+    def found(self, at: int) -> list[dict[str, Any]]:
+        """The personal data of a document: see PERSONAL_DATA in `schemas.tables`."""
+        places, text = self._found[at]
+        stays = bool(places) and text == self.text(at)
+        return [
+            {
+                "type": one.type,
+                "start": one.start if stays else None,
+                "end": one.end if stays else None,
+                "score": round(one.score, 4),
+            }
+            for one in places
+        ]
 
     @staticmethod
     def language(documents: Mapping[str, pa.Array], size: int) -> list[str]:
@@ -148,12 +186,15 @@ class Known:
     """What a chain's steps may name.
 
     measures: by family, classifiers by `classifier.NAME`; owners: whose each signal is;
-    columns: of documents that are signals, by signal: the column and its type.
+    columns: of documents that are signals, by signal: the column and its type; folder: where a
+    folder of a model or an index is; seed: of the recipe.
     """
 
     measures: Mapping[str, Measure]
     owners: Mapping[str, tuple[str, str]]
     columns: Mapping[str, tuple[str, pa.DataType]]
+    folder: Callable[[ModelFolder], Path] = find_folder
+    seed: int = 0
 
 
 class Rules(Ready):
@@ -259,33 +300,134 @@ def languages_said(least: Mapping[str, float]) -> dict[str, str]:
     }
 
 
-class Redact(Ready):
-    """Replaces personal data."""
+class Redacting(Ready):
+    """Finds personal data, and replaces it by policies."""
 
-    def __init__(self, kinds: Sequence[str]) -> None:
-        """`kinds`: types of it, of `pii.TYPES`."""
+    def __init__(self, asked: Redact, known: Known) -> None:
+        """`asked`: what is looked for, and what becomes of it."""
         from curation import pii
+        from curation.pii.names import libraries
+        from curation.pii.settings import Redaction
 
-        self._replace, self._kinds = pii.replace, tuple(kinds)
-        self.signals = dict.fromkeys([f"{PII}.count", *map(pii_signal, kinds)], NUMBER)
+        self._redaction = Redaction(asked, known.seed, known.folder)
+        self._types = asked.every_type()
+        self.signals = dict.fromkeys(pii_signals(asked), NUMBER)
         self.versions = {"redact": pii.VERSION}
-        self.libraries = frozenset(pii.LIBRARIES)
+        policies = (asked, *asked.sources.values())
+        if any("fake" in (each.policy, *each.policies.values()) for each in policies):
+            self.versions |= {"redact seed": known.seed}
+        if asked.sources:
+            self.needs = frozenset({"source"})
+        self.libraries = frozenset({*pii.LIBRARIES, *(libraries() if asked.names else ())})
+        self._most = {label: own.drop_above for label, own in {"": asked, **asked.sources}.items()}
 
     def apply(self, batch: Batch, rows: list[int]) -> None:
-        """How many of each type were replaced is told by signals."""
-        for at in rows:
-            before = batch.text(at)
-            text, counts = self._replace(before, self._kinds)
-            if text != before:
-                batch.rewrite(at, text)
+        """How much of each type was found is told by signals."""
+        texts = [batch.text(at) for at in rows]
+        sources = None
+        if "source" in self.needs:
+            every = batch.documents["source"].to_pylist()
+            sources = [every[at] or "" for at in rows]
+        done = self._redaction.redact(texts, sources)
+        for place, (at, (redacted, too_many)) in enumerate(zip(rows, done, strict=True)):
+            if redacted.text != texts[place]:
+                batch.rewrite(at, redacted.text)
+            batch.find(at, redacted.places)
+            batch.replaced[at] += redacted.counts
+            counts = Counter(span.type for span in redacted.spans)
             batch.signals[f"{PII}.count"][at] = float(counts.total())
-            for kind in self._kinds:
+            for kind in self._types:
                 batch.signals[pii_signal(kind)][at] = float(counts[kind])
+            if too_many:
+                label = sources[place] if sources else ""
+                most = self._most.get(label, self._most[""])
+                batch.reject(at, PERSONAL_DATA, (f"{PII}.count",), f"{PII}.count <= {most}")
+
+
+def pii_signals(asked: Redact) -> tuple[str, ...]:
+    """The signals of a step `redact`."""
+    return (f"{PII}.count", *map(pii_signal, asked.every_type()))
 
 
 def pii_signal(kind: str) -> str:
     """The signal that counts a type of personal data: `pii.email_address`."""
     return f"{PII}.{kind.lower()}"
+
+
+CONTAMINATION_SIGNALS = tuple(
+    f"{CONTAMINATION}.{name}" for name in ("score", "items", "characters", "words")
+)
+
+
+class Decontaminating(Ready):
+    """Finds test items, and drops documents, cuts passages, or only tells."""
+
+    def __init__(self, asked: Decontaminate, known: Known) -> None:
+        """`asked`: by which index, and what becomes of texts."""
+        from curation import decontamination
+
+        self._asked, self._folder = asked, known.folder
+        cuts = asked.policy == "cut"
+        self.signals = dict.fromkeys(CONTAMINATION_SIGNALS[: 4 if cuts else 2], NUMBER)
+        self.versions = {"decontaminate": decontamination.VERSION}
+        self.libraries = frozenset({"numpy"})
+
+    @functools.cached_property
+    def _detector(self) -> Detector:
+        """The index is mapped, so that the processes of a machine share it."""
+        from curation.decontamination import Detector, load
+
+        index = self._asked.index
+        # a folder with a digest was checked by that
+        found = load(self._folder(index), check=index.sha256 is None)
+        return Detector(found, self._asked.least_score, frozenset(self._asked.benchmarks))
+
+    def apply(self, batch: Batch, rows: list[int]) -> None:
+        """`contamination.words`, those that are left, is null where nothing is cut."""
+        found = self._detector.find([batch.text(at) for at in rows])
+        for at, hits in zip(rows, found, strict=True):
+            signals = {f"{CONTAMINATION}.score": hits[0].score if hits else 0.0}
+            if self._asked.policy == "cut":
+                signals |= self._cut(batch, at, hits)
+            else:
+                batch.hits[at] = [asdict(hit) for hit in hits]
+            signals[f"{CONTAMINATION}.items"] = float(len(batch.hits[at]))
+            batch.store([at], [signals])
+            if hits and self._asked.policy == "drop":
+                self._drop(batch, at, hits[0])
+            elif signals.get(f"{CONTAMINATION}.words", math.inf) < self._asked.least_words:
+                words = f"{CONTAMINATION}.words"
+                batch.reject(at, CUT_SHORT, (words,), f"words left >= {self._asked.least_words}")
+
+    def _drop(self, batch: Batch, at: int, hit: Hit) -> None:
+        score = f"{CONTAMINATION}.score"
+        batch.reject(at, CONTAMINATED, (score,), f"{score} < {self._asked.least_score:g}")
+        if len(batch.reasons[at]) == 1:
+            batch.values[at] = f"{exact(hit.score)} of {hit.benchmark} {hit.item}"
+
+    def _cut(self, batch: Batch, at: int, hits: list[Hit]) -> dict[str, float]:
+        """Cut until nothing is found. An item that is found only then has no place in the text."""
+        from curation.decontamination.words import hashes
+        from curation.dedup.spans import cut
+
+        before = text = batch.text(at)
+        every = {(hit.benchmark, hit.item): asdict(hit) for hit in hits}
+        more = hits
+        while more:
+            starts, ends = (
+                np.array([getattr(hit, end) for hit in more]) for end in ("start", "end")
+            )
+            text = cut(text, starts, ends)
+            (more,) = self._detector.find([text])
+            for hit in more:
+                moved = {**asdict(hit), "start": None, "end": None}
+                every.setdefault((hit.benchmark, hit.item), moved)
+        batch.hits[at] = list(every.values())
+        signals = {f"{CONTAMINATION}.characters": float(len(before) - len(text))}
+        if hits:
+            batch.rewrite(at, text)
+            signals[f"{CONTAMINATION}.words"] = float(hashes([text])[1][0])
+        return signals
 
 
 class CutSpans(Ready):
@@ -341,7 +483,8 @@ COMPILE: Mapping[type, Callable[[Any, Known], Ready]] = {
     ClassifiersStep: _classifiers,
     EditStep: lambda step, _: Change(own.edit(step.edit)),
     LanguagesStep: lambda step, _: Languages(step.languages),
-    RedactStep: lambda step, _: Redact(step.redact),
+    RedactStep: lambda step, known: Redacting(step.asked, known),
+    DecontaminateStep: lambda step, known: Decontaminating(step.decontaminate, known),
     CutStep: lambda step, _: CutSpans(step.cut.least_words),
 }
 

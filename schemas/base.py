@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 MEBIBYTE = 1 << 20
 
@@ -36,3 +36,24 @@ class ModelFile(Contract):
         if "://" in self.file and self.sha256 is None:
             raise ValueError("a URL needs `sha256`, the checksum of the file it must bring")
         return self
+
+
+class ModelFolder(Contract):
+    """A folder of a model or an index; a path alone says the same."""
+
+    folder: str = Field(
+        description="A path (relative to the recipe's folder), or the name of an installed package "
+        "that holds it. A run keeps a copy."
+    )
+    sha256: Sha256 | None = Field(
+        None, description="Digest of its files' names and checksums. Set when a run begins."
+    )
+
+
+FolderName = Annotated[
+    ModelFolder,
+    BeforeValidator(
+        lambda value: {"folder": value} if isinstance(value, str) else value,
+        json_schema_input_type=ModelFolder | str,
+    ),
+]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal, Self
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from schemas.base import Contract, Fraction, Language, ModelFile, Name
+from schemas.decontamination import Decontaminate
 from schemas.inputs import Format, Kind
+from schemas.pii import Redact
 from schemas.rules import RuleTable
 
 ClassifierName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -161,12 +163,40 @@ class ClassifiersStep(_Step):
 
 
 class RedactStep(_Step):
-    """Replace personal data. Signals: `pii.count`, and of each type such as `pii.email_address`."""
+    """Find and replace personal data. Signals: `pii.count`, how much was found, and of each type
+    such as `pii.email_address`."""
 
     KEY: ClassVar[str] = "redact"
-    redact: tuple[str, ...] = Field(
-        min_length=1, description="Types of personal data, such as `EMAIL_ADDRESS`."
+    redact: Annotated[
+        Annotated[tuple[str, ...], Tag("str"), Field(min_length=1)]
+        | Annotated[Redact, Tag("Redact")],
+        Discriminator(lambda value: "str" if isinstance(value, list | tuple) else "Redact"),
+    ] = Field(
+        description="Types of personal data, such as `[EMAIL_ADDRESS]`, which become stand-ins; or "
+        "a mapping that says more."
     )
+
+    @property
+    def asked(self) -> Redact:
+        """In full."""
+        return self.redact if isinstance(self.redact, Redact) else Redact(types=self.redact)
+
+    def title(self) -> str:
+        """With the types."""
+        return f"redact {', '.join(self.asked.every_type())}"
+
+
+class DecontaminateStep(_Step):
+    """Find test items. Signals: `contamination.score` of the item that is there most, 0 if none is;
+    `contamination.items`, and, where passages are cut, `contamination.characters` of these."""
+
+    KEY: ClassVar[str] = "decontaminate"
+    decontaminate: Decontaminate = Field(description="By which index, and what becomes of texts.")
+
+    def title(self) -> str:
+        """By the index, and with the policy."""
+        asked = self.decontaminate
+        return f"decontaminate {asked.index.folder.rpartition('/')[2]} ({asked.policy})"
 
 
 class Cut(Contract):
@@ -194,12 +224,24 @@ class CutStep(_Step):
         return f"cut (least_words {self.cut.least_words})"
 
 
-Step = LanguagesStep | RulesStep | EditStep | ClassifiersStep | RedactStep | CutStep | ChainStep
+Step = (
+    LanguagesStep
+    | RulesStep
+    | EditStep
+    | ClassifiersStep
+    | RedactStep
+    | DecontaminateStep
+    | CutStep
+    | ChainStep
+)
 
 # A step is known by the key that names it.
 _KEYS = {
     step.KEY: step.__name__
-    for step in (RulesStep, EditStep, ClassifiersStep, RedactStep, CutStep, ChainStep)
+    for step in (
+        *(RulesStep, EditStep, ClassifiersStep, RedactStep, DecontaminateStep, CutStep),
+        ChainStep,
+    )
 }
 
 
@@ -220,6 +262,7 @@ Steps = tuple[
         | Annotated[LanguagesStep, Tag("LanguagesStep")]
         | Annotated[ClassifiersStep, Tag("ClassifiersStep")]
         | Annotated[RedactStep, Tag("RedactStep")]
+        | Annotated[DecontaminateStep, Tag("DecontaminateStep")]
         | Annotated[CutStep, Tag("CutStep")]
         | Annotated[ChainStep, Tag("ChainStep")],
         Discriminator(_member),
@@ -246,8 +289,9 @@ class Chain(Contract):
     chain: Steps = Field(
         (),
         description="Steps in order. Each is named by its key: `rules`, `edit`, `languages` (a "
-        "mapping), `classifiers`, `redact`, `cut` or `chain`; beside it `sources`, `kinds`, "
-        "`formats` and `languages` (a list) limit it to some documents. The others pass it by.",
+        "mapping), `classifiers`, `redact`, `decontaminate`, `cut` or `chain`; beside it "
+        "`sources`, `kinds`, `formats` and `languages` (a list) limit it to some documents. The "
+        "others pass it by.",
     )
     exhaustive: bool = Field(
         True,
@@ -258,3 +302,34 @@ class Chain(Contract):
     def steps(self) -> list[tuple[str, Step]]:
         """All steps in order, each with its path in the recipe."""
         return [(f"{self.SECTION}.chain[{at}]", step) for at, step in enumerate(self.chain)]
+
+    def with_files(self, change: Callable[[str, Any], Any]) -> Self:
+        """The chain with each ModelFile, ModelFolder and PiiKey that it names changed; `change` is
+        given its path in the recipe too."""
+        models = {
+            name: item.model_copy(
+                update={"model": change(f"{self.SECTION}.classifiers.{name}.model", item.model)}
+            )
+            for name, item in self.classifiers.items()
+        }
+        steps = tuple(
+            _with_files(f"{self.SECTION}.chain[{at}]", step, change)
+            for at, step in enumerate(self.chain)
+        )
+        return self.model_copy(update={"classifiers": models, "chain": steps})
+
+
+def _with_files(path: str, step: Step, change: Callable[[str, Any], Any]) -> Step:
+    if isinstance(step, DecontaminateStep):
+        index = change(f"{path}.decontaminate.index", step.decontaminate.index)
+        asked: Contract = step.decontaminate.model_copy(update={"index": index})
+    elif isinstance(step, RedactStep) and isinstance(step.redact, Redact):
+        names, key = step.redact.names, step.redact.key
+        if names:
+            model = change(f"{path}.redact.names.model", names.model)
+            names = names.model_copy(update={"model": model})
+        key = key and change(f"{path}.redact.key", key)
+        asked = step.redact.model_copy(update={"names": names, "key": key})
+    else:
+        return step
+    return step.model_copy(update={step.KEY: asked})

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from schemas.base import Contract, Name
+from schemas.base import Contract, FolderName, Name, Sha256
 
 Policy = Literal["stand_in", "placeholder", "fake", "hash", "keep"]
 
@@ -36,7 +36,7 @@ class PiiPattern(Contract):
 class PiiNames(Contract):
     """A model that finds people's names and addresses."""
 
-    model: str = Field(
+    model: FolderName = Field(
         description="Folder of a spaCy pipeline or of a transformers model for token "
         "classification, or the name of an installed spaCy package."
     )
@@ -50,6 +50,10 @@ class PiiKey(Contract):
 
     file: str | None = Field(None, description="A file whose bytes are the key.")
     variable: str | None = Field(None, description="An environment variable that holds the key.")
+    sha256: Sha256 | None = Field(
+        None,
+        description="The key's digest: a worker with another key stops. Set when a run begins.",
+    )
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -71,7 +75,9 @@ class PiiPolicies(Contract):
     )
     policies: dict[str, Policy] = Field({}, description="By type, where it is another.")
     drop_above: int | None = Field(
-        None, ge=0, description="Drop a document with more findings than these."
+        None,
+        ge=0,
+        description="Drop a document with more findings than these, as `personal_data`.",
     )
 
 
@@ -85,6 +91,12 @@ class Redact(PiiPolicies):
     names: PiiNames | None = Field(None, description="People's names and addresses, by a model.")
     key: PiiKey | None = Field(None, description="Of the policy `hash`.")
     sources: dict[Name, PiiPolicies] = Field({}, description="Policies of some sources.")
+
+    def every_type(self) -> tuple[str, ...]:
+        """All types that are looked for: known ones, of patterns, and of names."""
+        own = (one.type for one in self.patterns)
+        names = self.names.types if self.names else ()
+        return tuple(dict.fromkeys((*self.types, *own, *names)))
 
     @model_validator(mode="after")
     def _hash_has_key(self) -> Self:

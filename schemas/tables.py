@@ -236,6 +236,47 @@ CUT = _schema(
     ],
 )
 
+# personal data in a document, never its value: its type, where what is in its place, or was left,
+# stands in the text (code points, the end exclusive; null if the text was changed after that), and
+# how sure it is
+FINDINGS = pa.list_(
+    pa.field(
+        "item",
+        pa.struct(
+            [
+                pa.field("type", pa.string(), False),
+                pa.field("start", pa.int32()),
+                pa.field("end", pa.int32()),
+                pa.field("score", pa.float32(), False),
+            ]
+        ),
+        False,
+    )
+)
+
+# filter: the kept documents with personal data
+PERSONAL_DATA = _schema(
+    "personal_data/1",
+    [pa.field("id", ID, False), pa.field("personal_data", FINDINGS, False)],
+)
+
+# filter, curate: a row for each test item in a document, kept or not, the best of a document first;
+# `share`: of the item that is there; `score`: that as a part of what must be there of an item of
+# its length; characters [start, end) of the text that the step was given, null if it was found only
+# once others were cut
+CONTAMINATION = _schema(
+    "contamination/1",
+    [
+        pa.field("id", ID, False),
+        pa.field("benchmark", pa.string(), False),
+        pa.field("item", pa.string(), False),
+        pa.field("score", pa.float64(), False),
+        pa.field("share", pa.float64(), False),
+        pa.field("start", pa.int64()),
+        pa.field("end", pa.int64()),
+    ],
+)
+
 # curate: the survivors, fit to publish
 CURATED = _schema(
     "curated/2",
@@ -248,6 +289,8 @@ CURATED = _schema(
         pa.field("bytes", pa.int64(), False),
         pa.field("holdout", pa.uint64(), False),
         pa.field("pii_replaced", pa.int32(), False),
+        # also what was found before deduplication
+        pa.field("personal_data", FINDINGS, False),
         pa.field("user_id", pa.string()),
         *_origin(),
     ],

@@ -5,8 +5,11 @@ from curation.decontamination.index import Index, Item, build
 from curation.decontamination.sets import LAYOUTS, Layout, layout_of, read_set
 from curation.decontamination.storage import benchmarks, load, save
 
+VERSION = 1  # raise it when other items are found, or with other scores
+
 __all__ = [
     "LAYOUTS",
+    "VERSION",
     "Detector",
     "Hit",
     "Index",

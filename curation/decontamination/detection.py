@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,10 +45,11 @@ def required(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 class Detector:
     """Looks for the items of an index; one for each thread."""
 
-    def __init__(self, index: Index, least: float = 1.0) -> None:
-        """Hits have a score of `least` or more."""
+    def __init__(self, index: Index, least: float = 1.0, benchmarks: Collection[str] = ()) -> None:
+        """Hits have a score of `least` or more; `benchmarks`: only of these, unless it is empty."""
         self.index = index
         self.least = least
+        self._benchmarks = benchmarks
         self._matcher = Matcher(
             index.words,
             index.weights,
@@ -83,7 +84,8 @@ class Detector:
                 best[key] = Hit(*self._named(item), round(score, 4), round(share, 4), start, end)
         found: list[list[Hit]] = [[] for _ in texts]
         for (text, _), hit in best.items():
-            found[text].append(hit)
+            if not self._benchmarks or hit.benchmark in self._benchmarks:
+                found[text].append(hit)
         for hits in found:
             hits.sort(key=lambda hit: (-hit.score, -hit.share, hit.benchmark, hit.item))
         return found

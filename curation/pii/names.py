@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -106,3 +107,8 @@ def _transformers(model: str) -> Any:
             ]
 
     return find
+
+
+def libraries() -> tuple[str, ...]:
+    """The libraries of models that are installed, which decide what is found."""
+    return tuple(name for name in ("spacy", "torch", "transformers") if find_spec(name))

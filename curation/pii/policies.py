@@ -119,10 +119,12 @@ _FAKES: Mapping[str, Callable[[bytes, str], str]] = {
 
 @dataclass(frozen=True)
 class Redacted:
-    """A text with its personal data replaced, and where that stood in the text before."""
+    """A text with its personal data replaced, where that stood in the text before, and where what
+    is in its place, or was left, stands in this one."""
 
     text: str
     spans: list[Span]
+    places: list[Span]
     # of those that were replaced, by type
     counts: Counter[str]
 
@@ -140,7 +142,7 @@ class Redactor:
     def redact(self, texts: Sequence[str]) -> list[Redacted]:
         """Each text, redacted. What is found only once its neighbour was replaced counts too."""
         return [
-            self._settled(text, spans) if spans else Redacted(text, spans, Counter())
+            self._settled(text, spans) if spans else Redacted(text, spans, spans, Counter())
             for text, spans in zip(texts, self.finder.find(texts), strict=True)
         ]
 
@@ -168,18 +170,20 @@ class Redactor:
     def _replaced(self, text: str, spans: list[Span]) -> tuple[Redacted, list[_Edit]]:
         parts: list[str] = []
         edits: list[_Edit] = []
+        places: list[Span] = []
         at = length = 0
         for span in spans:
-            if (policy := self._policy(span)) == "keep":
-                continue
+            policy = self._policy(span)
             value = text[span.start : span.end]
             new = replacement(span.type, value, policy, self.seed, self.key)
             parts += [text[at : span.start], new]
             length += span.start - at
-            edits.append((length, length + len(new), span))
+            places.append(Span(length, length + len(new), span.type, span.score))
+            if policy != "keep":
+                edits.append((length, length + len(new), span))
             at, length = span.end, length + len(new)
         counts = Counter(span.type for _, _, span in edits)
-        return Redacted("".join([*parts, text[at:]]), spans, counts), edits
+        return Redacted("".join([*parts, text[at:]]), spans, places, counts), edits
 
 
 # Start and end in the new text, and what stood there.

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from curation.folders import find_folder
 from curation.pii.finding import TYPES, Finder, Pattern
 from curation.pii.names import load_names
 from curation.pii.policies import Redacted, Redactor
+from schemas.base import ModelFolder
 from schemas.pii import PiiKey, PiiPolicies, Redact
 from schemas.problems import Problem, close_to
 
@@ -17,20 +20,16 @@ from schemas.problems import Problem, close_to
 class Redaction:
     """Finds what `asked` looks for, and does what it says of each text's source."""
 
-    def __init__(self, asked: Redact, seed: int = 0) -> None:
-        """`seed`: of fakes. The key of hashes is read, and the model of names loaded, when a text
-        is first redacted. Raises Problem for a type that is not known."""
-        self._asked, self._seed = asked, seed
+    def __init__(
+        self, asked: Redact, seed: int = 0, find: Callable[[ModelFolder], Path] = find_folder
+    ) -> None:
+        """`seed`: of fakes; `find`: where the model of names is. It is loaded, and the key of
+        hashes read, when a text is first redacted. Raises Problem with what `check` finds first."""
+        self._asked, self._seed, self._find = asked, seed, find
         self._redactors: dict[str, Redactor] = {}
-        if unknown := sorted(set(asked.types) - TYPES):
-            close = close_to(unknown[0], TYPES)
-            mend = "" if close else f"one of {', '.join(sorted(TYPES))}"
-            raise Problem(f"`{unknown[0]}` is not known{close}", "types", mend)
-        self.types = types_of(asked)
-        for policies in (asked, *asked.sources.values()):
-            if others := sorted(policies.policies.keys() - self.types):
-                mend = "look for it, or leave it out"
-                raise Problem(f"`{others[0]}` is not looked for", "policies", mend)
+        for path, what in check(asked):
+            raise Problem(what, path)
+        self.types = asked.every_type()
 
     def redact(
         self, texts: Sequence[str], sources: Sequence[str] | None = None
@@ -61,7 +60,9 @@ class Redaction:
                 for one in asked.patterns
             ]
             model = asked.names
-            names = load_names(model.model, frozenset(model.types)) if model else None
+            names = (
+                load_names(str(self._find(model.model)), frozenset(model.types)) if model else None
+            )
             finder = Finder(frozenset(asked.types), patterns, names)
             key = key_of(asked.key) if asked.key else b""
             for each in ("", *asked.sources):
@@ -70,15 +71,26 @@ class Redaction:
         return self._redactors[label]
 
 
-def types_of(asked: Redact) -> tuple[str, ...]:
-    """All types that are looked for: known ones, of patterns, and of names."""
-    own = (one.type for one in asked.patterns)
-    names = asked.names.types if asked.names else ()
-    return tuple(dict.fromkeys((*asked.types, *own, *names)))
+def check(asked: Redact) -> Iterator[tuple[str, str]]:
+    """What is wrong: the path below `redact`, and what would be right."""
+    for at, name in enumerate(asked.types):
+        if name not in TYPES:
+            mend = close_to(name, TYPES) or "."
+            known = ", ".join(sorted(TYPES))
+            yield f"types[{at}]", f"`{name}` is no type of personal data{mend} There are {known}"
+    every = {"": asked.policies} | {
+        f"sources.{name}.": own.policies for name, own in asked.sources.items()
+    }
+    for path, policies in every.items():
+        for name in sorted(policies.keys() - set(asked.every_type())):
+            yield (
+                f"{path}policies.{name}",
+                f"`{name}` is not looked for: look for it, or leave it out",
+            )
 
 
 def key_of(key: PiiKey) -> bytes:
-    """The key of hashes. Raises Problem if it is not there, or empty."""
+    """The key of hashes. Raises Problem if it is not there, empty, or another than `sha256`."""
     if key.variable is not None:
         value, where = os.environ.get(key.variable, "").encode(), f"variable {key.variable}"
     else:
@@ -89,4 +101,11 @@ def key_of(key: PiiKey) -> bytes:
             raise Problem(f"cannot be read ({error.strerror})", where) from None
     if not value.strip():
         raise Problem("holds no key", where, "a key of 32 random bytes is good")
+    if key.sha256 not in (None, key_digest(value)):
+        raise Problem("holds another key than the run began with", where, "put that one there")
     return value
+
+
+def key_digest(key: bytes) -> str:
+    """What a run tells a key by; not what hashes are made with."""
+    return hashlib.sha256(b"gristmill: the digest of a key\0" + key).hexdigest()

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from pipelines.recipes.files import CHAINS, bundled_models
 from pipelines.recipes.mistakes import Mistake, did_you_mean
-from schemas.chain import EditStep, LanguagesStep, Scope
+from schemas.chain import EditStep, LanguagesStep, RedactStep, Scope
 from schemas.extract import ENGINES
 from schemas.problems import Problem
 from schemas.recipe import Recipe
@@ -90,9 +90,12 @@ def _check_limits(recipe: Recipe, path: str, step: Scope) -> list[Mistake]:
     if not recipe.inputs:
         return []
     sources = [item.source for item in recipe.inputs]
+    named = [(f"{path}.sources[{at}]", name) for at, name in enumerate(step.sources)]
+    if isinstance(step, RedactStep):
+        named += [(f"{path}.redact.sources.{name}", name) for name in step.asked.sources]
     return [
-        (f"{path}.sources[{at}]", f"no input has the source `{name}`{did_you_mean(name, sources)}")
-        for at, name in enumerate(step.sources)
+        (place, f"no input has the source `{name}`{did_you_mean(name, sources)}")
+        for place, name in named
         if name not in sources
     ]
 

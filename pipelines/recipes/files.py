@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.runs.store import is_remote
-from schemas.base import ModelFile
+from schemas.base import ModelFile, ModelFolder
 from schemas.extract import LISTS
+from schemas.pii import PiiKey
 from schemas.recipe import Recipe
+
+Named = ModelFile | ModelFolder | PiiKey
 
 
 @cache
@@ -27,18 +30,23 @@ def absolute_path(path: str, base: Path) -> str:
     return path if is_remote(path) else posixpath.normpath(posixpath.join(base, path))
 
 
-def absolute(model: ModelFile, base: Path) -> ModelFile:
-    """The file by its absolute path, unless it is bundled or a URL."""
-    if is_remote(model.file) or model.file in bundled_models():
-        return model
-    return model.model_copy(update={"file": absolute_path(model.file, base)})
+def absolute(named: Named, base: Path) -> Named:
+    """A file, folder or key by its absolute path, unless it is bundled, a package or a URL."""
+    if isinstance(named, ModelFile):
+        if is_remote(named.file) or named.file in bundled_models():
+            return named
+        return named.model_copy(update={"file": absolute_path(named.file, base)})
+    from curation.folders import beside
+
+    return beside(named, base)
 
 
 CHAINS = ("filter", "curate")
 
 
-def with_files(recipe: Recipe, change: Callable[[str, ModelFile], ModelFile]) -> Recipe:
-    """The recipe with each of its files changed; `change` is given its YAML path too."""
+def with_files(recipe: Recipe, change: Callable[[str, Any], Any]) -> Recipe:
+    """The recipe with each of its files, folders and keys changed; `change` is given its YAML path
+    too."""
     extract, load = recipe.extract, recipe.tokenizer.load
     lists = {
         kind: tuple(
@@ -55,14 +63,7 @@ def with_files(recipe: Recipe, change: Callable[[str, ModelFile], ModelFile]) ->
     }
     sections: dict[str, Any] = {"extract": extract.model_copy(update=models)}
     for section in CHAINS:
-        spec = getattr(recipe, section)
-        classifiers = {
-            name: item.model_copy(
-                update={"model": change(f"{section}.classifiers.{name}.model", item.model)}
-            )
-            for name, item in spec.classifiers.items()
-        }
-        sections[section] = spec.model_copy(update={"classifiers": classifiers})
+        sections[section] = getattr(recipe, section).with_files(change)
     if load is not None:
         sections["tokenizer"] = recipe.tokenizer.model_copy(
             update={"load": change("tokenizer.load", load)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,14 @@ from typing import Any
 import yaml
 
 from pipelines.recipes.checks import check_languages, code_of
-from pipelines.recipes.files import CHAINS, bundled_models, with_files
+from pipelines.recipes.files import CHAINS, Named, bundled_models, with_files
 from pipelines.recipes.loading import to_yaml
-from pipelines.recipes.mistakes import RecipeError, shown
-from pipelines.runs.steps import model_path
+from pipelines.recipes.mistakes import RecipeError, did_you_mean, shown
+from pipelines.runs.steps import folder_path, model_path
 from pipelines.runs.store import Folder
-from schemas.base import ModelFile
-from schemas.chain import Classifier
+from schemas.base import ModelFile, ModelFolder
+from schemas.chain import Classifier, DecontaminateStep, RedactStep, Step
+from schemas.pii import PiiKey
 from schemas.problems import Problem
 from schemas.recipe import Recipe
 
@@ -105,7 +107,40 @@ def _with_card(path: str, item: Classifier) -> Classifier:
     return item.model_copy(update=told)
 
 
-def _save(path: str, model: ModelFile, run: Folder) -> ModelFile:
+def _save(path: str, named: Named, run: Folder) -> Named:
+    if isinstance(named, ModelFolder):
+        return _save_folder(path, named, run)
+    if isinstance(named, PiiKey):
+        from curation.pii.settings import key_digest, key_of
+
+        try:
+            return named.model_copy(update={"sha256": key_digest(key_of(named))})
+        except Problem as error:
+            raise Problem(f"{path}: {error}") from None
+    return _save_file(path, named, run)
+
+
+def _save_folder(path: str, named: ModelFolder, run: Folder) -> ModelFolder:
+    from curation.folders import digest, find_folder, names
+
+    try:
+        source = find_folder(named)
+        sha256 = digest(source)
+    except Problem as error:
+        raise Problem(f"{path}: {error}") from None
+    scratch = (run / "models").scratch()
+    try:
+        for name in names(source):
+            copy = f"models/{sha256[:16]}-{source.name}/{name}"
+            if not run.exists(copy):
+                shutil.copyfile(source / name, scratch / "file")
+                run.publish(scratch / "file", copy)
+    finally:
+        shutil.rmtree(scratch)
+    return named.model_copy(update={"sha256": sha256})
+
+
+def _save_file(path: str, model: ModelFile, run: Folder) -> ModelFile:
     bundled = bundled_models()
     try:
         if model.file in bundled:
@@ -150,6 +185,8 @@ def check_models(recipe: Recipe, run: Folder) -> None:
                 scorer(str(find(item.model)), item.label, item.features)
             except Problem as error:
                 mistakes.append((f"{section}.classifiers.{name}", str(error)))
+        for path, step in getattr(recipe, section).steps():
+            mistakes += _check_folders(path, step, run)
     if mistakes:
         raise RecipeError(recipe.name, mistakes)
     spec = recipe.tokenizer
@@ -160,11 +197,39 @@ def check_models(recipe: Recipe, run: Folder) -> None:
         load_tokenizer(data, spec.load.file, spec.end_of_text, spec.begin_of_text)
 
 
+def _check_folders(path: str, step: Step, run: Folder) -> Iterator[tuple[str, str]]:
+    """What is wrong with a step's index or model of names."""
+    try:
+        if isinstance(step, DecontaminateStep):
+            from curation.decontamination import load
+            from curation.decontamination.storage import manifest_of
+
+            asked, path = step.decontaminate, f"{path}.decontaminate"
+            folder = folder_path(run, str(asked.index.sha256))
+            load(folder, check=False)
+            there = manifest_of(folder)["benchmarks"]
+            for at, name in enumerate(asked.benchmarks):
+                if name not in there:
+                    yield (
+                        f"{path}.benchmarks[{at}]",
+                        (f"the index has no `{name}`{did_you_mean(name, there)}"),
+                    )
+        elif isinstance(step, RedactStep) and (names := step.asked.names):
+            from curation.pii.names import load_names
+
+            path = f"{path}.redact.names.model"
+            load_names(str(folder_path(run, str(names.model.sha256))))
+    except Problem as error:
+        yield path, str(error)
+
+
 def differences(old: Recipe, new: Recipe) -> list[tuple[str, str, str]]:
     """What differs, as (YAML path, old, new); `parent` decides nothing and is left out."""
 
     def flat(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value.get("sha256"):
+            yield f"{path}.sha256", value["sha256"]  # wherever it is
+        elif isinstance(value, dict):
             for key, item in value.items():
                 yield from flat(item, f"{path}.{key}" if path else str(key))
         elif isinstance(value, list):

@@ -164,6 +164,21 @@ class Cuts:
         return [dict(zip(_SPAN, span, strict=True)) for span in zip(*columns, strict=True)]
 
 
+class Personal:
+    """The personal data that `filter` found in the documents of a part."""
+
+    def __init__(self, context: Context, task: str) -> None:
+        """`filter` is finished."""
+        found = [f for f in context.receipt("filter", task).files if f.kind == "personal_data"]
+        rows = read_table(context.home("filter"), found[0].path).to_pylist() if found else []
+        self._by_id = {row["id"]: row["personal_data"] for row in rows}
+
+    def of(self, document: bytes, *, stays: bool) -> list[dict[str, Any]]:
+        """Of a document: see FINDINGS in `schemas.tables`; `stays`: its text is as it was left."""
+        found: list[dict[str, Any]] = self._by_id.get(document, [])
+        return found if stays else [{**each, "start": None, "end": None} for each in found]
+
+
 def _files(context: Context, task: str) -> list[tuple[Folder, str]]:
     """The files of documents of a part."""
     if context.signed == "sign":

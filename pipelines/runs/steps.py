@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator
@@ -20,6 +22,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from curation.folders import digest
 from pipelines.runs.receipts import (
     PartFile,
     Receipt,
@@ -132,6 +135,37 @@ def _model(url: str, sha256: str) -> Path:
     copy = Path(tempfile.mkdtemp(prefix="gristmill-")) / name
     copy.write_bytes(data)
     return copy
+
+
+def folder_path(run: Folder, sha256: str) -> Path:
+    """A run's copy of a folder of a model or an index, on the local disk: all processes of a
+    machine are given the same files. Raises Problem if its digest is another one."""
+    return _folder(run.url, sha256)
+
+
+@cache
+def _folder(url: str, sha256: str) -> Path:
+    models = Folder(url) / "models"
+    if (local := models.local) is not None:
+        place = next(local.glob(f"{sha256[:16]}-*"), local / sha256)
+    else:
+        place = Path(tempfile.gettempdir()) / f"gristmill-{os.getuid()}-{sha256}"
+        if not place.is_dir():
+            copy = Path(tempfile.mkdtemp(prefix="gristmill-"))
+            for name, _ in models.glob(f"{sha256[:16]}-*/**"):
+                target = copy / name.partition("/")[2]
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(models.read(name))
+            try:
+                copy.rename(place)
+            except OSError:  # another process has made it
+                shutil.rmtree(copy)
+    if digest(place) != sha256:
+        raise Problem(
+            "does not have the digest that the run knows it by", str(place),
+            "put the right files there, or start a new run",
+        )  # fmt: skip
+    return place
 
 
 def read_manifest(run: Folder, step: str) -> Manifest:

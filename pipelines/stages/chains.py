@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from functools import cache
+from functools import cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipelines.runs import rejections
-from pipelines.runs.steps import by_digest, model_path
+from pipelines.runs.receipts import Attempt
+from pipelines.runs.steps import by_digest, folder_path, model_path
 from pipelines.runs.store import Folder
+from schemas.base import ModelFolder
 from schemas.chain import Chain as Spec
 from schemas.curate import Curate
 from schemas.filter import Filter
 from schemas.recipe import Recipe
-from schemas.tables import VERDICT
+from schemas.tables import CONTAMINATION, VERDICT
 
 if TYPE_CHECKING:
     from curation.chain import Chain, Outcome
@@ -33,7 +36,8 @@ REPEATED = ("source", "kind", "format", "language", "reasons.list.element")
 def chain_of(recipe: Recipe, stage: str, run: str = "") -> Chain:
     """The chain of a stage, `filter` or `curate`; to be applied it needs the run's models."""
     spec = getattr(recipe, stage).model_dump_json()
-    return _compiled(stage, spec, run, json.dumps([recipe.kept_columns(), recipe.code]))
+    more = json.dumps([recipe.kept_columns(), recipe.code, recipe.seed])
+    return _compiled(stage, spec, run, more)
 
 
 @cache
@@ -41,15 +45,20 @@ def _compiled(stage: str, spec: str, run: str, more: str) -> Chain:
     from curation.chain import Chain
 
     chain = _SECTIONS[stage].model_validate_json(spec)
-    columns, code = json.loads(more)
+    columns, code, seed = json.loads(more)
     if not run:
-        return Chain(chain, columns=columns, code=code)
+        return Chain(chain, columns=columns, code=code, seed=seed)
     # all digests are checked now, the models are loaded when they are needed
     paths = {
         item.model.sha256: model_path(Folder(run), str(item.model.sha256))
         for item in chain.classifiers.values()
     }
-    return Chain(chain, lambda model: paths[model.sha256], columns, code)
+    folder = partial(_folder, run)
+    return Chain(chain, lambda model: paths[model.sha256], columns, code, folder=folder, seed=seed)
+
+
+def _folder(run: str, folder: ModelFolder) -> Path:
+    return folder_path(Folder(run), str(folder.sha256))
 
 
 def one_thread() -> AbstractContextManager[object]:
@@ -102,9 +111,37 @@ def rejected(stage: str, documents: pa.RecordBatch, outcome: Outcome) -> pa.Tabl
     return rejections.table(stage, rows["id"], first, **columns)
 
 
-def redacted(chain: Chain, signals: pa.Table) -> dict[str, int]:
-    """How much personal data of each type was replaced in documents that were kept."""
-    from curation.steps import pii_signal
+class Found:
+    """What a chain finds in the documents of a task: written, and counted for its receipt."""
 
-    kept = signals.filter(signals["kept"])
-    return {kind: int(pc.sum(kept[pii_signal(kind)]).as_py() or 0) for kind in chain.redacted}
+    def __init__(self, chain: Chain, attempt: Attempt) -> None:
+        """A file of test items is written if the chain looks for some."""
+        names = ("found", "replaced", "documents")
+        self._personal = {kind: dict.fromkeys(names, 0) for kind in sorted(chain.redacted)}
+        self._touched: Counter[str] = Counter()
+        self._hits = (
+            attempt.writer("contamination", CONTAMINATION, dictionary=("benchmark",))
+            if chain.decontaminates
+            else None
+        )
+
+    def add(self, documents: pa.RecordBatch, outcome: Outcome) -> None:
+        """Personal data is counted in what is kept, test items in all."""
+        for kept, found, replaced in zip(
+            outcome.kept, outcome.found, outcome.replaced, strict=True
+        ):
+            counts = Counter(each["type"] for each in found) if kept else {}
+            for kind, number in counts.items():
+                own = self._personal[kind]
+                own["found"] += number
+                own["replaced"] += replaced[kind]
+                own["documents"] += 1
+        if self._hits:
+            ids = documents["id"].to_pylist()
+            for id_, hits in zip(ids, outcome.hits, strict=True):
+                self._hits.write([{"id": id_, **hit} for hit in hits])
+                self._touched.update({hit["benchmark"] for hit in hits})
+
+    def counts(self) -> dict[str, Any]:
+        """As a receipt has them."""
+        return {"pii": self._personal, "contamination": dict(sorted(self._touched.items()))}

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from curation.histogram import HISTOGRAMS, Histogram, to_table
 from curation.mixture import holdout_key, sample_keys
-from curation.steps import CUT_LEVELS, PII
+from curation.steps import CUT_LEVELS
 from curation.urls import registered_domain
 from pipelines.runs import documents, rejections
 from pipelines.runs.documents import CUTS, Cuts, dropped, kept, of_part
@@ -27,13 +27,12 @@ from schemas.recipe import Recipe
 from schemas.tables import CURATED, with_columns
 
 if TYPE_CHECKING:
-    from curation.chain import Chain, Outcome
+    from curation.chain import Outcome
 
 VERSION = 4
 LIBRARIES = ("numpy", "spacy", "tldextract")
 
 _KEYS = ["id", "source", "bytes", "holdout"]
-_REPLACED = f"{PII}.count"
 _COLUMNS = (
     *("id", "source", "url", "text", "kind", "format", "language", "language_score"),
     *("user_id", "file", "offset", "offset_kind", "row_group", "length"),
@@ -88,7 +87,7 @@ def curate_part(context: Context, step: str, task: Task) -> Receipt:
     keys: list[pa.Table] = []
     reasons: Counter[str] = Counter()
     rejected: Counter[str] = Counter()
-    totals = _Totals(chain)
+    totals = _Totals()
     records = 0
     clusters = documents.clusters(context, task.key)
     orphaned: Counter[str] = Counter()
@@ -97,6 +96,8 @@ def curate_part(context: Context, step: str, task: Task) -> Receipt:
         curated = attempt.writer("text", rows, dictionary=("source", "language", "file"))
         signals = attempt.writer("signals", columns, dictionary=chains.REPEATED)
         lost = rejections.writer(attempt, "detail")
+        found = chains.Found(chain, attempt)
+        before = documents.Personal(context, task.key)
         for batch in survivors(context, task.key, list(recipe.kept_columns())):
             outcome = chain.apply(batch)
             verdicts = chains.verdicts(batch, outcome, columns)
@@ -106,7 +107,8 @@ def curate_part(context: Context, step: str, task: Task) -> Receipt:
             ends = clusters.filter(pc.is_in(clusters["id"], gone["id"]))
             orphaned["clusters"] += ends.num_rows
             orphaned["documents"] += pc.sum(ends["dropped"]).as_py() or 0
-            table = _curated(recipe, batch, outcome, verdicts)
+            table = _curated(recipe, batch, outcome, before)
+            found.add(batch, outcome)
             curated.write(table)
             keys.append(table.select(_KEYS))
             records += batch.num_rows
@@ -115,7 +117,9 @@ def curate_part(context: Context, step: str, task: Task) -> Receipt:
             rejected.update(own[0] for own in outcome.reasons if own)
         for kind, by_source in _histograms(recipe.seed, keys).items():
             attempt.writer(kind, HISTOGRAMS, dictionary=("source",)).write(to_table(by_source))
-        counts = totals.counts() | {
+        counts = {
+            **totals.counts(),
+            **found.counts(),
             "failing": dict(sorted(reasons.items())),
             "clusters_lost": {name: orphaned[name] for name in ("clusters", "documents")},
         }
@@ -123,11 +127,11 @@ def curate_part(context: Context, step: str, task: Task) -> Receipt:
 
 
 def _curated(
-    recipe: Recipe, batch: pa.RecordBatch, outcome: Outcome, verdicts: pa.Table
+    recipe: Recipe, batch: pa.RecordBatch, outcome: Outcome, before: documents.Personal
 ) -> pa.Table:
-    """CURATED rows of what is kept."""
+    """CURATED rows of what is kept; `before`: the personal data that `filter` found."""
     by_domain = recipe.mix.validation.by == "domain"
-    replaced = verdicts[_REPLACED].to_pylist() if _REPLACED in verdicts.column_names else None
+    texts = batch["text"].to_pylist()
     rows = []
     for at, row in enumerate(batch.drop_columns(["text", "cuts"]).to_pylist()):
         if outcome.reasons[at]:
@@ -139,7 +143,11 @@ def _curated(
             "text": text,
             "bytes": len(text.encode()),
             "holdout": holdout_key(recipe.seed, held_by),
-            "pii_replaced": int(replaced[at] or 0) if replaced else 0,
+            "pii_replaced": outcome.replaced[at].total(),
+            "personal_data": [
+                *before.of(row["id"], stays=text == texts[at]),
+                *outcome.found[at],
+            ],
         }
         rows.append({**row, **own})
     return pa.Table.from_pylist(rows, with_columns(CURATED, recipe.kept_columns()))
@@ -148,10 +156,8 @@ def _curated(
 class _Totals:
     """What a part's receipt counts."""
 
-    def __init__(self, chain: Chain) -> None:
-        self._chain = chain
+    def __init__(self) -> None:
         self._bytes: Counter[str] = Counter()
-        self._pii: Counter[str] = Counter()
         # by source: characters before the cuts; by level, documents and characters cut
         self._characters: Counter[str] = Counter()
         self._cut: dict[str, dict[str, dict[str, int]]] = {}
@@ -161,7 +167,6 @@ class _Totals:
         sources = curated["source"].to_pylist()
         for source, size in zip(sources, curated["bytes"].to_pylist(), strict=True):
             self._bytes[source] += size
-        self._pii.update(chains.redacted(self._chain, signals))
         lengths = pc.utf8_length(batch["text"])
         for source in pc.unique(batch["source"]).to_pylist():
             own = pc.equal(batch["source"], source)
@@ -182,7 +187,6 @@ class _Totals:
         """As a receipt has them."""
         return {
             "bytes": dict(sorted(self._bytes.items())),
-            "pii": dict(sorted(self._pii.items())),
             "characters": dict(sorted(self._characters.items())),
             "cut": {source: self._cut[source] for source in sorted(self._cut)},
         }

@@ -14,7 +14,7 @@ from pipelines.stages import chains
 from pipelines.stages.dedup.signatures import schema as signature_schema
 from pipelines.stages.dedup.signatures import signature_table, signing
 from schemas.recipe import Recipe
-from schemas.tables import EDIT
+from schemas.tables import EDIT, PERSONAL_DATA
 
 VERSION = 5
 LIBRARIES = ("numpy", "spacy")
@@ -60,7 +60,6 @@ def filter_parts(context: Context, step: str, task: Task) -> Receipt:
     columns = chains.schema(chain)
     rejected: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
-    redacted: Counter[str] = Counter()
     records = edited = 0
     keep = recipe.deduplicate.keep
 
@@ -68,6 +67,8 @@ def filter_parts(context: Context, step: str, task: Task) -> Receipt:
         signals = attempt.writer("signals", columns, dictionary=chains.REPEATED)
         lost = rejections.writer(attempt, "detail")
         edits = attempt.writer("edits", EDIT)
+        personal = attempt.writer("personal_data", PERSONAL_DATA) if chain.redacted else None
+        found = chains.Found(chain, attempt)
         signatures = attempt.writer(
             "signatures", signature_schema(recipe.deduplicate), dictionary=("scope",)
         )
@@ -78,7 +79,7 @@ def filter_parts(context: Context, step: str, task: Task) -> Receipt:
                 verdicts = chains.verdicts(batch, outcome, columns)
                 signals.write(verdicts)
                 lost.write(chains.rejected("filter", batch, outcome))
-                redacted.update(chains.redacted(chain, verdicts))
+                found.add(batch, outcome)
                 orders = verdicts[keep].to_pylist() if "." in keep else None
                 kept, changed = [], []
                 for at, row in enumerate(batch.to_pylist()):
@@ -89,6 +90,8 @@ def filter_parts(context: Context, step: str, task: Task) -> Receipt:
                         continue
                     if text != row["text"]:
                         changed.append({"id": row["id"], "text": text})
+                    if personal and outcome.found[at]:
+                        personal.write([{"id": row["id"], "personal_data": outcome.found[at]}])
                     signal = orders[at] if orders else None
                     kept.append({**row, "text": text, "signal": signal})
                 edits.write(changed)
@@ -99,6 +102,6 @@ def filter_parts(context: Context, step: str, task: Task) -> Receipt:
         counts = {
             "edited": edited,
             "failing": dict(sorted(reasons.items())),
-            "pii": dict(sorted(redacted.items())),
+            **found.counts(),
         }
         return attempt.commit(records, records - rejected.total(), rejected, counts)
