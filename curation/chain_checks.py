@@ -141,7 +141,7 @@ class _Check:
         self.tables: dict[str, str] = {}
         self.reasons: dict[str, list[tuple[str, Scope]]] = {
             reason: [("a step of its own", Scope())]
-            for reason in (LANGUAGE, LANGUAGE_SCORE, CUT_SHORT, PERSONAL_DATA, CONTAMINATED)
+            for reason in (LANGUAGE, LANGUAGE_SCORE, CUT_SHORT, *_step_reasons(spec))
         }
         # of a family, what changed the text after it was measured, and for which documents
         self.stale: dict[str, list[tuple[str, Scope]]] = {}
@@ -306,6 +306,17 @@ class _Check:
                     return
         if (here, step) not in places:
             places.append((here, step))
+
+
+def _step_reasons(spec: Chain) -> Iterator[str]:
+    """The reasons of the chain's steps that drop documents only where they are asked to."""
+    for step in spec.chain:
+        if isinstance(step, RedactStep):
+            policies = (step.asked, *step.asked.sources.values())
+            if any(each.drop_above is not None for each in policies):
+                yield PERSONAL_DATA
+        elif isinstance(step, DecontaminateStep) and step.decontaminate.policy == "drop":
+            yield CONTAMINATED
 
 
 def _signals(step: Scope, signal: str) -> tuple[str, ...]:

@@ -257,7 +257,7 @@ FINDINGS = pa.list_(
 # filter: the kept documents with personal data
 PERSONAL_DATA = _schema(
     "personal_data/1",
-    [pa.field("id", ID, False), pa.field("personal_data", FINDINGS, False)],
+    [pa.field("id", HEX, False), pa.field("personal_data", FINDINGS, False)],
 )
 
 # filter, curate: a row for each test item in a document, kept or not, the best of a document first;
@@ -267,7 +267,7 @@ PERSONAL_DATA = _schema(
 CONTAMINATION = _schema(
     "contamination/1",
     [
-        pa.field("id", ID, False),
+        pa.field("id", HEX, False),
         pa.field("benchmark", pa.string(), False),
         pa.field("item", pa.string(), False),
         pa.field("score", pa.float64(), False),

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from curation.mixture import shares
 from pipelines.recipes.scopes import kinds_of, passed_by, unredacted
 from pipelines.report import samples, shape
+from pipelines.report.contamination import contamination
 from pipelines.report.display import visible
 from pipelines.report.duplicates import duplicates
 from pipelines.report.reading import RowSample
@@ -88,6 +89,12 @@ def collect(run: Run) -> shape.Report:
         duplicates=duplicates(context) if "deduplicate" in done else None,
         spans=spans(context) if "curate" in done and recipe.deduplicate.spans.levels() else None,
         personal_data=_personal_data(context) if "curate" in done else None,
+        contamination=[
+            each
+            for stage in ("filter", "curate")
+            if stage in done
+            for each in contamination(context, stage)
+        ],
         kept_samples=samples.kept(context, curated) if curated else [],
         rejected_samples=[
             *samples.unread(context),
@@ -280,12 +287,16 @@ def _by_count(counted: Mapping[str, int]) -> list[tuple[str, int]]:
 
 
 def _personal_data(context: Context) -> shape.PersonalData:
-    replaced: Counter[str] = Counter()
+    counts = {name: Counter[str]() for name in ("found", "replaced", "documents")}
     for stage in ("filter", "curate"):
         for receipt in context.receipts(stage):
-            # what was looked for and not found too
-            replaced.update(receipt.counts["pii"])
+            for kind, own in receipt.counts["pii"].items():
+                for name, counted in counts.items():
+                    counted.update({kind: own[name]})  # what was not found too
+    found, replaced, touched = (dict(_by_count(counted)) for counted in counts.values())
     return shape.PersonalData(
         documents=context.manifest("curate").kept,
-        replaced=dict(_by_count(replaced)),
+        found=found,
+        replaced=replaced,
+        touched=touched,
     )

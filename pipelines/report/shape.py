@@ -227,10 +227,42 @@ class Shards(TypedDict):
 
 
 class PersonalData(TypedDict):
-    """What was replaced in curated text, by kind; kinds that were looked for and not found too."""
+    """What was found in the documents that chains kept, what of it was replaced, and in how many
+    documents, by kind; kinds that were looked for and not found too. `documents`: curated ones."""
 
     documents: int
+    found: dict[str, int]
     replaced: dict[str, int]
+    touched: dict[str, int]
+
+
+class Benchmark(TypedDict):
+    """A benchmark: its items in the index, those that were seen in documents, and the documents
+    that have some, kept or not."""
+
+    name: str
+    items: int
+    seen: int
+    documents: int
+
+
+class TestItem(TypedDict):
+    """A test item, the documents that have it, and the highest score of one."""
+
+    benchmark: str
+    item: str
+    documents: int
+    score: float
+
+
+class Contamination(TypedDict):
+    """Test items in the documents of a chain, `stage`; of `top` those in most documents."""
+
+    stage: str
+    policy: str
+    documents: int
+    benchmarks: list[Benchmark]
+    top: list[TestItem]
 
 
 class OptOut(TypedDict):
@@ -408,5 +440,6 @@ class Report(TypedDict):
     duplicates: Duplicates | None
     spans: Spans | None
     personal_data: PersonalData | None
+    contamination: list[Contamination]
     kept_samples: list[Sample]
     rejected_samples: list[RejectedSamples]

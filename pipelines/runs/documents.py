@@ -173,7 +173,7 @@ class Personal:
         rows = read_table(context.home("filter"), found[0].path).to_pylist() if found else []
         self._by_id = {row["id"]: row["personal_data"] for row in rows}
 
-    def of(self, document: bytes, *, stays: bool) -> list[dict[str, Any]]:
+    def of(self, document: str, *, stays: bool) -> list[dict[str, Any]]:
         """Of a document: see FINDINGS in `schemas.tables`; `stays`: its text is as it was left."""
         found: list[dict[str, Any]] = self._by_id.get(document, [])
         return found if stays else [{**each, "start": None, "end": None} for each in found]

@@ -29,7 +29,7 @@ from schemas.tables import CURATED, with_columns
 if TYPE_CHECKING:
     from curation.chain import Outcome
 
-VERSION = 4
+VERSION = 5
 LIBRARIES = ("numpy", "spacy", "tldextract")
 
 _KEYS = ["id", "source", "bytes", "holdout"]
