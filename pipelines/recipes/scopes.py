@@ -11,6 +11,7 @@ from pipelines.runs.events import PassedBy
 from pipelines.runs.receipts import Task
 from schemas.chain import RedactStep, Scope
 from schemas.inputs import Kind
+from schemas.pii import Redact
 from schemas.recipe import Recipe
 
 Kinds = Mapping[str, frozenset[Kind]]
@@ -71,4 +72,13 @@ def unredacted(recipe: Recipe, kinds: Kinds) -> list[str]:
     """The sources whose personal data no step replaces."""
     steps = [step for section in CHAINS for _, step in getattr(recipe, section).steps()]
     redacts = [step for step in steps if isinstance(step, RedactStep)]
-    return [name for name in kinds if not any(_is_for(step, name, kinds) for step in redacts)]
+    return [
+        name
+        for name in kinds
+        if not any(_is_for(step, name, kinds) and _replaces(step.asked, name) for step in redacts)
+    ]
+
+
+def _replaces(asked: Redact, source: str) -> bool:
+    own = asked.sources.get(source, asked)
+    return any(own.policies.get(type_, own.policy) != "keep" for type_ in asked.every_type())
