@@ -286,8 +286,8 @@ class _Check:
                 )
         if kind == "measure":
             yield from self._stale(here, where, signal, owner, step)
-        if mismatch := _mismatch(condition, self.types.get(signal, NUMBER)):
-            yield f"{where}.{mismatch[0]}", mismatch[1]
+        if wrong := mismatch(condition, self.types.get(signal, NUMBER)):
+            yield f"{where}.{wrong[0]}", wrong[1]
 
     def _stale(
         self, here: str, where: str, signal: str, family: str, step: Scope
@@ -368,7 +368,7 @@ def closest(signal: str, spec: Chain, columns: Mapping[str, str] | None = None) 
     return f"{close_to(family, families) or '.'} Signals begin with {', '.join(families)}"
 
 
-def _mismatch(condition: Condition, kind: pa.DataType) -> tuple[str, str] | None:
+def mismatch(condition: Condition, kind: pa.DataType) -> tuple[str, str] | None:
     """The key of a condition that does not fit the type of its signal, and why."""
     asked, threshold = condition.operator, condition.threshold
     if kind == NUMBER or pa.types.is_integer(kind):

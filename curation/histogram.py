@@ -1,7 +1,7 @@
 """Counts by key, small enough to travel: a threshold on keys is found without all the keys.
 
 First the bin in which the wanted amount is reached, from the histogram; then, from the keys of
-that one bin, the threshold that is exact to a document.
+that one bin, the document.
 """
 
 from __future__ import annotations
@@ -110,17 +110,17 @@ def crossing_bin(histogram: Histogram, wanted: int) -> int | None:
     return int(np.searchsorted(np.cumsum(histogram.amounts), wanted))
 
 
-def threshold(histogram: Histogram, wanted: int, keys: Keys, amounts: Counts) -> int:
-    """The threshold such that documents with a smaller key reach the amount `wanted`.
+def boundary(histogram: Histogram, amount: int, keys: Keys, amounts: Counts) -> tuple[int, int]:
+    """Where `amount` (at least 0, below the total) is reached, in the order of keys: the key of the
+    document, and what of `amount` is its own.
 
-    `keys` (uint64[n], in any order) and `amounts` (int64[n]) are the documents of the crossing
-    bin; where there is none they are not looked at. The document that crosses is taken, and with
-    it all that have its key. Returns 0 for nothing, up to 2^64 for everything. Raises ValueError
-    if the documents are not those the histogram counted.
+    `keys` (uint64[n], in any order) and `amounts` (int64[n]) are the documents of
+    `crossing_bin(histogram, amount + 1)`. Raises ValueError if they are not those the histogram
+    counted.
     """
-    number = crossing_bin(histogram, wanted)
+    number = crossing_bin(histogram, amount + 1)
     if number is None:
-        return 0 if wanted <= 0 else EVERYTHING
+        raise ValueError(f"{amount} is not below the total, {histogram.total}")
     counted = (int(histogram.documents[number]), int(histogram.amounts[number]))
     inside = bool(np.all(keys >> np.uint64(BIN_BITS) == np.uint64(number)))
     if not inside or counted != (len(keys), int(amounts.sum())):
@@ -128,12 +128,18 @@ def threshold(histogram: Histogram, wanted: int, keys: Keys, amounts: Counts) ->
             f"bin {number} has {counted[0]} documents of {counted[1]} in the histogram; given "
             f"are {len(keys)} of {int(amounts.sum())}, {'all' if inside else 'not all'} in the bin"
         )
-    before = int(histogram.amounts[:number].sum())
-    return smallest_until(keys, amounts, wanted - before)
+    order = np.argsort(keys, kind="stable")
+    ends = np.cumsum(amounts[order]) + int(histogram.amounts[:number].sum())
+    at = int(np.searchsorted(ends, amount, side="right"))
+    return int(keys[order[at]]), amount - int(ends[at] - amounts[order[at]])
 
 
 def smallest_until(keys: Keys, amounts: Counts, wanted: int) -> int:
-    """Like `threshold`, from the keys of all documents."""
+    """The threshold such that documents with a smaller key reach the amount `wanted`.
+
+    `keys`: uint64[n], in any order; `amounts`: int64[n]. The document that crosses is taken, and
+    with it all that have its key. Returns 0 for nothing, up to 2^64 for everything.
+    """
     if wanted <= 0:
         return 0
     order = np.argsort(keys, kind="stable")

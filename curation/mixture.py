@@ -1,8 +1,9 @@
 """The plan of a mixture: how much of each source, which documents, in what order.
 
 Every document has a *mixing key*, a 64-bit hash; token parts are sorted by it. An epoch of a
-source rotates the keys to *positions*, `(key + shift) mod 2^64`, and takes the positions below
-a threshold: all of them, or, in the last epoch, as many as the budget asks for. Bucket b of n
+source rotates the keys to *positions*, `(key + shift) mod 2^64`; epoch after epoch in the order of
+positions, a source is a stream of tokens without end. A phase takes the next stretch of it, exact
+to a token: the document at a border is cut there, and goes on in the next phase. Bucket b of n
 takes the b-th of n equal stretches of the positions of every epoch of every source. So each
 bucket holds the mixture, and is a range of keys, found in each part without a shuffle.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from hashlib import blake2b
 
@@ -27,7 +29,7 @@ from curation.histogram import (
     upper_edge,
 )
 from curation.keys import Keys, key64, key64_many
-from schemas.mix import Mix
+from schemas.mix import Mix, Mixture
 
 Ids = Sequence[bytes] | npt.NDArray[np.void]
 Range = tuple[int, int]
@@ -40,25 +42,16 @@ RESERVE_BYTES_PER_TOKEN = 8
 # --- how much -------------------------------------------------------------------------------
 
 
-def shares(
-    budget: int, available: Mapping[str, int], weights: Mapping[str, float] | None
-) -> dict[str, int]:
-    """Divide `budget` over the sources by weight, or by what is available; exact in sum.
+def shares(budget: int, parts: Mapping[str, Fraction | int]) -> dict[str, int]:
+    """Divide `budget` over the sources in proportion to their parts; exact in sum.
 
-    Weights are taken as the decimal numbers they are written as. What rounding leaves goes to
-    the largest remainders, then by name. Raises ValueError if a source has no weight.
+    What rounding leaves goes to the largest remainders, then by name; nothing if all parts are 0.
     """
-    sources = sorted(available)
-    if weights is None:
-        parts = {source: Fraction(available[source]) for source in sources}
-    elif missing := [source for source in sources if source not in weights]:
-        raise ValueError(f"no weight for {', '.join(missing)}")
-    else:
-        parts = {source: Fraction(str(weights[source])) for source in sources}
+    sources = sorted(parts)
     whole = sum(parts.values())
     if not whole:
         return dict.fromkeys(sources, 0)
-    exact = {source: budget * part / whole for source, part in parts.items()}
+    exact = {source: Fraction(budget * parts[source]) / whole for source in sources}
     result = {source: int(value) for source, value in exact.items()}
     by_remainder = sorted(sources, key=lambda source: (result[source] - exact[source], source))
     for source in by_remainder[: budget - sum(result.values())]:
@@ -66,25 +59,90 @@ def shares(
     return result
 
 
-def allocate(available: Mapping[str, int], mix: Mix) -> dict[str, int]:
-    """Training tokens wanted of each source.
+def filled(
+    budget: int, parts: Mapping[str, Fraction | int], room: Mapping[str, int]
+) -> dict[str, int]:
+    """Divide `budget` in proportion to `parts`, none above its room: what does not fit goes to the
+    others by their parts, as long as one has room."""
+    full: set[str] = set()
+    while True:
+        rest = budget - sum(room[source] for source in full)
+        found = shares(rest, {source: part for source, part in parts.items() if source not in full})
+        over = {source for source, share in found.items() if share > room[source]}
+        if not over:
+            return found | {source: room[source] for source in full}
+        full |= over
 
-    Without a budget, everything once. With one, the source's share, but never more than
-    `mix.max_epochs` times what is available: a shortfall is not given to other sources, it is
-    the difference from `shares(mix.tokens, available, mix.weights)`.
+
+def exact(number: float) -> Fraction:
+    """The decimal number as it is written."""
+    return Fraction(str(number))
+
+
+def parts_of(
+    mixture: Mixture, available: Mapping[str, int], room: Mapping[str, int]
+) -> dict[str, Fraction | int]:
+    """What the shares of the sources are in proportion to, by the mixture's strategy.
+
+    `available`: tokens of each source; `room`: the most that may be taken of it.
     """
-    if mix.tokens is None:
-        return dict(sorted(available.items()))
-    repeats = Fraction(str(mix.max_epochs))
-    return {
-        source: min(share, int(repeats * available[source]))
-        for source, share in shares(mix.tokens, available, mix.weights).items()
-    }
+    if mixture.weights is not None:
+        return {source: exact(mixture.weights.get(source, 0)) for source in available}
+    if mixture.factors is not None:
+        factors = {source: exact(mixture.factors.get(source, 1)) for source in available}
+        return {source: factors[source] * tokens for source, tokens in available.items()}
+    if mixture.temperature is not None:
+        # decimals, whose powers are the same on every machine
+        power = 1 / Decimal(str(mixture.temperature))
+        return {
+            source: Fraction(Decimal(tokens) ** power) if tokens else 0
+            for source, tokens in available.items()
+        }
+    if mixture.unimax:
+        return dict(filled(mixture.tokens or 0, dict.fromkeys(available, 1), room))
+    return dict(available)
 
 
-def epochs(wanted: int, available: int) -> tuple[int, int]:
-    """Full epochs, and the tokens of the partial one after them."""
-    return divmod(wanted, available) if available else (0, 0)
+@dataclass(frozen=True)
+class Portion:
+    """What a phase takes of a source."""
+
+    phase: str
+    source: str
+    available: int
+    """Tokens that training may take: without those of validation."""
+    planned: int
+    """Tokens by budget and strategy."""
+    tokens: int
+    """Tokens after what can't be met."""
+
+
+def plan(mix: Mix, available: Mapping[str, int]) -> list[Portion]:
+    """The portions of every phase of a mix, by name of the source within a phase.
+
+    `available`: tokens of each source, 0 for one without documents. No source is taken more often
+    than its cap, over all phases. Under `shortfall: error` the portions are those of `warn`;
+    `scale` keeps the proportions of those that have something.
+    """
+    room = {source: int(mix.epochs(source) * tokens) for source, tokens in available.items()}
+    portions = []
+    for phase, mixture in mix.curriculum():
+        parts = parts_of(mixture, available, room)
+        budget = int(sum(parts.values())) if mixture.tokens is None else mixture.tokens
+        planned = shares(budget, parts)
+        if mix.shortfall == "redistribute":
+            taken = filled(budget, parts, room)
+        elif mix.shortfall == "scale":
+            there = {source: share for source, share in planned.items() if share and room[source]}
+            fits = min([Fraction(room[source], share) for source, share in there.items()] + [1])
+            none = dict.fromkeys(available, 0)
+            taken = none | shares(int(sum(there.values()) * min(fits, 1)), there)
+        else:
+            taken = {source: min(share, room[source]) for source, share in planned.items()}
+        for source, tokens in sorted(taken.items()):
+            room[source] -= tokens
+            portions.append(Portion(phase, source, available[source], planned[source], tokens))
+    return portions
 
 
 def buckets(planned_tokens: int, bucket_tokens: int) -> int:
@@ -140,19 +198,50 @@ def sample_threshold(bytes_by_sample: Histogram, wanted: int) -> int:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One reading of a source: the documents whose position is below the threshold."""
+    """A stretch of one reading of a source: the documents from position `low` up to position
+    `high`, of the first without `skip` tokens, and `take` tokens of the one at `high`."""
 
     source: str
     number: int
     shift: int
     """Added to a key, mod 2^64, to give its position; a whole number of histogram bins."""
-    threshold: int
+    low: int = 0
+    skip: int = 0
+    high: int = EVERYTHING
     """From 0 to 2^64, which takes every document."""
+    take: int = 0
+
+    @property
+    def top(self) -> int:
+        """The position after the last that it takes something of."""
+        return self.high + (self.take > 0)
 
     def ranges(self, bucket: int, of: int) -> list[Range]:
         """The mixing keys of one of `of` buckets, see `key_ranges`."""
-        low, high = (self.threshold * edge // of for edge in (bucket, bucket + 1))
+        size = self.top - self.low
+        low, high = (self.low + size * edge // of for edge in (bucket, bucket + 1))
         return key_ranges(low, high, self.shift)
+
+    def pieces(self, keys: Keys, sizes: Counts) -> tuple[Counts, Counts]:
+        """The first token, and the one after the last, that it takes of documents with these
+        mixing keys (uint64[n]) and sizes in tokens (int64[n]): int64[n] each."""
+        positions = keys + np.uint64(self.shift)
+        firsts, lasts = np.zeros_like(sizes), sizes.copy()
+        firsts[positions == np.uint64(self.low)] = self.skip
+        if self.take:
+            lasts[positions == np.uint64(self.high)] = self.take
+        return firsts, lasts
+
+
+def stretches(start: int, stop: int, available: int) -> list[tuple[int, int, int]]:
+    """Tokens [start, stop) of a source's stream of epochs of `available` tokens each: number of
+    the epoch, first token and the one after the last within it."""
+    if start == stop:
+        return []
+    return [
+        (number, max(start - number * available, 0), min(stop - number * available, available))
+        for number in range(start // available, -(-stop // available))
+    ]
 
 
 def shift(seed: int, source: str, epoch: int) -> int:
@@ -162,11 +251,6 @@ def shift(seed: int, source: str, epoch: int) -> int:
     histogram of keys, exactly.
     """
     return key64(seed, "epoch", source, epoch) >> BIN_BITS << BIN_BITS if epoch else 0
-
-
-def full_epochs(seed: int, source: str, count: int) -> list[Epoch]:
-    """The first `count` epochs, which take every document."""
-    return [Epoch(source, n, shift(seed, source, n), EVERYTHING) for n in range(count)]
 
 
 def key_ranges(low: int, high: int, rotation: int) -> list[Range]:

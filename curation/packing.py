@@ -20,6 +20,7 @@ def pack(
     offsets: npt.NDArray[np.int64],
     ids: pa.Array,
     *,
+    firsts: npt.NDArray[np.int64] | None = None,
     byte_lengths: npt.NDArray[np.int32],
     padding: int,
     sequence_length: int,
@@ -29,7 +30,8 @@ def pack(
     """Pack the documents of one source into rows of T = `sequence_length` tokens.
 
     `tokens` are the ids of n documents in order, `offsets` (int64[n + 1]) their borders, `ids`
-    (n x binary(16)) their names; `byte_lengths` (int32[vocabulary]) the bytes of each id.
+    (n x binary(16)) their names, `firsts` (int64[n]) the tokens of each before these, which stand
+    elsewhere; `byte_lengths` (int32[vocabulary]) the bytes of each id.
     Documents follow each other; one that does not fit goes on in the next row, as a segment
     whose `document_offset` is above 0. Only the last row is filled with `padding`. A document
     without tokens has no segment.
@@ -54,7 +56,7 @@ def pack(
         [
             pa.array((starts % length).astype(np.int32)),
             ids.take(pa.array(documents)),
-            pa.array(starts - offsets[documents]),
+            pa.array(starts - offsets[documents] + (0 if firsts is None else firsts[documents])),
             pa.array(_bytes(tokens, starts, byte_lengths, length)).cast(pa.int32()),
         ],
         fields=list(segment),

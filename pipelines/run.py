@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import ModuleType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 
@@ -36,6 +36,9 @@ from pipelines.runs.store import Folder
 from schemas.problems import Problem
 from schemas.recipe import Recipe
 from schemas.shard import ShardManifest
+
+if TYPE_CHECKING:
+    from curation.mixture import Portion
 
 
 @dataclass(frozen=True)
@@ -211,25 +214,20 @@ class Run:
         `schemas.tables`; of these stages, or of all, and for this reason, or for any."""
         return rejections.read(self.context, stages or tuple(rejections.STEPS), reason, columns)
 
+    def mixture(self) -> list[Portion]:
+        """What each phase took of each source, beside what was planned; `mix` is finished."""
+        from curation.mixture import Portion
+
+        (receipt,) = self.context.receipts("mix")
+        return [Portion(**item) for item in receipt.counts["portions"]]
+
     def shortfalls(self) -> list[Shortfall]:
         """The sources of which the shards hold fewer training tokens than the recipe asks for;
         also one that has no documents left."""
-        from curation.mixture import shares
-
-        mix = self.recipe.mix
-        if mix.tokens is None:
-            return []
-        (receipt,) = self.context.receipts("mix")
-        none = dict.fromkeys(sorted({item.source for item in self.recipe.inputs}), 0)
-        got, available = dict(none), dict(none)
-        for source, counts in receipt.counts["sources"].items():
-            got[source] = counts["train_tokens"] + counts["repeated_tokens"]
-            available[source] = counts["tokens"]
-        wanted = shares(mix.tokens, available, mix.weights)
         return [
-            Shortfall(source, tokens, got[source])
-            for source, tokens in wanted.items()
-            if got[source] < tokens
+            Shortfall(item.source, item.planned, item.tokens, item.phase)
+            for item in self.mixture()
+            if item.tokens < item.planned
         ]
 
     def _until(self, stage: str) -> Sequence[Stage]:

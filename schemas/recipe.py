@@ -57,6 +57,11 @@ class Recipe(Contract):
         "digest of its module's source. Set when a run begins.",
     )
 
+    def mixed(self) -> list[str]:
+        """What the mixture shares tokens among: sources and groups, sorted."""
+        groups = (group.name for group in self.mix.groups)
+        return sorted({*(item.source for item in self.inputs), *groups})
+
     def kept_columns(self) -> dict[str, ColumnType]:
         """The columns of inputs that travel with documents, with their types."""
         return {name: kind for item in self.inputs for name, kind in item.kept().items()}
@@ -83,9 +88,11 @@ class Recipe(Contract):
         for label in sorted(set(labels)):
             if labels.count(label) > 1:
                 raise ValueError(f"two inputs have the source `{label}`: give each its own label")
-        if self.mix.weights is not None and labels:
-            for label in sorted(set(labels) - set(self.mix.weights)):
-                raise ValueError(f"`mix.weights` has no weight for the source `{label}`")
-            for label in sorted(set(self.mix.weights) - set(labels)):
-                raise ValueError(f"`mix.weights` names `{label}`, which is no input's source")
+        own = [group.name for group in self.mix.groups]
+        for path, shares in self.mix.named() if labels else ():
+            for label in sorted(set(shares) - {*labels, *own}):
+                raise ValueError(f"`mix.{path}` names `{label}`, which is no source or group")
+            if path.endswith("weights"):
+                for label in sorted({*labels, *own} - set(shares)):
+                    raise ValueError(f"`mix.{path}` has no weight for `{label}`: give one, or 0")
         return self

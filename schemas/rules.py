@@ -95,6 +95,13 @@ class AllRule(Contract):
 
 Row = Rule | AnyRule | AllRule
 Group = AllOf | AnyOf
+# A condition or a group of them, without what follows from it.
+Test = Annotated[
+    Annotated[AnyOf, Tag("AnyOf")]
+    | Annotated[AllOf, Tag("AllOf")]
+    | Annotated[Condition, Tag("Condition")],
+    Discriminator(_kind("AnyOf", "AllOf", "Condition")),
+]
 
 
 def conditions(row: Row | Condition | Group) -> Iterator[tuple[str, Condition]]:

@@ -89,6 +89,16 @@ class SourceCounts(_Entry):
     bytes: int = Field(description="UTF-8 bytes of text.")
 
 
+class ShardPhase(_Entry):
+    """The part of a split that a phase of the curriculum has."""
+
+    name: str
+    rows: int
+    tokens: int
+    files: int = Field(description="So many of the files of the split, after those before.")
+    sources: dict[str, SourceCounts]
+
+
 class Split(_Entry):
     """The rows of training or of validation."""
 
@@ -97,6 +107,9 @@ class Split(_Entry):
     padding: int = Field(description="Positions that hold no token.")
     sources: dict[str, SourceCounts]
     files: tuple[ShardFile, ...] = Field(description="In reading order.")
+    phases: tuple[ShardPhase, ...] = Field(
+        (), description="A curriculum, which is read in this order; none: one phase without a name."
+    )
 
 
 class TokenizerEntry(_Entry):

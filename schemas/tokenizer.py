@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from schemas.base import Contract, ModelFile
+from schemas.base import Contract, ModelFile, Name
 
 
 class TrainTokenizer(Contract):
@@ -16,7 +16,13 @@ class TrainTokenizer(Contract):
         32_768, ge=384, description="Ids in all: bytes, merges and 128 special ids; x 128."
     )
     sample_bytes: int = Field(
-        1 << 30, ge=1, description="UTF-8 bytes of text, divided over sources by `mix.weights`."
+        1 << 30, ge=1, description="UTF-8 bytes of text, divided over sources by `weights`."
+    )
+    weights: dict[Name, Annotated[float, Field(ge=0, allow_inf_nan=False)]] | None = Field(
+        None,
+        description="Share of each source in the sample, 0 for those that are not named; null "
+        "means as much text as they have. They are apart from those of `mix`, so that another "
+        "mixture keeps the tokenizer.",
     )
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""`gristmill dedup`, and `gristmill plan`, what it takes."""
+"""`gristmill dedup`, and `gristmill plan dedup`, what it takes."""
 
 from __future__ import annotations
 
@@ -250,12 +250,12 @@ _SPANS: dict[str, Callable[[str], Any]] = {
 }
 
 
-def add_plan(add: Add) -> None:
-    """Add `plan` with its options."""
+def add_plan_dedup(add: Add) -> None:
+    """Add `plan dedup` with its options."""
     plan = add(
-        "plan",
+        "dedup",
         "Say what deduplication of so many documents takes: time, memory, disk.",
-        "gristmill plan 1e8 --near fineweb --workers 16 --memory 32G",
+        "gristmill plan dedup 1e8 --near fineweb --workers 16 --memory 32G",
         _plan,
     )
     plan.add_argument("documents", type=float, metavar="DOCUMENTS", help="how many, such as 1e8")

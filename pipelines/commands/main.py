@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from pipelines.commands.apply import add_apply
 from pipelines.commands.classifier import add_classifier
 from pipelines.commands.decontaminate import add_decontaminate
-from pipelines.commands.dedup import add_dedup, add_plan
+from pipelines.commands.dedup import add_dedup
 from pipelines.commands.extract import add_extract
 from pipelines.commands.filter import add_filter
 from pipelines.commands.language import add_language
 from pipelines.commands.parsing import adder
+from pipelines.commands.plan import add_plan
 from pipelines.commands.recipe import add_recipe
 from pipelines.commands.redact import add_redact
 from pipelines.commands.rules import add_rules

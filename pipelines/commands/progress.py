@@ -58,9 +58,10 @@ class Text:
             self._warn(event)
         elif isinstance(event, Shortfall):
             share = 100 * event.got / event.wanted
+            place = f"{event.phase}: " if event.phase else ""
             say(
-                f"warning: {event.source}: {event.got:,} training tokens, {share:.1f}% of the "
-                f"{event.wanted:,} that the recipe asks for"
+                f"warning: {place}{event.source}: {event.got:,} training tokens, {share:.1f}% of "
+                f"the {event.wanted:,} that the recipe asks for"
             )
         elif isinstance(event, PassedBy):
             say(f"{event.chain}: not for {', '.join(event.sources)}: {'; '.join(event.steps)}")

@@ -106,7 +106,9 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _summary(run: Run) -> str:
-    """What went through each stage, and the tokens that came out."""
+    """What went through each stage, the tokens that came out, and the mixture."""
+    from pipelines.commands.plan import table
+
     lines = [
         f"{stage:<12}{counts['records']:>15,} in {counts['kept']:>15,} kept"
         for stage, counts in run.ledger.items()
@@ -114,6 +116,7 @@ def _summary(run: Run) -> str:
     if run.is_finished:
         splits = run.shards.splits
         lines += [f"{name:<12}{split.tokens:>15,} tokens" for name, split in splits.items()]
+        lines.append(table(run.mixture(), achieved=True))
     return "\n".join(lines)
 
 

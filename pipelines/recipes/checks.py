@@ -29,6 +29,21 @@ def check_keep(recipe: Recipe) -> list[Mistake]:
     return [("deduplicate.keep", f"`{keep}` is no signal of this recipe's chain{there}")]
 
 
+def check_groups(recipe: Recipe) -> list[Mistake]:
+    """What `mix.groups` test must be measured by a chain, which has no mistake."""
+    if not recipe.mix.groups:
+        return []
+    from curation import grouping
+    from curation.chain import Chain
+    from curation.chain_checks import column_signals
+
+    columns = recipe.kept_columns()
+    types = {name: kind for name, (_, kind) in column_signals(columns).items()}
+    for section in CHAINS:
+        types |= Chain(getattr(recipe, section), columns=columns).types
+    return grouping.check(recipe.mix.groups, types)
+
+
 def own_parts(recipe: Recipe) -> list[tuple[str, str, str]]:
     """The parts of the user's own that a recipe names outside its chains: the path, kind and name
     of each."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.resources
 import re
 from collections.abc import Mapping, Sequence
@@ -10,9 +11,9 @@ from typing import Any
 
 import yaml
 
-from pipelines.recipes.checks import check_keep, check_names, check_own
+from pipelines.recipes.checks import check_groups, check_keep, check_names, check_own
 from pipelines.recipes.files import CHAINS, absolute, absolute_path, with_files
-from pipelines.recipes.mistakes import Mistake, RecipeError, validate
+from pipelines.recipes.mistakes import Mistake, RecipeError, did_you_mean, validate
 from schemas.chain import Chain, CutStep
 from schemas.problems import Problem
 from schemas.recipe import Recipe
@@ -62,8 +63,9 @@ def _resolved(
     imports: bool = True,
 ) -> Recipe:
     """Check the merged mapping; relative paths are taken from `base`, `known` is told too."""
+    value, unknown = _with_weights(value)
     recipe, mistakes = validate(value)
-    mistakes = [*known, *mistakes]
+    mistakes = [*known, *unknown, *mistakes]
     if recipe is None:
         raise RecipeError(name, mistakes)
     if recipe.deduplicate.spans.levels():
@@ -74,7 +76,7 @@ def _resolved(
         wrong += found
         recipe = recipe.model_copy(update={section: spec})
     if imports:
-        mistakes += wrong or check_keep(recipe)
+        mistakes += wrong or [*check_keep(recipe), *check_groups(recipe)]
         mistakes += check_own(recipe)
     else:
         mistakes += wrong
@@ -89,6 +91,27 @@ def _resolved(
     if mistakes:
         raise RecipeError(name, mistakes)
     return recipe.model_copy(update={"deduplicate": deduplicate, "inputs": inputs})
+
+
+def _with_weights(value: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[Mistake]]:
+    """The mapping with the weights that mixtures of the literature have where one is named."""
+    from pipelines.recipes.mixtures import presets
+
+    value, mistakes = copy.deepcopy(dict(value)), []
+    mix = value.get("mix")
+    phases = mix.get("phases") if isinstance(mix, dict) else None
+    mixtures = [("mix", mix)]
+    mixtures += [(f"mix.phases[{at}]", each) for at, each in enumerate(phases or ())]
+    for path, mixture in mixtures:
+        if not isinstance(mixture, dict) or not isinstance(mixture.get("weights"), str):
+            continue
+        name = mixture.pop("weights")
+        if name in presets():
+            mixture["weights"] = dict(presets()[name].weights)
+        else:
+            mend = did_you_mean(name, list(presets()))
+            mistakes.append((f"{path}.weights", f"no mixture is called `{name}`{mend}"))
+    return value, mistakes
 
 
 def _with_cut(recipe: Recipe) -> Recipe:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import asdict
 from fractions import Fraction
 from typing import get_args
 
 import pyarrow.compute as pc
 
-from curation.mixture import shares
 from pipelines.recipes.scopes import kinds_of, passed_by, unredacted
 from pipelines.report import samples, shape
 from pipelines.report.contamination import contamination
@@ -28,7 +28,6 @@ from pipelines.runs import ledger
 from pipelines.runs.steps import Context, Manifest
 from pipelines.runs.store import Folder
 from schemas.extract import OptOut
-from schemas.mix import Mix
 from schemas.problems import Problem
 from schemas.shard import ShardManifest
 from schemas.shard import Split as ShardSplit
@@ -64,7 +63,7 @@ def collect(run: Run) -> shape.Report:
             name=recipe.name,
             description=visible(recipe.description),
             seed=recipe.seed,
-            tokens=recipe.mix.tokens,
+            tokens=recipe.mix.budget,
             validation_tokens=recipe.mix.validation.tokens,
         ),
         unfinished=[stage.name for stage in STAGES if stage.name not in done],
@@ -82,6 +81,7 @@ def collect(run: Run) -> shape.Report:
             if "curate" in done
             else None
         ),
+        mixture=_mixture(run) if "mix" in done else None,
         shards=_shards(run.shards) if "mix" in done else None,
         languages=_languages(RowSample(context, "extract", "documents"), curated),
         declared=_declared(context, done["extract"]),
@@ -157,7 +157,10 @@ def _sources(context: Context, done: Mapping[str, Manifest]) -> list[shape.Sourc
         sizes[source] += task.size
         records[source] += receipts[task.key].records
         extracted[source] += receipts[task.key].kept
-    mixes = _source_mixes(context) if "mix" in done else {}
+    tokenized: dict[str, Counter[str]] = {"documents": Counter(), "tokens": Counter()}
+    for receipt in context.receipts("tokenize") if "tokenize" in done else ():
+        for what, counts in tokenized.items():
+            counts.update(receipt.counts[what])
     return [
         shape.Source(
             source=item.source,
@@ -167,42 +170,34 @@ def _sources(context: Context, done: Mapping[str, Manifest]) -> list[shape.Sourc
             file_bytes=sizes[item.source],
             records=records[item.source],
             extracted=extracted[item.source],
-            mix=mixes.get(item.source),
+            documents=tokenized["documents"][item.source] if "tokenize" in done else None,
+            tokens=tokenized["tokens"][item.source] if "tokenize" in done else None,
         )
         for item in context.recipe.inputs
     ]
 
 
-def _source_mixes(context: Context) -> dict[str, shape.SourceMix]:
-    sizes: Counter[str] = Counter()
-    for receipt in context.receipts("tokenize"):
-        sizes.update(receipt.counts["bytes"])
-    entries = _mixed(context)
-    available = {
-        source: entry["tokens"] - entry["validation_tokens"] for source, entry in entries.items()
-    }
-    planned = _planned(available, context.recipe.mix)
-    mixed = {
-        source: entry["train_tokens"] + entry["repeated_tokens"]
-        for source, entry in entries.items()
-    }
-    return {
-        source: shape.SourceMix(
-            **entry,  # type: ignore[typeddict-item]
-            bytes=sizes[source],
-            planned_tokens=planned[source],
-            mixed_tokens=mixed[source],
-            epochs=_ratio(mixed[source], available[source]),
-            planned_share=_ratio(planned[source], sum(planned.values())),
-            mixed_share=_ratio(mixed[source], sum(mixed.values())),
-        )
-        for source, entry in entries.items()
-    }
-
-
-def _planned(available: Mapping[str, int], mix: Mix) -> Mapping[str, int]:
-    """Tokens by source before `max_epochs` has its say."""
-    return available if mix.tokens is None else shares(mix.tokens, available, mix.weights)
+def _mixture(run: Run) -> shape.Mixture:
+    portions = run.mixture()
+    planned, taken = Counter[str](), Counter[str]()
+    for item in portions:
+        planned[item.phase] += item.planned
+        taken[item.phase] += item.tokens
+    return shape.Mixture(
+        portions=[
+            shape.Portion(
+                **asdict(item),  # type: ignore[typeddict-item]
+                epochs=_ratio(item.tokens, item.available),
+                planned_share=_ratio(item.planned, planned[item.phase]),
+                share=_ratio(item.tokens, taken[item.phase]),
+            )
+            for item in portions
+        ],
+        sources=[
+            shape.SourceMix(source=source, **entry)  # type: ignore[typeddict-item]
+            for source, entry in _mixed(run.context).items()
+        ],
+    )
 
 
 def _ratio(part: int, whole: int) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict
 
-SCHEMA = "gristmill.report/3"
+SCHEMA = "gristmill.report/4"
 
 
 class Coverage(TypedDict):
@@ -20,7 +20,7 @@ class Coverage(TypedDict):
 
 
 class RecipeHead(TypedDict):
-    """What was run. `tokens`: budget of the mix, None for everything once; `validation_tokens`:
+    """What was run. `tokens`: budget of the mix, None if there is none; `validation_tokens`:
     what each source was to hold out.
     """
 
@@ -163,17 +163,14 @@ class Languages(TypedDict):
 
 
 class SourceMix(TypedDict):
-    """What the mix did with a source's tokenized documents.
+    """What the mix did with the tokenized documents of a source, or of a group.
 
     documents = train + not_sampled + validation, of distinct documents; tokens likewise.
-    `planned_tokens` follow from budget and weights, `wanted_tokens` also from `max_epochs`;
-    `mixed_tokens` are in training rows, those of `repeated_documents` included.
-    `epochs` = mixed_tokens / (tokens - validation_tokens).
     """
 
+    source: str
     documents: int
     tokens: int
-    bytes: int
     train_documents: int
     train_tokens: int
     repeated_documents: int
@@ -182,16 +179,32 @@ class SourceMix(TypedDict):
     validation_tokens: int
     not_sampled_documents: int
     not_sampled_tokens: int
-    planned_tokens: int
-    wanted_tokens: int
-    mixed_tokens: int
+
+
+class Portion(TypedDict):
+    """What a phase took of a source: `tokens` of the `planned`, which follow from budget and
+    strategy. `epochs` = tokens / available; shares are of the phase."""
+
+    phase: str
+    source: str
+    available: int
+    planned: int
+    tokens: int
     epochs: float
     planned_share: float
-    mixed_share: float
+    share: float
+
+
+class Mixture(TypedDict):
+    """Planned against achieved, and where every token went."""
+
+    portions: list[Portion]
+    sources: list[SourceMix]
 
 
 class Source(TypedDict):
-    """An input: its files, their records, and the documents that were extracted."""
+    """An input: its files, their records, the documents that were extracted, and those that were
+    tokenized, with their tokens."""
 
     source: str
     snapshot: str
@@ -200,7 +213,8 @@ class Source(TypedDict):
     file_bytes: int
     records: int
     extracted: int
-    mix: SourceMix | None
+    documents: int | None
+    tokens: int | None
 
 
 class Split(TypedDict):
@@ -433,6 +447,7 @@ class Report(TypedDict):
     unredacted: list[str]
     extracted_bytes: int
     curated_bytes: int | None
+    mixture: Mixture | None
     shards: Shards | None
     languages: Languages
     declared: Declared

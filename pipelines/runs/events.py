@@ -74,6 +74,7 @@ class Shortfall:
     source: str
     wanted: int
     got: int
+    phase: str = ""
 
 
 Event = (

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -65,25 +66,47 @@ def tokenize_parts(context: Context, step: str, task: Task) -> Receipt:
         )
         table = _sorted(context.recipe.seed, metadata, encoded, schema)
         parts.write(table)
-        counts: dict[str, Any] = {"tokens": {}, "bytes": {}, "documents": {}}
-        found = {}
-        reserved = []
-        sizes = pc.list_value_length(table["tokens"]).to_numpy()
-        for source in sorted(set(table["source"].to_pylist())):
-            own = pc.equal(table["source"], source).to_numpy()
-            found[source] = Histogram.of(table["key"].to_numpy()[own], sizes[own])
-            counts["documents"][source] = int(own.sum())
-            counts["tokens"][source] = int(sizes[own].sum())
-            counts["bytes"][source] = int(table["bytes"].to_numpy()[own].sum())
-            held = np.flatnonzero(own & below(table["holdout"].to_numpy(), reserve[source]))
-            rows = table.select(["source", "key", "holdout"]).take(held)
-            reserved.append(rows.append_column("tokens", pa.array(sizes[held])).cast(RESERVE))
-        attempt.writer("histogram", HISTOGRAMS, dictionary=("source",)).write(to_table(found))
-        attempt.writer("reserve", RESERVE, dictionary=("source",)).write(
-            pa.concat_tables([RESERVE.empty_table(), *reserved])
-        )
-        records = table.num_rows
-        return attempt.commit(records, records, counts=counts)
+        counts = write_counts(attempt, table, reserve)
+        return attempt.commit(table.num_rows, table.num_rows, counts=counts)
+
+
+class Counted(NamedTuple):
+    """What a token part holds, by source."""
+
+    counts: dict[str, dict[str, int]]
+    """Of `documents`, `tokens` and `bytes`."""
+    histograms: dict[str, Histogram]
+    """Tokens by mixing key."""
+    reserve: pa.Table
+    """RESERVE rows."""
+
+
+def counted(table: pa.Table, reserve: Mapping[str, int]) -> Counted:
+    """Count a token part; `reserve`: by source the holdout key below which documents are."""
+    counts: dict[str, dict[str, int]] = {"tokens": {}, "bytes": {}, "documents": {}}
+    found = {}
+    reserved = [RESERVE.empty_table()]
+    sizes = pc.list_value_length(table["tokens"]).to_numpy()
+    for source in sorted(pc.unique(table["source"]).to_pylist()):
+        own = pc.equal(table["source"], source).to_numpy()
+        found[source] = Histogram.of(table["key"].to_numpy()[own], sizes[own])
+        counts["documents"][source] = int(own.sum())
+        counts["tokens"][source] = int(sizes[own].sum())
+        counts["bytes"][source] = int(table["bytes"].to_numpy()[own].sum())
+        held = np.flatnonzero(own & below(table["holdout"].to_numpy(), reserve[source]))
+        rows = table.select(["source", "key", "holdout"]).take(held)
+        reserved.append(rows.append_column("tokens", pa.array(sizes[held])).cast(RESERVE))
+    return Counted(counts, found, pa.concat_tables(reserved))
+
+
+def write_counts(attempt: Attempt, table: pa.Table, reserve: Mapping[str, int]) -> dict[str, Any]:
+    """Write the histograms and the reserve of a token part; returns what its receipt counts."""
+    found = counted(table, reserve)
+    attempt.writer("histogram", HISTOGRAMS, dictionary=("source",)).write(
+        to_table(found.histograms)
+    )
+    attempt.writer("reserve", RESERVE, dictionary=("source",)).write(found.reserve)
+    return found.counts
 
 
 def _sorted(

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from curation.histogram import Histogram, from_table
-from curation.mixture import reserve_threshold, sample_keys, sample_threshold, shares
+from curation.mixture import exact, reserve_threshold, sample_keys, sample_threshold, shares
 from curation.tokenization import Tokens, load_tokenizer, train_tokenizer
 from pipelines.runs.mill import Mill
 from pipelines.runs.parts import read_part, read_table
@@ -38,8 +38,6 @@ def relevant(recipe: Recipe) -> Any:
         load and load.sha256,
         recipe.seed,
         recipe.mix.validation.tokens,
-        # only a trained one has a sample
-        None if load else recipe.mix.weights,
     ]
 
 
@@ -86,7 +84,9 @@ def make_tokenizer(context: Context, step: str, task: Task) -> Receipt:
         name = spec.load.file
     elif spec.train is not None:
         totals = {source: histogram.total for source, histogram in by_holdout.items()}
-        wanted = shares(spec.train.sample_bytes, totals, recipe.mix.weights)
+        weights = spec.train.weights
+        parts = totals if weights is None else {s: exact(weights.get(s, 0)) for s in totals}
+        wanted = shares(spec.train.sample_bytes, parts)
         by_sample = histograms(context, "curate", "sample")
         limits = {source: sample_threshold(by_sample[source], wanted[source]) for source in wanted}
         texts = _sample(context, limits, reserve, sampled)

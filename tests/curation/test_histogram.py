@@ -8,11 +8,11 @@ from curation.histogram import (
     Counts,
     Histogram,
     bin_range,
+    boundary,
     crossing_bin,
     from_table,
     interpolated,
     smallest_until,
-    threshold,
     to_table,
     upper_edge,
 )
@@ -95,7 +95,7 @@ def test_tables_of_tasks_add_up() -> None:
 
 @pytest.mark.parametrize("narrow", [False, True])
 @pytest.mark.parametrize("count", [1, 7, 3000])
-def test_threshold_is_exact(count: int, narrow: bool) -> None:
+def test_thresholds_and_boundaries_are_exact(count: int, narrow: bool) -> None:
     keys, amounts = documents(count, count, narrow)
     histogram = Histogram.of(keys, amounts)
     total = int(amounts.sum())
@@ -106,9 +106,16 @@ def test_threshold_is_exact(count: int, narrow: bool) -> None:
         else:
             low, high = bin_range(number)
             inside = np.array([low <= key < high for key in keys.tolist()])
-        found = threshold(histogram, wanted, keys[inside], amounts[inside])
+        found = smallest_until(keys, amounts, wanted)
         assert found == obvious_threshold(keys, amounts, wanted)
-        assert found == smallest_until(keys, amounts, wanted)
+        if number is not None:  # the document that holds the last of it
+            key, before = boundary(histogram, wanted - 1, keys[inside], amounts[inside])
+            assert key == found - 1
+            own = int(amounts[keys == np.uint64(key)].sum())
+            assert 0 <= before < own
+            if (keys == np.uint64(key)).sum() == 1:
+                less = int(amounts[keys < np.uint64(key)].sum())
+                assert less + before == wanted - 1
         taken = int(amounts[[key < found for key in keys.tolist()]].sum())
         assert taken >= min(wanted, total)
         # a bin's edge takes no less, and at most what is left of its bin more
@@ -122,20 +129,24 @@ def test_the_largest_key_can_be_taken() -> None:
     amounts = np.array([3, 4])
     histogram = Histogram.of(keys, amounts)
     assert crossing_bin(histogram, 7) == BINS - 1
-    assert threshold(histogram, 7, keys[1:], amounts[1:]) == 1 << 64
-    assert threshold(histogram, 3, keys[:1], amounts[:1]) == 6
+    assert smallest_until(keys, amounts, 7) == 1 << 64
+    assert boundary(histogram, 3, keys[1:], amounts[1:]) == ((1 << 64) - 1, 0)
+    assert boundary(histogram, 6, keys[1:], amounts[1:]) == ((1 << 64) - 1, 3)
+    assert boundary(histogram, 2, keys[:1], amounts[:1]) == (5, 2)
+    with pytest.raises(ValueError, match="not below the total"):
+        boundary(histogram, 7, keys[1:], amounts[1:])
 
 
-def test_threshold_refuses_other_documents() -> None:
+def test_a_boundary_refuses_other_documents() -> None:
     keys, amounts = documents(4, 3000)
     histogram = Histogram.of(keys, amounts)
     number = crossing_bin(histogram, 30_000)
     assert number is not None
     inside = keys >> np.uint64(52) == np.uint64(number)
     with pytest.raises(ValueError, match="in the histogram"):
-        threshold(histogram, 30_000, keys[inside][1:], amounts[inside][1:])
+        boundary(histogram, 29_999, keys[inside][1:], amounts[inside][1:])
     with pytest.raises(ValueError, match="not all in the bin"):
-        threshold(histogram, 30_000, keys, amounts)
+        boundary(histogram, 29_999, keys, amounts)
 
 
 def test_interpolated_is_near() -> None:

@@ -4,18 +4,17 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from curation.histogram import EVERYTHING, Counts, Histogram, bin_range, crossing_bin, threshold
+from curation.histogram import EVERYTHING, Counts, Histogram, bin_range, boundary, crossing_bin
 from curation.keys import Keys, key64
 from curation.mixture import (
     Epoch,
-    allocate,
     buckets,
     document_order,
-    epochs,
-    full_epochs,
+    exact,
     holdout_key,
     key_ranges,
     mixing_keys,
+    plan,
     reserve_threshold,
     row_order,
     rows_between,
@@ -23,6 +22,7 @@ from curation.mixture import (
     sample_threshold,
     shares,
     shift,
+    stretches,
     validation_threshold,
 )
 from schemas.mix import Mix
@@ -39,59 +39,129 @@ def make_ids(seed: int, count: int) -> list[bytes]:
 def test_shares_are_exact_in_sum_and_near_in_part() -> None:
     rng = random.Random(1)
     for _ in range(300):
-        available = {f"s{n}": rng.randrange(0, 10**12) for n in range(rng.randrange(1, 9))}
-        weights = {
-            source: rng.choice([0.1, 0.3, 1.0, 2.5, rng.random() + 1e-9]) for source in available
+        parts = {
+            f"s{n}": exact(rng.choice([0, 0.1, 0.3, 1.0, 2.5, rng.random() + 1e-9]))
+            for n in range(rng.randrange(1, 9))
         }
         budget = rng.choice([0, 1, 7, rng.randrange(10**13)])
-        for chosen in (weights, None):
-            result = shares(budget, available, chosen)
-            parts = chosen or available
-            whole = sum(parts.values())
-            if whole:
-                assert sum(result.values()) == budget
-                for source, part in parts.items():
-                    assert abs(result[source] - budget * part / whole) <= 1 + budget * 1e-14
+        result = shares(budget, parts)
+        whole = sum(parts.values())
+        assert sum(result.values()) == (budget if whole else 0)
+        for source, part in parts.items():
+            assert abs(result[source] - (budget * part / whole if whole else 0)) < 1
 
 
 def test_shares_do_not_depend_on_order_or_scale() -> None:
-    available = {"c": 1, "a": 1, "b": 1}
-    assert shares(100, available, None) == {"a": 34, "b": 33, "c": 33}
-    assert shares(10, available, {"a": 0.7, "b": 0.2, "c": 0.1}) == {"a": 7, "b": 2, "c": 1}
-    assert shares(10, available, {"a": 70, "b": 20, "c": 10}) == {"a": 7, "b": 2, "c": 1}
-    assert shares(10, {"a": 0, "b": 0}, None) == {"a": 0, "b": 0}
-    with pytest.raises(ValueError, match="no weight for b"):
-        shares(10, {"a": 1, "b": 1}, {"a": 1})
+    assert shares(100, {"c": 1, "a": 1, "b": 1}) == {"a": 34, "b": 33, "c": 33}
+    for scale in (1, 100):
+        weights = {"a": exact(0.7) * scale, "b": exact(0.2) * scale, "c": exact(0.1) * scale}
+        assert shares(10, weights) == {"a": 7, "b": 2, "c": 1}
+    assert shares(10, {"a": 0, "b": 0}) == {"a": 0, "b": 0}
 
 
-def test_allocate() -> None:
-    available = {"web": 1000, "books": 100, "empty": 0}
-    assert allocate(available, Mix()) == available
-    assert allocate(available, Mix(tokens=550)) == {"web": 500, "books": 50, "empty": 0}
+def taken(mix: Mix, **available: int) -> dict[str, int]:
+    """Tokens by source of a mix of one phase."""
+    return {item.source: item.tokens for item in plan(mix, available)}
+
+
+AVAILABLE = {"web": 1000, "books": 100, "empty": 0}
+
+
+def test_a_plan_by_budget_and_weights() -> None:
+    assert taken(Mix(), **AVAILABLE) == AVAILABLE
+    assert taken(Mix(tokens=550), **AVAILABLE) == {"web": 500, "books": 50, "empty": 0}
     # more than there is: repeated, as often as is allowed and no more
-    assert allocate(available, Mix(tokens=2200)) == {"web": 2000, "books": 200, "empty": 0}
-    assert allocate(available, Mix(tokens=99_999, max_epochs=2.5)) == {
+    assert taken(Mix(tokens=2200), **AVAILABLE) == {"web": 2000, "books": 200, "empty": 0}
+    assert taken(Mix(tokens=99_999, max_epochs=2.5), **AVAILABLE) == {
         "web": 2500, "books": 250, "empty": 0,
     }  # fmt: skip
-    # a shortfall is not redistributed
     weights = {"web": 1.0, "books": 2.0, "empty": 1.0}
-    assert allocate(available, Mix(tokens=1600, weights=weights)) == {
-        "web": 400, "books": 400, "empty": 0,
-    }  # fmt: skip
-    assert shares(1600, available, weights) == {"web": 400, "books": 800, "empty": 400}
+    found = plan(Mix(tokens=1600, weights=weights), AVAILABLE)
+    assert [(item.source, item.planned, item.tokens) for item in found] == [
+        ("books", 800, 400), ("empty", 400, 0), ("web", 400, 400),
+    ]  # fmt: skip
+
+
+def test_what_cannot_be_met() -> None:
+    weights = {"web": 1.0, "books": 2.0, "empty": 1.0}
+    for policy, expected in (
+        ("warn", {"web": 400, "books": 400, "empty": 0}),
+        ("error", {"web": 400, "books": 400, "empty": 0}),
+        ("redistribute", {"web": 1200, "books": 400, "empty": 0}),
+        ("scale", {"web": 200, "books": 400, "empty": 0}),
+    ):
+        mix = Mix(tokens=1600, weights=weights, shortfall=policy)  # type: ignore[arg-type]
+        assert taken(mix, **AVAILABLE) == expected
+    # all that there is, and no more
+    mix = Mix(tokens=10**6, weights=weights, shortfall="redistribute")
+    assert taken(mix, **AVAILABLE) == {"web": 4000, "books": 400, "empty": 0}
+
+
+@pytest.mark.parametrize("policy", ["warn", "redistribute", "scale"])
+def test_no_cap_is_exceeded_and_no_budget(policy: str) -> None:
+    rng = random.Random(7)
+    for _ in range(200):
+        available = {f"s{n}": rng.choice([0, rng.randrange(10**6)]) for n in range(5)}
+        caps = {f"s{n}": rng.choice([1, 1.5, 3.25]) for n in range(5)}
+        weights = {f"s{n}": rng.choice([0, 1, rng.random()]) for n in range(5)} | {"s0": 1}
+        by = rng.choice(
+            [{"weights": weights}, {"unimax": True}, {"temperature": 3}, {"factors": weights}]
+        )
+        phases = [{"name": f"p{n}", "tokens": rng.randrange(1, 10**7), **by} for n in range(3)]
+        mix = Mix.model_validate({"phases": phases, "max_epochs": caps, "shortfall": policy})
+        portions = plan(mix, available)
+        for source in available:
+            whole = sum(item.tokens for item in portions if item.source == source)
+            assert whole <= available[source] * exact(caps[source])
+        for phase in phases:
+            own = [item for item in portions if item.phase == phase["name"]]
+            assert sum(item.tokens for item in own) <= phase["tokens"]
+            if policy == "scale":
+                ratios = [item.tokens / item.planned for item in own if item.tokens > 1000]
+                assert max(ratios, default=0) - min(ratios, default=0) < 0.002
+
+
+def test_unimax_is_that_of_its_paper() -> None:
+    """Algorithm 1 of arXiv:2304.09151, in floats."""
+    rng = random.Random(3)
+    for _ in range(100):
+        available = {f"s{n}": rng.randrange(1, 10**6) for n in range(8)}
+        budget, most = rng.randrange(1, 10**7), rng.choice([1, 2, 5])
+        left, expected = float(budget), {}
+        for place, source in enumerate(sorted(available, key=available.__getitem__)):
+            share = left / (len(available) - place)
+            expected[source] = min(share, available[source] * most)
+            left -= expected[source]
+        mix = Mix(tokens=budget, unimax=True, max_epochs=most)
+        for source, tokens in taken(mix, **available).items():
+            assert tokens == pytest.approx(expected[source], abs=8)
+
+
+def test_temperature_and_factors() -> None:
+    available = {"en": 10**9, "sw": 10**5}
+    assert taken(Mix(tokens=1000, temperature=1), **available)["en"] == 1000
+    flat = taken(Mix(tokens=2000, temperature=1000), **available)
+    assert flat["sw"] == pytest.approx(1000, abs=10)
+    third = taken(Mix(tokens=10**6, temperature=4), **available)
+    assert third["en"] / third["sw"] == pytest.approx(10, rel=1e-4)
+    assert taken(Mix(factors={"sw": 2.5}), **available) == {"en": 10**9, "sw": 250_000}
+    mix = Mix(tokens=300, factors={"high": 2, "low": 0.5})
+    assert taken(mix, high=100, low=200) == {"high": 200, "low": 100}
 
 
 def test_max_epochs_is_decimal() -> None:
     # 1.1 is a little more than 11/10 as a float, 4.35 a little less than 435/100
-    assert allocate({"a": 10**17}, Mix(tokens=10**18, max_epochs=1.1)) == {"a": 11 * 10**16}
-    assert allocate({"a": 100}, Mix(tokens=1000, max_epochs=4.35)) == {"a": 435}
+    assert taken(Mix(tokens=10**18, max_epochs=1.1), a=10**17) == {"a": 11 * 10**16}
+    assert taken(Mix(tokens=1000, max_epochs=4.35), a=100) == {"a": 435}
+    assert taken(Mix(tokens=10**4, max_epochs={"a": 2}), a=100, b=100) == {"a": 200, "b": 400}
 
 
-def test_epochs_and_buckets() -> None:
-    assert epochs(250, 100) == (2, 50)
-    assert epochs(100, 100) == (1, 0)
-    assert epochs(99, 100) == (0, 99)
-    assert epochs(0, 0) == (0, 0)
+def test_stretches_and_buckets() -> None:
+    assert stretches(0, 250, 100) == [(0, 0, 100), (1, 0, 100), (2, 0, 50)]
+    assert stretches(30, 60, 100) == [(0, 30, 60)]
+    assert stretches(100, 200, 100) == [(1, 0, 100)]
+    assert stretches(90, 101, 100) == [(0, 90, 100), (1, 0, 1)]
+    assert stretches(0, 0, 0) == stretches(5, 5, 100) == []
     assert [buckets(n, 10) for n in (0, 1, 10, 11, 20, 21)] == [1, 1, 1, 2, 2, 3]
 
 
@@ -144,61 +214,54 @@ def select(keys: Keys, epoch: Epoch, bucket: int, of: int) -> list[int]:
     return [row for low, high in ranges for row in rows[rows_between(keys, low, high)]]
 
 
-def partial(seed: int, source: str, number: int, keys: Keys, tokens: Counts, missing: int) -> Epoch:
-    """The last epoch, planned from a histogram and the documents of one bin."""
-    rotation = shift(seed, source, number)
+def border(keys: Keys, tokens: Counts, rotation: int, at: int) -> tuple[int, int]:
+    """The document that holds a token of an epoch, from a histogram and the documents of a bin."""
+    if at in (0, int(tokens.sum())):
+        return (EVERYTHING if at else 0), 0
     histogram = Histogram.of(keys, tokens).rotated(rotation)
-    crossing = crossing_bin(histogram, missing)
+    crossing = crossing_bin(histogram, at + 1)
     assert crossing is not None
     rows = [
         row
         for low, high in key_ranges(*bin_range(crossing), rotation)
         for row in range(len(keys))[rows_between(keys, low, high)]
     ]
-    positions = keys[rows] + np.uint64(rotation)
-    exact = threshold(histogram, missing, positions, tokens[rows])
-    return Epoch(source, number, rotation, exact)
+    return boundary(histogram, at, keys[rows] + np.uint64(rotation), tokens[rows])
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_plan_takes_its_budget_exactly_once(seed: int) -> None:
+def test_phases_take_each_token_of_a_stream_once_and_in_order(seed: int) -> None:
+    """Brute force: positions in Python ints, all tokens of all epochs in one list."""
     rng = np.random.default_rng(seed)
-    sizes = {"web": 4000, "books": 300, "tiny": 1}
-    tokens, keys = {}, {}
-    for source, size in sizes.items():
-        keys[source] = np.sort(mixing_keys(seed, source, make_ids(seed, size)))
-        tokens[source] = rng.integers(1, 5000, size)
-    available = {source: int(counts.sum()) for source, counts in tokens.items()}
-    weights = {"web": 1.0, "books": float(rng.random() + 0.05), "tiny": 0.001}
-    budget = int(rng.integers(available["web"] // 2, 3 * available["web"]))
-    mix = Mix(tokens=budget, weights=weights, max_epochs=5)
-    for source, wanted in allocate(available, mix).items():
-        full, missing = epochs(wanted, available[source])
-        plan = full_epochs(seed, source, full)
-        if missing:
-            plan.append(partial(seed, source, full, keys[source], tokens[source], missing))
-        assert [epoch.number for epoch in plan] == list(range(len(plan)))
-        for epoch in plan:
-            # brute force: by position, in Python ints
-            positions = [(key + epoch.shift) % EVERYTHING for key in keys[source].tolist()]
-            order = sorted(range(sizes[source]), key=positions.__getitem__)
-            if epoch.number < full:
-                chosen = order
-            else:
-                reached = np.cumsum(tokens[source][order])
-                count = int(np.searchsorted(reached, missing)) + 1
-                chosen = order[:count]
-                assert reached[count - 1] >= missing
-                assert count == 1 or reached[count - 2] < missing
-            for of in (1, 2, 7):
-                taken = [select(keys[source], epoch, bucket, of) for bucket in range(of)]
-                # in the order of positions, every document once
-                assert [row for rows in taken for row in rows] == chosen
+    for size in (1, 2, 150):
+        keys = np.sort(mixing_keys(seed, "web", make_ids(seed, size)))
+        tokens = rng.integers(1, 9, size)
+        available = int(tokens.sum())
+        stream: list[tuple[int, int]] = []  # document, and number of the token in it
+        for number in range(4):
+            rotation = shift(seed, "web", number)
+            positions = [(key + rotation) % EVERYTHING for key in keys.tolist()]
+            for row in sorted(range(size), key=positions.__getitem__):
+                stream += [(row, token) for token in range(tokens[row])]
+        cuts = np.sort(rng.integers(0, 4 * available, 5)).tolist()
+        for start, stop in pairwise([0, *cuts, cuts[-1], 4 * available]):
+            for of in (1, 7):
+                found: list[tuple[int, int]] = []
+                for number, low, high in stretches(start, stop, available):
+                    rotation = shift(seed, "web", number)
+                    ends = (border(keys, tokens, rotation, at) for at in (low, high))
+                    epoch = Epoch("web", number, rotation, *(n for end in ends for n in end))
+                    for bucket in range(of):
+                        rows = select(keys, epoch, bucket, of)
+                        firsts, lasts = epoch.pieces(keys[rows], tokens[rows])
+                        for row, first, last in zip(rows, firsts, lasts, strict=True):
+                            found += [(row, token) for token in range(first, last)]
+                assert found == stream[start:stop]
 
 
 def test_every_bucket_holds_the_mixture() -> None:
     keys = np.sort(mixing_keys(1, "web", make_ids(1, 50_000)))
-    epoch = Epoch("web", 3, shift(1, "web", 3), EVERYTHING * 7 // 10)
+    epoch = Epoch("web", 3, shift(1, "web", 3), high=EVERYTHING * 7 // 10)
     counts = [len(select(keys, epoch, bucket, 10)) for bucket in range(10)]
     assert sum(counts) == pytest.approx(35_000, abs=600)
     assert all(abs(count - 3500) < 300 for count in counts)  # five standard deviations
@@ -206,7 +269,7 @@ def test_every_bucket_holds_the_mixture() -> None:
 
 def test_more_buckets_than_documents() -> None:
     keys = np.sort(mixing_keys(1, "web", make_ids(1, 3)))
-    epoch = Epoch("web", 0, 0, EVERYTHING)
+    epoch = Epoch("web", 0, 0)
     taken = [row for bucket in range(10_000) for row in select(keys, epoch, bucket, 10_000)]
     assert taken == [0, 1, 2]
 

@@ -7,13 +7,16 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from curation.histogram import EVERYTHING
 from pipelines.runs.receipts import Attempt, Receipt, Task
 from pipelines.runs.steps import Context, fingerprint
 from pipelines.stages import tokenizer
+from pipelines.stages.mix.plan import epochs_of, plan_of
 from schemas.shard import (
     RowGroup,
     ShardFile,
     ShardManifest,
+    ShardPhase,
     SourceCounts,
     Split,
     TokenizerEntry,
@@ -24,11 +27,20 @@ from schemas.shard import (
 def write_manifest(context: Context, step: str, task: Task) -> Receipt:
     """Write `shards/manifest.json`; account for every document and token."""
     recipe = context.recipe
-    plan = context.receipt("mix/plan", "plan").counts
+    plan = plan_of(context)
     tokens = tokenizer.load(context)
     receipts = context.receipts("mix/buckets")
     length = recipe.mix.sequence_length
-    splits = {name: _split(receipts, name, length) for name in ("train", "validation")}
+    training = [receipt for receipt in receipts if receipt.counts["split"] == "train"]
+    held = [receipt for receipt in receipts if receipt.counts["split"] == "validation"]
+    phases = [
+        (phase["name"], [r for r in training if r.counts["phase"] == number])
+        for number, phase in enumerate(plan["phases"])
+    ]
+    splits = {"train": _split(training, length), "validation": _split(held, length)}
+    if recipe.mix.phases:
+        found = tuple(_phase(name, own, length) for name, own in phases)
+        splits["train"] = splits["train"].model_copy(update={"phases": found})
     entry = context.receipt("tokenizer", "tokenizer").counts
     manifest = ShardManifest(
         sequence_length=length,
@@ -44,32 +56,31 @@ def write_manifest(context: Context, step: str, task: Task) -> Receipt:
         layout_digest=fingerprint(length, [receipt.counts["layout"] for receipt in receipts]),
         splits=splits,
     )
-    ledger = _ledger(plan, receipts, splits)
+    ledger = _ledger(plan, training, splits)
+    achieved = _achieved(plan, phases)
     total = Counter[str]()
     for counts in ledger.values():
         total.update(counts)
-    if recipe.mix.tokens is not None:
+    if recipe.mix.is_chosen:
         named = context.manifest("mix/rejections").rejected.get("not_sampled", 0)
         if named != total["not_sampled_documents"]:
             raise AssertionError(f"{named} documents are named as left out: {ledger}")
     with Attempt(context.run, step, task.key) as attempt:
         data = json.dumps(manifest.model_dump(mode="json"), indent=1) + "\n"
         attempt.add("manifest", "shards/manifest.json", data.encode())
+        told = json.dumps(achieved, indent=1, ensure_ascii=False) + "\n"
+        attempt.add("mixture", "mix/mixture.json", told.encode())
         return attempt.commit(
             total["documents"],
             total["train_documents"] + total["validation_documents"],
             {"not_sampled": total["not_sampled_documents"]},
-            {"sources": ledger},
+            {"sources": ledger, "portions": achieved},
         )
 
 
-def _split(receipts: Sequence[Receipt], name: str, length: int) -> Split:
-    own = [receipt for receipt in receipts if receipt.counts["split"] == name]
-    sources: dict[str, Counter[str]] = {}
+def _split(receipts: Sequence[Receipt], length: int) -> Split:
     files: list[ShardFile] = []
-    for receipt in own:
-        for source, counts in receipt.counts["sources"].items():
-            sources.setdefault(source, Counter()).update(counts)
+    for receipt in receipts:
         groups = tuple(RowGroup(**item) for item in receipt.counts["row_groups"])
         files += [
             ShardFile(
@@ -89,14 +100,43 @@ def _split(receipts: Sequence[Receipt], name: str, length: int) -> Split:
         padding=rows * length - tokens,
         sources={
             source: SourceCounts(**{key: counts[key] for key in SourceCounts.model_fields})
-            for source, counts in sorted(sources.items())
+            for source, counts in _by_source(receipts).items()
         },
         files=tuple(files),
     )
 
 
+def _by_source(receipts: Sequence[Receipt]) -> dict[str, Counter[str]]:
+    sources: dict[str, Counter[str]] = {}
+    for receipt in receipts:
+        for source, counts in receipt.counts["sources"].items():
+            sources.setdefault(source, Counter()).update(counts)
+    return dict(sorted(sources.items()))
+
+
+def _phase(name: str, receipts: Sequence[Receipt], length: int) -> ShardPhase:
+    own = _split(receipts, length)
+    return ShardPhase(
+        name=name, rows=own.rows, tokens=own.tokens, files=len(own.files), sources=own.sources
+    )
+
+
+def _achieved(
+    plan: dict[str, Any], phases: Sequence[tuple[str, Sequence[Receipt]]]
+) -> list[dict[str, Any]]:
+    """The portions of the plan, with `tokens` as they were written, which must be those planned."""
+    written = {name: _by_source(own) for name, own in phases}
+    found = []
+    for portion in plan["portions"]:
+        tokens = written[portion["phase"]][portion["source"]]["tokens"]
+        if tokens != portion["tokens"]:
+            raise AssertionError(f"{tokens} tokens were written: {portion}")
+        found.append(portion)
+    return found
+
+
 def _ledger(
-    plan: dict[str, Any], receipts: Sequence[Receipt], splits: dict[str, Split]
+    plan: dict[str, Any], training: Sequence[Receipt], splits: dict[str, Split]
 ) -> dict[str, dict[str, int]]:
     """By source: where each tokenized document and token went.
 
@@ -104,22 +144,21 @@ def _ledger(
     that whole epochs hold all that is left.
     """
     ledger = {}
+    counted = _by_source(training)
     for source, entry in plan["sources"].items():
-        first: Counter[str] = Counter()
-        for receipt in receipts:
-            if receipt.counts["split"] == "train":
-                first.update(receipt.counts["sources"][source])
+        first = counted[source]
         validation = splits["validation"].sources[source]
         got = (validation.tokens, validation.documents)
         if got != (entry["validation_tokens"], entry["validation_documents"]):
             raise AssertionError(f"{source}: validation has {got} tokens and documents: {entry}")
         left_tokens = entry["available"] - validation.tokens - first["first_tokens"]
         left = entry["documents"] - validation.documents - first["first_documents"]
-        whole = any(limit >= 1 << 64 for _, _, limit in entry["epochs"])
+        epochs = [
+            epoch for at in range(len(plan["phases"])) for epoch in epochs_of(plan, source, at)
+        ]
+        whole = any(epoch.number == 0 and epoch.high == EVERYTHING for epoch in epochs)
         if left_tokens < 0 or left < 0 or (whole and (left or left_tokens)):
             raise AssertionError(f"{source}: {left} documents of {left_tokens} tokens: {entry}")
-        if first["tokens"] < entry["wanted"]:
-            raise AssertionError(f"{source}: {first['tokens']} tokens written: {entry}")
         ledger[source] = {
             "documents": entry["documents"],
             "tokens": entry["available"],
@@ -131,6 +170,5 @@ def _ledger(
             "validation_tokens": validation.tokens,
             "not_sampled_documents": left,
             "not_sampled_tokens": left_tokens,
-            "wanted_tokens": entry["wanted"],
         }
     return ledger

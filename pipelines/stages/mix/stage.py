@@ -1,16 +1,16 @@
 """mix: token parts -> a plan -> shards of training and validation rows, and their manifest.
 
-Steps: `plan` decides from histograms what is taken of each source; `merge-N` brings parts
-together by ranges of the key, only while there are very many; `buckets` writes a shard file for
-each bucket, and the validation shard; `rejections` names the documents that the budget leaves
-out; the stage's own step writes the manifest and closes the
-ledger.
+Steps: `groups`, if there are some, sorts the token parts anew by groups of documents; `plan`
+decides from histograms what is taken of each source; `merge-N` brings parts together by ranges of
+the key, only while there are very many; `buckets` writes a shard file for each bucket of each
+phase, and the validation shard; `rejections` names the documents that the budget leaves out; the
+stage's own step writes the manifest and closes the ledger.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,21 +18,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.histogram import Histogram, bin_range, crossing_bin, threshold
 from curation.keys import below
-from curation.mixture import (
-    Epoch,
-    Range,
-    allocate,
-    buckets,
-    document_order,
-    epochs,
-    full_epochs,
-    key_ranges,
-    row_order,
-    shift,
-    validation_threshold,
-)
+from curation.mixture import Epoch, Range, document_order, row_order
 from curation.packing import pack
 from curation.tokenization import Tokens
 from pipelines.runs import rejections
@@ -43,13 +30,12 @@ from pipelines.runs.parts import logical_digest, read_table
 from pipelines.runs.receipts import Attempt, Receipt, Task
 from pipelines.runs.steps import Context, Manifest, Work, fingerprint
 from pipelines.stages import tokenizer
+from pipelines.stages.mix.groups import regroup
+from pipelines.stages.mix.plan import epochs_of, make_plan, plan_of
 from pipelines.stages.mix.shards import write_manifest
-from pipelines.stages.mix.tokenparts import TokenFile, flat_tokens, read_rows, token_files
+from pipelines.stages.mix.tokenparts import TokenFile, flat_tokens, read_rows, step_of, token_files
 from schemas.recipe import Recipe
-from schemas.shard import (
-    row_group_rows,
-    shard_schema,
-)
+from schemas.shard import row_group_rows, shard_schema
 from schemas.tables import tokens_schema
 
 VERSION = 2
@@ -60,6 +46,7 @@ MOST_READS = 250_000
 FAN_IN = 64  # files that a merge brings together, and ranges that it divides them into
 
 # How the leaves of shard columns are called in Parquet, of those with few distinct values.
+_COLUMNS = ("id", "holdout", "tokens")
 _DICTIONARY = ("input_ids.list.element", "source")
 
 
@@ -76,8 +63,10 @@ def run(mill: Mill, step: str, mark: str) -> Manifest:
         path = f"{step}/{name}"
         return path, mill.plan(path, fingerprint(mark, name), lambda: tasks)
 
+    if context.recipe.mix.groups:
+        mill.do(*_with(plan("groups", _parts(context)), regroup))
     mill.do(*_with(plan("plan", [Task("plan", {})]), make_plan))
-    count = int(_plan(context)["buckets"])
+    count = sum(phase["buckets"] for phase in plan_of(context)["phases"])
     level, files = 0, len(context.receipts("tokenize"))
     while files * count > MOST_READS and files > FAN_IN:
         name, tasks = plan(f"merge-{level}", _merge_tasks(context, level))
@@ -89,17 +78,17 @@ def run(mill: Mill, step: str, mark: str) -> Manifest:
         return Stretch(f"{step}/{name}", fingerprint(mark, name), tasks, work)
 
     stretches = [stretch("buckets", partial(_bucket_tasks, level), write_bucket)]
-    if context.recipe.mix.tokens is not None:
+    if context.recipe.mix.is_chosen:
         stretches.append(stretch("rejections", _parts, reject_part))
     return mill.chain([*stretches, Stretch(step, mark, _manifest, write_manifest)])
 
 
 def _bucket_tasks(level: int, context: Context) -> list[Task]:
-    count = int(_plan(context)["buckets"])
-    tasks = [
-        Task(f"train-{index:06d}", {"bucket": index, "of": count, "level": level})
-        for index in range(count)
-    ]
+    tasks: list[Task] = []
+    for number, phase in enumerate(plan_of(context)["phases"]):
+        for bucket in range(phase["buckets"]):
+            place = {"phase": number, "bucket": bucket, "of": phase["buckets"], "level": level}
+            tasks.append(Task(f"train-{len(tasks):06d}", {"number": len(tasks), **place}))
     return [*tasks, Task("validation", {"level": level})]
 
 
@@ -113,95 +102,6 @@ def _manifest(_: Context) -> list[Task]:
 
 def _with(planned: tuple[str, list[Task]], work: Any) -> tuple[str, Any, list[Task]]:
     return planned[0], work, planned[1]
-
-
-# --- the plan -------------------------------------------------------------------------------
-
-
-def _plan(context: Context) -> dict[str, Any]:
-    plan: dict[str, Any] = context.receipt("mix/plan", "plan").counts
-    return plan
-
-
-def _epochs(plan: dict[str, Any], source: str) -> list[Epoch]:
-    return [Epoch(source, *item) for item in plan["sources"][source]["epochs"]]
-
-
-def make_plan(context: Context, step: str, task: Task) -> Receipt:
-    """Decide what is validation, how often each source is read, and the number of buckets."""
-    recipe = context.recipe
-    counted = tokenizer.histograms(context, "tokenize", "histogram")
-    home = context.home("tokenize")
-    reserve = pa.concat_tables(
-        [read_table(home, r.file("reserve").path) for r in context.receipts("tokenize")]
-    )
-    limits = tokenizer.reserves(context)
-    sources: dict[str, dict[str, Any]] = {}
-    left: dict[str, Histogram] = {}
-    for source, histogram in sorted(counted.items()):
-        own = reserve.filter(pc.equal(reserve["source"], source))
-        holdout, tokens = own["holdout"].to_numpy(), own["tokens"].to_numpy()
-        budget = recipe.mix.validation.tokens
-        limit = min(validation_threshold(holdout, tokens, budget), limits[source])
-        held = below(holdout, limit)
-        removed = Histogram.of(own["key"].to_numpy()[held], tokens[held])
-        left[source] = Histogram(
-            histogram.amounts - removed.amounts, histogram.documents - removed.documents
-        )
-        sources[source] = {
-            "available": histogram.total,
-            "documents": int(histogram.documents.sum()),
-            "validation_limit": limit,
-            "validation_tokens": removed.total,
-            "validation_documents": int(removed.documents.sum()),
-            "validation_keys": own["key"].to_numpy()[held].tolist(),
-        }
-    available = {source: histogram.total for source, histogram in left.items()}
-    wanted = allocate(available, recipe.mix)
-    files = token_files(context)
-    for source, entry in sources.items():
-        full, rest = epochs(wanted[source], available[source])
-        chosen = full_epochs(recipe.seed, source, full)
-        if rest:
-            chosen.append(
-                _partial(
-                    recipe.seed, source, full, rest, left[source], files, entry["validation_limit"]
-                )
-            )
-        entry["wanted"] = wanted[source]
-        entry["epochs"] = [[epoch.number, epoch.shift, epoch.threshold] for epoch in chosen]
-    plan = {
-        "sources": sources,
-        "buckets": buckets(sum(wanted.values()), recipe.mix.bucket_tokens),
-    }
-    with Attempt(context.run, step, task.key) as attempt:
-        return attempt.commit(0, 0, counts=plan)
-
-
-def _partial(
-    seed: int,
-    source: str,
-    number: int,
-    wanted: int,
-    left: Histogram,
-    files: list[TokenFile],
-    validation_limit: int,
-) -> Epoch:
-    """The last epoch of a source, with the threshold that is exact to a document."""
-    rotation = shift(seed, source, number)
-    rotated = left.rotated(rotation)
-    crossing = crossing_bin(rotated, wanted)
-    keys, tokens = np.empty(0, np.uint64), np.empty(0, np.int64)
-    if crossing is not None:
-        ranges = key_ranges(*bin_range(crossing), rotation)
-        columns = ("key", "holdout", "tokens")
-        for table in read_rows(files, source, ranges, columns):
-            taken = ~below(table["holdout"].to_numpy(), validation_limit)
-            sizes = pc.list_value_length(table["tokens"]).to_numpy()
-            keys = np.append(keys, table["key"].to_numpy()[taken])
-            tokens = np.append(tokens, sizes[taken])
-    positions = keys + np.uint64(rotation)
-    return Epoch(source, number, rotation, threshold(rotated, wanted, positions, tokens))
 
 
 # --- merging --------------------------------------------------------------------------------
@@ -252,7 +152,7 @@ def merge(context: Context, step: str, task: Task) -> Receipt:
     with Attempt(context.run, step, task.key) as attempt:
         writer = attempt.writer("tokens", schema, row_group_rows=512, dictionary=("source",))
         rows = 0
-        for source in sorted(_plan(context)["sources"]):
+        for source in sorted(plan_of(context)["sources"]):
             ranges = [(int(task.spec["low"]), int(task.spec["high"]))]
             tables = [schema.empty_table(), *read_rows(chosen, source, ranges, names)]
             table = pa.concat_tables(tables)
@@ -266,17 +166,19 @@ def merge(context: Context, step: str, task: Task) -> Receipt:
 
 def reject_part(context: Context, step: str, task: Task) -> Receipt:
     """Write the documents of a token part that the budget leaves out."""
-    plan = _plan(context)
-    path = context.receipt("tokenize", task.key).file("tokens").path
-    columns = ["id", "source", "key", "holdout"]
-    table = read_table(context.home("tokenize"), path, columns).combine_chunks()
+    plan = plan_of(context)
+    step_of_parts = step_of(context.recipe)
+    path = context.receipt(step_of_parts, task.key).file("tokens").path
+    home = context.home(step_of_parts.split("/")[0])
+    table = read_table(home, path, ["id", "source", "key", "holdout"]).combine_chunks()
     left_out = np.ones(table.num_rows, np.bool_)
     keys, holdout = table["key"].to_numpy(), table["holdout"].to_numpy()
     for source in plan["sources"]:
         own = pc.equal(table["source"], source).to_numpy()
         taken = below(holdout, int(plan["sources"][source]["validation_limit"]))
-        for first in _epochs(plan, source)[:1]:
-            taken |= below(keys + np.uint64(first.shift), first.threshold)
+        for phase in range(len(plan["phases"])):
+            for first in (each for each in epochs_of(plan, source, phase) if not each.number):
+                taken |= below(keys, first.top)
         left_out &= ~(own & taken)
     rows = table.filter(pa.array(left_out))
     ids, names = (
@@ -295,34 +197,39 @@ def reject_part(context: Context, step: str, task: Task) -> Receipt:
 
 def write_bucket(context: Context, step: str, task: Task) -> Receipt:
     """Pack the documents of a bucket, or those of validation, and write their rows."""
-    plan, tokens = _plan(context), tokenizer.load(context)
+    plan, tokens = plan_of(context), tokenizer.load(context)
     recipe, files = context.recipe, _files(context, task.spec["level"])
     names = sorted(plan["sources"])
+    is_training = "bucket" in task.spec
     rows, totals = [], Counter[str]()
     sources: dict[str, dict[str, int]] = {}
     for source in names:
-        if "bucket" in task.spec:
-            found, numbers = _bucket(files, plan, source, task.spec["bucket"], task.spec["of"])
+        if is_training:
+            found, numbers = _bucket(files, plan, source, task.spec)
         else:
             found, numbers = _validation(files, plan, source)
         table, held = _pack(recipe, tokens, found, numbers, source, names)
         rows.append(table)
         sources[source] = held
         totals.update(held)
-    split = "train" if "bucket" in task.spec else "validation"
+    split = "train" if is_training else "validation"
     schema = shard_schema(recipe.mix.sequence_length, tokens.vocabulary)
     table = pa.concat_tables([schema.empty_table(), *rows])
-    if split == "train":
+    folder = f"shards/{split}"
+    if is_training:
         order = row_order(
             recipe.seed,
-            task.spec["bucket"],
+            task.spec["number"],
             [(source, sources[source]["rows"]) for source in names],
         )
+        if phase := plan["phases"][task.spec["phase"]]["name"]:
+            folder += f"/{phase}"
         table = table.take(pa.array(order))
     table = table.combine_chunks()
     size = row_group_rows(recipe.mix.sequence_length)
     counts: dict[str, Any] = {
         "split": split,
+        "phase": task.spec.get("phase", 0),
         "sources": sources,
         "row_groups": [_row_group(table.slice(i, size)) for i in range(0, table.num_rows, size)],
         "layout": logical_digest(table.drop_columns(["input_ids"])),
@@ -332,7 +239,7 @@ def write_bucket(context: Context, step: str, task: Task) -> Receipt:
             writer = attempt.writer(
                 "rows",
                 schema,
-                folder=f"shards/{split}",
+                folder=folder,
                 row_group_rows=size,
                 dictionary=_DICTIONARY,
             )
@@ -341,18 +248,34 @@ def write_bucket(context: Context, step: str, task: Task) -> Receipt:
 
 
 def _bucket(
-    files: Sequence[TokenFile], plan: dict[str, Any], source: str, bucket: int, of: int
+    files: Sequence[TokenFile], plan: dict[str, Any], source: str, place: Mapping[str, int]
 ) -> tuple[list[pa.Table], list[int]]:
     """A source's documents in a bucket, and the epoch of each table's."""
     limit = int(plan["sources"][source]["validation_limit"])
     found, numbers = [], []
-    for epoch in _epochs(plan, source):
-        for table in read_rows(
-            files, source, epoch.ranges(bucket, of), ("id", "holdout", "tokens")
-        ):
-            found.append(table.filter(pa.array(~below(table["holdout"].to_numpy(), limit))))
+    for epoch in epochs_of(plan, source, place["phase"]):
+        ranges = epoch.ranges(place["bucket"], place["of"])
+        for table in read_rows(files, source, ranges, ("key", *_COLUMNS)):
+            table = table.filter(pa.array(~below(table["holdout"].to_numpy(), limit)))
+            found.append(_pieces(table, epoch))
             numbers.append(epoch.number)
     return found, numbers
+
+
+def _pieces(table: pa.Table, epoch: Epoch) -> pa.Table:
+    """Documents with their first token within the epoch's stretch, and none outside it."""
+    sizes = pc.list_value_length(table["tokens"]).to_numpy()
+    firsts, lasts = epoch.pieces(table["key"].to_numpy(), sizes)
+    tokens = table["tokens"]
+    for at in np.flatnonzero((firsts > 0) | (lasts < sizes)).tolist():
+        inside = tokens[at].values.slice(firsts[at], lasts[at] - firsts[at])
+        piece = pa.LargeListArray.from_arrays([0, len(inside)], inside).cast(tokens.type)
+        chunks = [*tokens.slice(0, at).chunks, piece, *tokens.slice(at + 1).chunks]
+        tokens = pa.chunked_array(chunks, tokens.type)
+    table = table.select(_COLUMNS)
+    place = table.schema.get_field_index("tokens")
+    table = table.set_column(place, table.schema.field(place), tokens)
+    return table.append_column("offset", pa.array(firsts))
 
 
 def _validation(
@@ -364,7 +287,11 @@ def _validation(
     ranges = [(key, key + 1) for key in sorted(set(entry["validation_keys"]))]
     found = [
         table.filter(pa.array(below(table["holdout"].to_numpy(), limit)))
-        for table in read_rows(files, source, ranges, ("id", "holdout", "tokens"))
+        for table in read_rows(files, source, ranges, _COLUMNS)
+    ]
+    found = [
+        table.append_column("offset", pa.array(np.zeros(table.num_rows, np.int64)))
+        for table in found
     ]
     return found, [0] * len(found)
 
@@ -379,17 +306,19 @@ def _pack(
 ) -> tuple[pa.Table, dict[str, int]]:
     """The rows of one source, and what they hold."""
     columns = tokens_schema(tokens.token_type)
-    empty = pa.schema([columns.field(name) for name in ("id", "holdout", "tokens")]).empty_table()
-    table = pa.concat_tables([empty, *found])
+    empty = pa.schema([*(columns.field(name) for name in _COLUMNS), ("offset", pa.int64())])
+    table = pa.concat_tables([empty.empty_table(), *found])
     epoch = np.repeat(np.array(numbers, np.int64), [item.num_rows for item in found])
     ids = np.array(table["id"].to_pylist(), "V16")
     order = document_order(recipe.seed, source, epoch, ids)
     table, epoch = table.take(order), epoch[order]
     flat, offsets = flat_tokens(table)
+    firsts = table["offset"].to_numpy()
     rows = pack(
         flat,
         offsets,
         pa.concat_arrays(table["id"].chunks) if table.num_rows else pa.array([], pa.binary(16)),
+        firsts=firsts,
         byte_lengths=tokens.byte_lengths,
         padding=tokens.padding,
         sequence_length=recipe.mix.sequence_length,
@@ -398,12 +327,13 @@ def _pack(
     )
     sizes = np.diff(offsets)
     first = epoch == 0
+    begun = firsts == 0  # what goes on from an earlier phase is counted there
     return rows, {
         "rows": rows.num_rows,
         "tokens": len(flat),
-        "documents": table.num_rows,
+        "documents": int(begun.sum()),
         "bytes": int(tokens.byte_lengths[flat].sum(dtype=np.int64)),
-        "first_documents": int(first.sum()),
+        "first_documents": int((first & begun).sum()),
         "first_tokens": int(sizes[first].sum()),
     }
 

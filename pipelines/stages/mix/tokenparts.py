@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from curation.mixture import Range, rows_between
 from pipelines.runs.steps import Context
 from pipelines.runs.store import Folder
+from schemas.recipe import Recipe
 
 FULL: Range = (0, 1 << 64)
 
@@ -27,10 +28,16 @@ class TokenFile:
     keys: Range = FULL
 
 
+def step_of(recipe: Recipe) -> str:
+    """The step that wrote the token parts of the mix."""
+    return "mix/groups" if recipe.mix.groups else "tokenize"
+
+
 def token_files(context: Context) -> list[TokenFile]:
-    """The parts that the stage `tokenize` wrote."""
-    home = context.home("tokenize")
-    return [TokenFile(home, r.file("tokens").path) for r in context.receipts("tokenize")]
+    """The token parts of the mix."""
+    step = step_of(context.recipe)
+    home = context.home(step.split("/")[0])
+    return [TokenFile(home, r.file("tokens").path) for r in context.receipts(step)]
 
 
 def read_rows(

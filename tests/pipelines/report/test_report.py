@@ -96,19 +96,22 @@ def test_sources_add_up(report: tuple[dict[str, Any], str], finished: str) -> No
     shards = json.loads(Folder(finished).read("shards/manifest.json"))["splits"]["train"]
     assert sum(source["records"] for source in value["sources"]) == value["balance"]["records"]
     assert [source["files"] for source in value["sources"]] == [2, 2]
-    for source in value["sources"]:
-        mix = source["mix"]
-        assert mix["mixed_tokens"] == shards["sources"][source["source"]]["tokens"]
+    portions = {item["source"]: item for item in value["mixture"]["portions"]}
+    for mix in value["mixture"]["sources"]:
+        assert portions[mix["source"]]["tokens"] == shards["sources"][mix["source"]]["tokens"]
         assert mix["documents"] == (
             mix["train_documents"] + mix["not_sampled_documents"] + mix["validation_documents"]
         )
-    web, other = (source["mix"] for source in value["sources"])
-    assert (web["planned_tokens"], other["planned_tokens"]) == (30_000, 10_000)
-    assert web["planned_share"] == 0.75
+    for source in ("documents", "tokens"):
+        assert sum(item[source] for item in value["sources"]) == sum(
+            item[source] for item in value["mixture"]["sources"]
+        )
+    assert (portions["web"]["planned"], portions["other-web_2.0"]["planned"]) == (30_000, 10_000)
+    assert portions["web"]["planned_share"] == 0.75
     # the small source reaches its limit, and the page says so
-    assert other["wanted_tokens"] < other["planned_tokens"]
-    assert 2 <= other["epochs"] < 2.5
-    assert "has too little text for its share" in page
+    assert portions["other-web_2.0"]["epochs"] == 2
+    assert "is short of its share" in page
+    web, other = value["mixture"]["sources"]
     short = min(web["validation_tokens"], other["validation_tokens"])
     assert ("is too small for its validation" in page) == (short < 256)
 
@@ -228,7 +231,7 @@ def test_stages_of_a_parent(
     assert value["kept_samples"] == report[0]["kept_samples"]
     assert value["shards"]["sequence_length"] == 32
     # everything once: what is planned is what there is
-    assert {source["mix"]["epochs"] for source in value["sources"]} == {1.0}
+    assert {item["epochs"] for item in value["mixture"]["portions"]} == {1.0}
 
 
 def test_repeated_spans(make_run: MakeRun, texts: list[str], tmp_path: Path) -> None:

@@ -49,10 +49,12 @@ def test_a_plan_grows_with_what_is_asked() -> None:
 
 
 def test_the_command() -> None:
-    result = gristmill("plan", "1e8", "--near", "nemo", "--workers", "4", "--memory", "16G")
+    result = gristmill(
+        "plan", "dedup", "1e8", "--near", "nemo", "--workers", "4", "--memory", "16G"
+    )
     assert result.returncode == 0, result.stderr
     assert "memory of all processes" in result.stdout
     assert "4 passes over keys" in result.stdout
-    wrong = gristmill("plan", "0")
+    wrong = gristmill("plan", "dedup", "0")
     assert wrong.returncode == 2
     assert "DOCUMENTS" in wrong.stderr
