@@ -168,7 +168,8 @@ class Chain:
         Columns: `text`, and those in `needs`. Without `kind` or `format` no document is passed
         by for what it is; without `licences` none has one. A family is measured once, at the first
         step that needs it and is for the document, on the text as changed so far. Unless
-        exhaustive, the first step that rejects is the last. Raises ValueError if another column is missing.
+        exhaustive, the first step that rejects is the last. Raises ValueError if another column is
+        missing.
         """
         columns = dict(zip(documents.schema.names, documents.columns, strict=True))
         if missing := self.needs - columns.keys() - {"kind", "format", "licences"}:

@@ -15,23 +15,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curation.keys import Keys
+from schemas.tables import HISTOGRAMS
 
 Counts = npt.NDArray[np.int64]
 
 BINS = 4096
 BIN_BITS = 52  # keys of a bin agree in all but these
 EVERYTHING = 1 << 64  # the threshold that every key is below
-
-# One row a bin that is not empty; rows of one source and bin are added up.
-HISTOGRAMS = pa.schema(
-    [
-        pa.field("source", pa.string(), False),
-        pa.field("bin", pa.uint16(), False),
-        pa.field("amount", pa.int64(), False),
-        pa.field("documents", pa.int64(), False),
-    ],
-    metadata={b"gristmill.schema": b"histogram/1"},
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +53,7 @@ class Histogram:
 
 
 def to_table(histograms: Mapping[str, Histogram]) -> pa.Table:
-    """Histograms by source, as a table in the schema HISTOGRAMS."""
+    """Histograms by source, as HISTOGRAMS rows: one a bin that is not empty."""
     tables = [HISTOGRAMS.empty_table()]
     for source in sorted(histograms):
         amounts, documents = histograms[source].amounts, histograms[source].documents

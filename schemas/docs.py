@@ -1,4 +1,5 @@
-"""The reference of recipes in Markdown, made from the model: `python -m schemas.docs`."""
+"""The references in Markdown, of recipes and of a run's tables, made from models and schemas by
+`python -m schemas.docs`."""
 
 from __future__ import annotations
 
@@ -8,9 +9,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from schemas.recipe import Recipe
+from schemas.shard import shard_schema
+from schemas.tables import DESCRIPTION, TABLES
 
 FILE = Path(__file__).with_name("RECIPE.md")
+TABLES_FILE = Path(__file__).with_name("TABLES.md")
+TABLES_HEAD = """# The tables of a run
+
+*Made from the schemas by `python -m schemas.docs`; do not edit.*
+
+Parquet files below the folder of a run, by where they stand. A column may be null if its type says
+so. In the files each column has its meaning as metadata `description`, and the table its name and
+version as `gristmill.schema`. Changes are additive: read columns by name.
+"""
 
 HEAD = """# The recipe
 
@@ -33,6 +47,43 @@ def markdown() -> str:
     schema = Recipe.model_json_schema()
     parts = [HEAD, *_section("Recipe", schema, schema["$defs"], set())]
     return "\n".join(parts).rstrip() + "\n"
+
+
+def tables() -> str:
+    """The columns of all tables of a run, with types and meanings."""
+    parts = [TABLES_HEAD]
+    shards = {"shards/train, shards/validation": shard_schema(2048, 1 << 16)}
+    for where, schema in {**TABLES, **shards}.items():
+        says = (schema.metadata or {})[DESCRIPTION].decode()
+        parts += [f"\n## {where}\n\n{says}\n", *columns(schema)]
+    return "\n".join(parts) + "\n"
+
+
+def columns(schema: pa.Schema) -> Iterator[str]:
+    """A table in Markdown of the columns of a schema; those inside a struct that say what they are
+    follow it."""
+    yield "| column | type | meaning |\n|---|---|---|"
+    for place, item in _columns(schema):
+        says = (item.metadata or {}).get(DESCRIPTION, b"").decode()
+        kind = f"{item.type.value_type}" if pa.types.is_dictionary(item.type) else _shape(item.type)
+        yield f"| `{place}` | {kind}{' or null' if item.nullable else ''} | {says} |"
+
+
+def _columns(fields: Any, inside: str = "") -> Iterator[tuple[str, pa.Field]]:
+    for item in fields:
+        place = f"{inside}{item.name}"
+        yield place, item
+        kind = item.type
+        while hasattr(kind, "value_field"):
+            kind, place = kind.value_field.type, f"{place}[]"
+        if pa.types.is_struct(kind):
+            yield from _columns([each for each in kind if each.metadata], f"{place}.")
+
+
+def _shape(kind: pa.DataType) -> str:
+    if hasattr(kind, "value_field"):
+        return f"list of {_shape(kind.value_field.type)}"
+    return "struct" if pa.types.is_struct(kind) else str(kind)
 
 
 def _section(
@@ -91,5 +142,6 @@ def _type(value: dict[str, Any], inner: list[str]) -> str:
 
 
 if __name__ == "__main__":
-    FILE.write_text(markdown(), "utf-8")
-    sys.stdout.write(f"{FILE}\n")
+    for path, text in ((FILE, markdown()), (TABLES_FILE, tables())):
+        path.write_text(text, "utf-8")
+        sys.stdout.write(f"{path}\n")

@@ -19,7 +19,8 @@ Kind = Literal["web", "code", "papers", "books", "qa", "other"]
 ColumnType = Literal["string", "integer", "float", "boolean"]
 _USUAL = {"url": "url", "user_id": "id", "language": "language"}
 _FIELDS = (
-    *("text", "html", "charset", "url", "crawled", "title", "language", "licence", "user_id"),
+    *("text", "html", "charset", "url", "crawled", "title", "author", "published", "language"),
+    *("licence", "user_id"),
 )
 
 
@@ -53,6 +54,8 @@ class Columns(Contract):
     url: str | None = Field(None, description="Address of the page.")
     crawled: str | None = Field(None, description="Time of the crawl, ISO 8601 or a timestamp.")
     title: str | None = Field(None, description="Its title.")
+    author: str | None = Field(None, description="Who wrote it.")
+    published: str | None = Field(None, description="Its date of publication, as you write it.")
     language: str | None = Field(None, description="Its language, as declared.")
     licence: str | None = Field(None, description="Its licence.")
     user_id: str | None = Field(None, description="Your id of the row, kept as `user_id`.")

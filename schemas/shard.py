@@ -14,6 +14,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.problems import Problem
+from schemas.tables import DESCRIPTION, ID, field
 
 # Row groups hold about this many tokens: they read as fast as large ones and spare object stores.
 ROW_GROUP_TOKENS = 1 << 17
@@ -31,23 +32,36 @@ def shard_schema(sequence_length: int, vocabulary: int) -> pa.Schema:
     ids = pa.uint16() if token_type(vocabulary) == "uint16" else pa.uint32()
     segment = pa.struct(
         [
-            pa.field("start", pa.int32(), nullable=False),
-            pa.field("document_id", pa.binary(16), nullable=False),
-            pa.field("document_offset", pa.int64(), nullable=False),
-            pa.field("bytes", pa.int32(), nullable=False),
+            field("start", pa.int32(), "First token of the segment in the row."),
+            field("document_id", ID, "Id of its document, 16 bytes."),
+            field(
+                "document_offset",
+                pa.int64(),
+                "First token of the segment within its document, in tokens.",
+            ),
+            field(
+                "bytes",
+                pa.int32(),
+                "UTF-8 bytes of text that end in the segment; special tokens have none.",
+            ),
         ]
     )
+    tokens = pa.list_(pa.field("item", ids, False), sequence_length)
     return pa.schema(
         [
-            # length: tokens that are not padding
-            pa.field("input_ids", pa.list_(pa.field("item", ids, False), sequence_length), False),
-            pa.field("length", pa.int32(), False),
-            pa.field("source", pa.dictionary(pa.int32(), pa.string()), False),
-            # document_offset: first token of the segment within its document, in tokens;
-            # bytes: UTF-8 bytes of text that end in the segment (special tokens have none)
-            pa.field("segments", pa.list_(pa.field("item", segment, False)), False),
+            field("input_ids", tokens, "Token ids, padded to the length of a row."),
+            field("length", pa.int32(), "Tokens that are not padding."),
+            field("source", pa.dictionary(pa.int32(), pa.string()), "Label of the input."),
+            field(
+                "segments",
+                pa.list_(pa.field("item", segment, False)),
+                "The documents, or parts of them, in the row, in order.",
+            ),
         ],
-        metadata={b"gristmill.schema": b"shard/1"},
+        metadata={
+            b"gristmill.schema": b"shard/1",
+            DESCRIPTION: b"Rows of tokens, already shuffled: read in order they are the mixture.",
+        },
     )
 
 

@@ -25,7 +25,8 @@ ROOMS: dict[str, set[str]] = {
     "stages": {"engines", "runs", "recipes"},
     "run": {"engines", "runs", "recipes", "stages"},
     "report": {"runs", "recipes", "stages", "run"},
-    "commands": {"engines", "runs", "recipes", "stages", "run", "report"},
+    "exports": {"runs", "recipes", "stages", "run"},
+    "commands": {"exports", "engines", "runs", "recipes", "stages", "run", "report"},
 }
 # libraries that a part must do without, as it is installed without them
 WITHOUT = {

@@ -191,6 +191,8 @@ class Extractor:
         return replace(
             found,
             title=found.title or record.title,
+            author=found.author or record.author,
+            published=found.published or record.published,
             language=found.language or record.language,
             flaw=record.flaw or flaw_of(record.payload, record.charset, content, charset),
             charset=charset,
@@ -233,6 +235,8 @@ class Extractor:
         return Page(
             storable(text),
             title=record.title,
+            author=record.author,
+            published=record.published,
             language=record.language,
             licences=licences,
             flaw=record.flaw,

@@ -75,8 +75,8 @@ class Record(Place):
     its header says, or is cut off; it is what could be decoded.
     format: of a file or member of an archive that is one document: `html`, `text` or `code`.
     text: the text of a row. If a record of kind `text` has none, its payload is to be decoded.
-    title, language, licence: as a row gives them; of source code the language's name, and the
-    licence's SPDX identifier.
+    title, author, published, language, licence: as a row gives them; of source code the language's
+    name, and the licence's SPDX identifier.
     user_id: the user's own id of a row.
     kept: the columns of a row that the recipe keeps; of those in `mistyped` the row had a value of
     another type.
@@ -97,6 +97,8 @@ class Record(Place):
     format: Format | None = None
     text: str | None = None
     title: str | None = None
+    author: str | None = None
+    published: str | None = None
     language: str | None = None
     licence: str | None = None
     user_id: str | None = None

@@ -6,11 +6,14 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from curation.readers import Damage, Place, Record, damage_at, storable
 from schemas.inputs import Columns
+
+# what a row says of itself
+ABOUT = ("title", "author", "published", "language", "licence", "user_id")
 
 
 def row_record(
@@ -57,10 +60,7 @@ def row_record(
         "text/html",
         charset,
         content,
-        title=strings.get("title"),
-        language=strings.get("language"),
-        licence=strings.get("licence"),
-        user_id=strings.get("user_id"),
+        **{name: strings.get(name) for name in ABOUT},
         unit=place.unit,
         group=place.group,
     )
@@ -109,7 +109,9 @@ def parsed(text: str, kind: str) -> Any:
 
 
 def _text(value: Any) -> str:
-    """A string, or a number as JSON has it, such as a numeric id; of all else nothing."""
+    """A string, a number as JSON has it, such as a numeric id, or a date; of all else nothing."""
+    if isinstance(value, date):
+        return value.isoformat()
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if isinstance(value, str):
@@ -137,10 +139,7 @@ def text_record(
         None,
         b"",
         text=text,
-        title=fields.get("title"),
-        language=fields.get("language"),
-        licence=fields.get("licence"),
-        user_id=fields.get("user_id"),
+        **{name: fields.get(name) for name in ABOUT},
         row=row,
         unit=place.unit,
         group=place.group,

@@ -108,7 +108,7 @@ def deduplicate_files(
     ended how: `kept`, a level, or why a record is no document. Raises Problem.
     """
     from pipelines.run import DEDUPLICATION, Run
-    from pipelines.runs.export import export
+    from pipelines.runs.in_order import rows_in_order
     from pipelines.runs.store import Folder
     from pipelines.stages.dedup.clusters import clusters
     from pipelines.stages.sign import ROW
@@ -144,7 +144,9 @@ def deduplicate_files(
                 for row in table.filter(table["level"].is_valid()).to_pylist():
                     rejected.add({**row, "stage": "deduplicate", "reason": row["level"]})
         if options.rejected:
-            for table in export(run.context, "sign", "rejections", run.context.tasks("sign")):
+            for table in rows_in_order(
+                run.context, "sign", "rejections", run.context.tasks("sign")
+            ):
                 rejected.write(table)
         if options.index:
             # what `against` needs is left

@@ -89,7 +89,7 @@ def _extract(options: argparse.Namespace) -> int:
     from pipelines.engines.runners import Engine
     from pipelines.run import Run
     from pipelines.runs.events import Warned
-    from pipelines.runs.export import export
+    from pipelines.runs.in_order import rows_in_order
     from pipelines.runs.inputs import left_out
     from schemas.recipe import Recipe
     from schemas.tables import DOCUMENT
@@ -109,10 +109,10 @@ def _extract(options: argparse.Namespace) -> int:
                 listen(Warned(f"is read for its WARC files; not {first}", item.root, ""))
         run = Run.create(Recipe(name="extract", inputs=inputs, extract=asked), scratch)
         run.go(engine, listen, until="extract")
-        for table in export(run.context, "extract", "documents", run.plan()):
+        for table in rows_in_order(run.context, "extract", "documents", run.plan()):
             pages.write(table)
         if options.rejected:
-            for table in export(run.context, "extract", "rejections", run.plan()):
+            for table in rows_in_order(run.context, "extract", "rejections", run.plan()):
                 rejected.write(table)
         ends = run.stages["extract"]
     if not options.quiet:

@@ -13,6 +13,7 @@ from pipelines.commands.apply import add_apply
 from pipelines.commands.classifier import add_classifier
 from pipelines.commands.decontaminate import add_decontaminate
 from pipelines.commands.dedup import add_dedup
+from pipelines.commands.export import add_export
 from pipelines.commands.extract import add_extract
 from pipelines.commands.filter import add_filter
 from pipelines.commands.language import add_language
@@ -30,7 +31,19 @@ _RENAMED = {"judge": "filter", "--pieces": "--spans"}
 _OPTIONS = frozenset(
     (
         *("columns", "format", "group", "id", "index", "keep", "languages", "memory", "model"),
-        *("near", "rules", "runner", "set", "spans", "threshold", "top", "until", "url", "workers"),
+        *(
+            "near",
+            "rules",
+            "runner",
+            "set",
+            "source",
+            "spans",
+            "threshold",
+            "top",
+            "until",
+            "url",
+            "workers",
+        ),
     )
 )
 _MENDS = {"inputs": "or give --input SOURCE=PATH", "parent": "or leave --parent out"}
@@ -113,7 +126,15 @@ def parser() -> argparse.ArgumentParser:
     add = adder(parser, "COMMAND")
     for add_command in (
         *(add_run, add_extract, add_filter, add_rules, add_dedup, add_apply, add_plan),
-        *(add_redact, add_decontaminate, add_language, add_classifier, add_report, add_recipe),
+        *(
+            add_redact,
+            add_decontaminate,
+            add_language,
+            add_classifier,
+            add_report,
+            add_export,
+            add_recipe,
+        ),
     ):
         add_command(add)
     # `main` has handed it on before anything is parsed: here it is for the list of commands

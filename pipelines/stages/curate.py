@@ -3,6 +3,7 @@ curated text, fit to publish."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,37 +12,50 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.histogram import HISTOGRAMS, Histogram, to_table
+from curation.histogram import Histogram, to_table
 from curation.mixture import holdout_key, sample_keys
 from curation.steps import CUT_LEVELS
 from curation.urls import registered_domain
 from pipelines.runs import documents, rejections
+from pipelines.runs.card import ALL, NAME, markdown
 from pipelines.runs.documents import CUTS, Cuts, dropped, kept, of_part
 from pipelines.runs.events import Warned
-from pipelines.runs.ids import to_bytes
+from pipelines.runs.ids import flat, to_bytes
 from pipelines.runs.mill import Mill
+from pipelines.runs.parts import read_table
 from pipelines.runs.receipts import Attempt, Receipt, Task
 from pipelines.runs.steps import Context, Manifest
 from pipelines.stages import chains
 from schemas.recipe import Recipe
-from schemas.tables import CURATED, with_columns
+from schemas.tables import CURATED, DOCUMENT, HISTOGRAMS, SIGNALS, with_columns
 
 if TYPE_CHECKING:
     from curation.chain import Outcome
 
-VERSION = 5
+VERSION = 6
 LIBRARIES = ("numpy", "spacy", "tldextract")
 
+# of licences; others may be whole sentences, and as many as documents
+_NAME = re.compile(r"[\w.+-]{1,40}")
+REPEATED = ("source", "language", "file", "kind", "format", "licences.list.element")
 _KEYS = ["id", "source", "bytes", "holdout"]
-_COLUMNS = (
-    *("id", "source", "url", "text", "kind", "format", "language", "language_score"),
-    *("user_id", "file", "offset", "offset_kind", "row_group", "length"),
-)
+_COLUMNS = tuple(name for name in CURATED.names if name in DOCUMENT.names)
 
 
 def relevant(recipe: Recipe) -> Any:
     """What of the recipe decides this stage's output."""
     return [chains.relevant(recipe, "curate"), recipe.seed, recipe.mix.validation.by]
+
+
+def schema(recipe: Recipe) -> pa.Schema:
+    """Of the curated text."""
+    return with_columns(CURATED, recipe.kept_columns(), _signals(recipe))
+
+
+def _signals(recipe: Recipe) -> dict[str, pa.DataType]:
+    """The types of what the chains measure."""
+    before, after = (chains.chain_of(recipe, stage).types for stage in ("filter", "curate"))
+    return {**before, **after}
 
 
 def plan(context: Context) -> list[Task]:
@@ -53,6 +67,8 @@ def run(mill: Mill, step: str, mark: str) -> Manifest:
     """Curate what is left of every part."""
     tasks = mill.plan(step, mark, lambda: plan(mill.context))
     manifest = mill.do(step, curate_part, tasks)
+    card = markdown(mill.context, schema(mill.context.recipe), {ALL: "text/*.parquet"})
+    mill.run.replace(f"{step}/{NAME}", card.encode())
     lost: Counter[str] = Counter()
     for receipt in mill.context.receipts(step):
         lost.update(receipt.counts["clusters_lost"])
@@ -92,8 +108,9 @@ def curate_part(context: Context, step: str, task: Task) -> Receipt:
     clusters = documents.clusters(context, task.key)
     orphaned: Counter[str] = Counter()
     with Attempt(context.run, step, task.key) as attempt, chains.one_thread():
-        rows = with_columns(CURATED, recipe.kept_columns())
-        curated = attempt.writer("text", rows, dictionary=("source", "language", "file"))
+        measured = _Signals(context, task.key)
+        rows = schema(recipe)
+        curated = attempt.writer("text", rows, dictionary=REPEATED)
         signals = attempt.writer("signals", columns, dictionary=chains.REPEATED)
         lost = rejections.writer(attempt, "detail")
         found = chains.Found(chain, attempt)
@@ -109,7 +126,7 @@ def curate_part(context: Context, step: str, task: Task) -> Receipt:
             orphaned["documents"] += pc.sum(ends["dropped"]).as_py() or 0
             table = _curated(recipe, batch, outcome, before)
             found.add(batch, outcome)
-            curated.write(table)
+            curated.write(measured.beside(table, verdicts, rows))
             keys.append(table.select(_KEYS))
             records += batch.num_rows
             totals.add(batch, verdicts, table)
@@ -153,11 +170,35 @@ def _curated(
     return pa.Table.from_pylist(rows, with_columns(CURATED, recipe.kept_columns()))
 
 
+class _Signals:
+    """What the chains measured of the documents of a part; of both it is the later value."""
+
+    def __init__(self, context: Context, task: str) -> None:
+        self.types = _signals(context.recipe)
+        before = chains.chain_of(context.recipe, "filter").types
+        path = context.receipt("filter", task).file("signals").path
+        self._before = read_table(context.home("filter"), path, ["id", *before])
+
+    def beside(self, table: pa.Table, verdicts: pa.Table, rows: pa.Schema) -> pa.Table:
+        """CURATED rows with their signals, in the schema `rows`."""
+        if not self.types:
+            return table
+        own = verdicts.filter(verdicts["kept"])
+        before = self._before.take(pc.index_in(own["id"], flat(self._before["id"])))
+        columns = [
+            pc.coalesce(*(flat(t[name]) for t in (own, before) if name in t.column_names))
+            for name in self.types
+        ]
+        struct = pa.StructArray.from_arrays(columns, fields=list(rows.field(SIGNALS).type))
+        return table.append_column(rows.field(SIGNALS), struct)
+
+
 class _Totals:
     """What a part's receipt counts."""
 
     def __init__(self) -> None:
         self._bytes: Counter[str] = Counter()
+        self._named: dict[str, dict[str, Counter[str]]] = {}
         # by source: characters before the cuts; by level, documents and characters cut
         self._characters: Counter[str] = Counter()
         self._cut: dict[str, dict[str, dict[str, int]]] = {}
@@ -167,6 +208,13 @@ class _Totals:
         sources = curated["source"].to_pylist()
         for source, size in zip(sources, curated["bytes"].to_pylist(), strict=True):
             self._bytes[source] += size
+        columns = (curated[name].to_pylist() for name in ("language", "licences"))
+        for source, language, licences in zip(sources, *columns, strict=True):
+            named = self._named.setdefault(source, {"languages": Counter(), "licences": Counter()})
+            named["languages"][language or ""] += 1
+            named["licences"].update(
+                {x if _NAME.fullmatch(x) else "other" for x in licences} or {""}
+            )
         lengths = pc.utf8_length(batch["text"])
         for source in pc.unique(batch["source"]).to_pylist():
             own = pc.equal(batch["source"], source)
@@ -187,6 +235,11 @@ class _Totals:
         """As a receipt has them."""
         return {
             "bytes": dict(sorted(self._bytes.items())),
+            # documents of each source by language and licence, with none by an empty name
+            "named": {
+                source: {key: dict(sorted(each.items())) for key, each in named.items()}
+                for source, named in sorted(self._named.items())
+            },
             "characters": dict(sorted(self._characters.items())),
             "cut": {source: self._cut[source] for source in sorted(self._cut)},
         }

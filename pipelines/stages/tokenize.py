@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.histogram import HISTOGRAMS, Histogram, to_table
+from curation.histogram import Histogram, to_table
 from curation.keys import below
 from curation.mixture import mixing_keys
 from curation.tokenization import Encoded
@@ -20,7 +20,7 @@ from pipelines.runs.receipts import Attempt, Receipt, Task, pack_parts
 from pipelines.runs.steps import Context, Manifest
 from pipelines.stages import tokenizer
 from schemas.recipe import Recipe
-from schemas.tables import RESERVE, tokens_schema
+from schemas.tables import HISTOGRAMS, RESERVE, tokens_schema
 
 VERSION = 1
 LIBRARIES = ("tokenizers",)

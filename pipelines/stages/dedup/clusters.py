@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.runs.documents import Cuts
-from pipelines.runs.export import BATCH_ROWS, ordered
 from pipelines.runs.ids import flat
+from pipelines.runs.in_order import BATCH_ROWS, ordered
 from pipelines.runs.parts import read_part, read_table
 from pipelines.runs.receipts import Task
 from pipelines.runs.steps import Context

@@ -15,7 +15,9 @@ from pipelines.runs.steps import Context
 BATCH_ROWS = 256
 
 
-def export(context: Context, stage: str, kind: str, tasks: Sequence[Task]) -> Iterator[pa.Table]:
+def rows_in_order(
+    context: Context, stage: str, kind: str, tasks: Sequence[Task]
+) -> Iterator[pa.Table]:
     """The rows of the files of a kind, in the order of inputs, names of files and records."""
 
     def read(task: str) -> Iterator[pa.RecordBatch]:

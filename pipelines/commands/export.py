@@ -1,0 +1,42 @@
+"""`gristmill export`."""
+
+from __future__ import annotations
+
+import argparse
+
+from pipelines.commands.parsing import Add
+
+
+def add_export(add: Add) -> None:
+    """Add `export`."""
+    command = add(
+        "export",
+        "Write the curated text of a run as a data set.",
+        "gristmill export runs/one --to hf --output datasets/one --source web",
+        _export,
+    )
+    command.add_argument("run", metavar="RUN", help="folder or URL of the run")
+    command.add_argument(
+        "--to",
+        required=True,
+        choices=("jsonl", "parquet", "hf"),
+        help="JSON lines, Parquet, or a Hugging Face data set: Parquet with its card, which "
+        "`datasets.load_dataset` reads",
+    )
+    command.add_argument("--output", required=True, metavar="DIR", help="a new folder or URL")
+    command.add_argument(
+        "--source",
+        action="append",
+        default=[],
+        metavar="S",
+        help="only this source; may be given several times",
+    )
+
+
+def _export(options: argparse.Namespace) -> int:
+    from pipelines.exports.export import export
+    from pipelines.run import Run
+
+    export(Run.open(options.run), options.to, options.output, options.source)
+    print(options.output)
+    return 0

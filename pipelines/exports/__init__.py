@@ -1,0 +1,1 @@
+"""Runs as other programs take them: a writer for each kind of data set."""
