@@ -12,8 +12,8 @@ from typing import Any
 from curation.readers import Damage, Place, Record, damage_at, storable
 from schemas.inputs import Columns
 
-# what a row says of itself
-ABOUT = ("title", "author", "published", "language", "licence", "user_id")
+# What a row says of itself.
+_ABOUT = ("title", "author", "published", "language", "licence", "user_id")
 
 
 def row_record(
@@ -60,7 +60,7 @@ def row_record(
         "text/html",
         charset,
         content,
-        **{name: strings.get(name) for name in ABOUT},
+        **_about(strings),
         unit=place.unit,
         group=place.group,
     )
@@ -119,6 +119,10 @@ def _text(value: Any) -> str:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
 
 
+def _about(strings: Mapping[str, str]) -> dict[str, Any]:
+    return {name: strings.get(name) for name in _ABOUT}
+
+
 def text_record(
     place: Place,
     text: str,
@@ -139,7 +143,7 @@ def text_record(
         None,
         b"",
         text=text,
-        **{name: fields.get(name) for name in ABOUT},
+        **_about(fields),
         row=row,
         unit=place.unit,
         group=place.group,
