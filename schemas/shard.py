@@ -125,6 +125,11 @@ class Split(_Entry):
         (), description="A curriculum, which is read in this order; none: one phase without a name."
     )
 
+    @property
+    def phase_rows(self) -> tuple[int, ...]:
+        """Rows of each phase."""
+        return tuple(phase.rows for phase in self.phases)
+
 
 class TokenizerEntry(_Entry):
     """The tokenizer that made the ids."""

@@ -61,7 +61,12 @@ class Trace:
             raise Problem(f"{self.run}: not the shards that {model} was trained on")
         self.reader = ShardReader(shards, manifest, "train", cache=cache)
         first = starts[-1]
-        self.order = Order(first["rows"], first["batch_rows"], first["lanes"])
+        self.order = Order(
+            first["rows"],
+            first["batch_rows"],
+            first["lanes"],
+            manifest.splits["train"].phase_rows,
+        )
 
     def step(self, number: int) -> list[Segment]:
         """What update `number` (1 is the first) saw. Raises Problem if it is not in the log."""

@@ -49,8 +49,27 @@ def test_an_epoch_has_other_batches_and_leaves_out_other_rows() -> None:
     assert np.array_equal(order.batch(96 + 16), Order(102, 8, 4).batch(96 + 16))
 
 
-def test_the_steps_that_see_a_row_are_those_whose_batches_hold_it() -> None:
-    order = Order(rows=50, batch_rows=6, lanes=3)
+def test_phases_are_read_one_after_the_other() -> None:
+    order = Order(rows=152, batch_rows=8, lanes=4, phase_rows=(50, 102))
+    first, second = Order(50, 8, 4), Order(102, 8, 4)
+    assert order.steps_per_epoch == first.steps_per_epoch + second.steps_per_epoch == 18
+    for epoch in range(3):
+        for step in range(18):
+            alone = (step, first, 0) if step < 6 else (step - 6, second, 50)
+            place, other, start = alone
+            expected = other.batch(epoch * other.rows_per_epoch + place * 8) + start
+            position = epoch * order.rows_per_epoch + step * 8
+            assert np.array_equal(order.batch(position), expected)
+            for row in expected.ravel().tolist():
+                assert position in order.positions(row, position + 1)
+    assert order.leftover == first.leftover + second.leftover
+    with pytest.raises(Problem, match="a phase of the train split has 7 rows, too few"):
+        Order(109, 8, 4, (102, 7))
+
+
+@pytest.mark.parametrize("phases", [(), (26, 24), (7, 43)])
+def test_the_steps_that_see_a_row_are_those_whose_batches_hold_it(phases: tuple[int, ...]) -> None:
+    order = Order(50, 6, 3, phases)
     seen: dict[int, list[int]] = {row: [] for row in range(50)}
     for position in range(0, 6 * order.rows_per_epoch, 6):
         for row in order.batch(position).ravel():

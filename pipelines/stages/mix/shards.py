@@ -53,7 +53,9 @@ def write_manifest(context: Context, step: str, task: Task) -> Receipt:
             begin_of_text=tokens.begin_of_text,
             padding=tokens.padding,
         ),
-        layout_digest=fingerprint(length, [receipt.counts["layout"] for receipt in receipts]),
+        layout_digest=fingerprint(
+            length, [receipt.counts["layout"] for receipt in receipts], *splits["train"].phase_rows
+        ),
         splits=splits,
     )
     ledger = _ledger(plan, training, splits)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -18,6 +19,8 @@ from pipelines.runs.events import Event, Shortfall
 from schemas.problems import Problem
 from tests.conftest import REPOSITORY
 from tests.runs import balanced, gristmill, receipts
+from train.config import load
+from train.job import prepare
 
 DATA = REPOSITORY / "tests" / "data" / "mixture"
 RECIPE: dict[str, Any] = {
@@ -226,7 +229,7 @@ def test_one_strategy_and_a_known_preset(mix: Mill) -> None:
 
 
 def test_a_curriculum_has_phases_that_go_on_where_the_one_before_ended(
-    mix: Mill, parent: Run
+    mix: Mill, parent: Run, tmp_path: Path
 ) -> None:
     phases = [
         {"name": "first", "tokens": 9000, "weights": {"big": 17, "small": 1, "gone": 0}},
@@ -260,6 +263,15 @@ def test_a_curriculum_has_phases_that_go_on_where_the_one_before_ended(
                     ends[document] = max(ends.get(document, 0), size)
         seen |= ends
     assert tokens(run)
+    order = prepare(
+        Path(run.folder.url), tmp_path / "model", load("tiny", {"batch_rows": 4}), 1
+    ).order
+    batches = [order.batch(step * 4) for step in range(order.steps_per_epoch)]
+    firsts = [split.phases[0].rows, split.phases[0].rows + split.phases[1].rows, split.rows]
+    phases_of = np.searchsorted(firsts, np.concatenate(batches).reshape(-1, 4), side="right")
+    assert (np.diff(phases_of[:, 0]) >= 0).all()
+    assert (phases_of == phases_of[:, :1]).all()
+    assert set(phases_of.ravel().tolist()) == {0, 1, 2}
     assert split.tokens == sum(item.tokens for item in run.mixture())
 
 
