@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
-import importlib
-import importlib.metadata
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 import pyarrow as pa
 
 from pipelines.engines.runners import Engine
 from pipelines.recipes.mistakes import RecipeError
-from pipelines.recipes.saving import read_saved, save
+from pipelines.recipes.saving import differences, read_saved, save, with_models
 from pipelines.recipes.scopes import check_scopes, kinds_of, passed_by, unredacted
 from pipelines.runs import documents, ledger, rejections
 from pipelines.runs.events import (
@@ -28,12 +25,31 @@ from pipelines.runs.events import (
     Warned,
     ignore,
 )
+from pipelines.runs.lock import alone
 from pipelines.runs.mill import Mill
 from pipelines.runs.receipts import Task
 from pipelines.runs.splits import changed_inputs, plan_splits, unreadable
-from pipelines.runs.steps import Context, Manifest, fingerprint, read_manifest, read_plan
+from pipelines.runs.steps import (
+    Context,
+    Manifest,
+    canonical,
+    fingerprint,
+    read_manifest,
+    read_plan,
+)
 from pipelines.runs.store import Folder
-from schemas.problems import Problem
+from pipelines.runs.verify import Findings, verify
+from pipelines.runs.verify import clean as remove
+from pipelines.stages.order import (
+    DEDUPLICATION,
+    STAGES,
+    Parts,
+    Stage,
+    different,
+    made_of,
+    read_made_of,
+)
+from schemas.problems import Problem, full_disk
 from schemas.recipe import Recipe
 from schemas.shard import ShardManifest
 
@@ -41,35 +57,12 @@ if TYPE_CHECKING:
     from curation.mixture import Portion
 
 
-@dataclass(frozen=True)
-class Stage:
-    """A stage of a run. Its file in `pipelines.stages` has VERSION, LIBRARIES, `relevant(recipe)`
-    and `run(mill, step, fingerprint)`; it is imported when it is needed."""
+class Foreseen(NamedTuple):
+    """What a stage would do, and why."""
 
-    name: str
-    upstream: tuple[str, ...]
-    file: str
-
-    @property
-    def module(self) -> ModuleType:
-        """The stage's module."""
-        return importlib.import_module(f"pipelines.stages.{self.file}")
-
-
-STAGES = (
-    Stage("extract", (), "extract"),
-    Stage("filter", ("extract",), "filter"),
-    Stage("deduplicate", ("filter",), "dedup.stage"),
-    Stage("curate", ("extract", "filter", "deduplicate"), "curate"),
-    Stage("tokenizer", ("curate",), "tokenizer"),
-    Stage("tokenize", ("curate", "tokenizer"), "tokenize"),
-    Stage("mix", ("tokenize", "tokenizer"), "mix.stage"),
-)
-# Of a run that looks for duplicates in files as they are.
-DEDUPLICATION = (
-    Stage("sign", (), "sign"),
-    Stage("deduplicate", ("sign",), "dedup.stage"),
-)
+    stage: str
+    does: Literal["is done", "is taken over", "goes on", "runs", "is refused"]
+    why: tuple[str, ...]
 
 
 class Run:
@@ -102,7 +95,8 @@ class Run:
             raise RecipeError(recipe.name, wrong)
         if recipe.parent is not None:
             read_saved(Folder(recipe.parent))
-        saved = save(recipe, home)
+        with _room():
+            saved = save(recipe, home)
         # the roots of inputs may have moved; they decide nothing
         where = {"inputs": recipe.inputs, "parent": recipe.parent}
         return cls(home, saved.model_copy(update=where), splits, stages)
@@ -112,6 +106,40 @@ class Run:
         """The run in a folder, finished or not. Raises Problem if there is none."""
         home = Folder(folder)
         return cls(home, read_saved(home))
+
+    @staticmethod
+    def foresee(recipe: Recipe, folder: str) -> list[Foreseen]:
+        """What `create` and `go` would do with each stage, and why; nothing is written.
+
+        Beside a run of another recipe in the folder, what a new run with that one as its `parent`
+        would do. Raises Problem for inputs or models that cannot be read.
+        """
+        home = Folder(folder)
+        begun = home.exists("recipe.yaml")
+        base = home if begun else Folder(recipe.parent) if recipe.parent else None
+        frozen = read_saved(base) if base else None
+        with tempfile.TemporaryDirectory(prefix="gristmill-") as scratch:
+            recipe = with_models(recipe, Folder(scratch))
+        own = begun and not differences(read_saved(home), recipe)
+        splits = _splits(home if own else Folder(f"{folder}/none"), recipe)
+        done: dict[str, Manifest] = {}
+        found: list[Foreseen] = []
+        for stage in STAGES:
+            parts = made_of(stage, recipe, splits, done)
+            why, there = _why(stage, base, frozen, recipe, parts)
+            waits = [name for name in stage.upstream if name not in done]
+            if there and not why and not waits and (own or stage.name != "mix"):
+                done[stage.name] = there
+                found.append(Foreseen(stage.name, "is done" if own else "is taken over", ()))
+            elif own and (there or home.exists(f"{stage.name}/plan.jsonl")):
+                found.append(Foreseen(stage.name, "is refused" if why else "goes on", tuple(why)))
+            else:
+                why = why if there else ["nothing of it is there"] if base else []
+                after = [f"`{name}` runs, and may make something else" for name in waits if base]
+                if there and not why and not after:
+                    why = ["shards are a run's own"]
+                found.append(Foreseen(stage.name, "runs", (*why, *after)))
+        return found
 
     def plan(self) -> list[Task]:
         """The splits of the inputs, a task each: frozen once the run has begun.
@@ -136,8 +164,9 @@ class Run:
         Raises Problem for what the user can mend, JobFailed if a job fails, LedgerError if a
         record is lost. What is done stays done: `go` again goes on from there.
         """
-        splits = self.plan()
-        with _alone(self.folder):
+        with alone(self.folder), _room():
+            splits = self.plan()
+            self._sweep()
             self._tell_inputs(splits, listener)
             self._tell_scopes(splits, listener)
             mill = Mill(self.context, engine or Engine(), splits, listener)
@@ -230,6 +259,24 @@ class Run:
             if item.tokens < item.planned
         ]
 
+    def verify(self, *, clean: bool = False) -> Findings:
+        """Read every file of the run and look whether it is what the run says; see `Findings`.
+
+        `clean`: remove what killed attempts left. Raises Problem if it is to and something is
+        wrong, or another gristmill is at work in the run.
+        """
+        if not clean:
+            return verify(self.folder, [stage.name for stage in self._stages])
+        with alone(self.folder):
+            found = self.verify()
+            remove(self.folder, found)
+            return found
+
+    def _sweep(self) -> None:
+        """Clear away what killed attempts left on a local disk."""
+        for scratch in self.folder.local.glob("**/.part-*") if self.folder.local else ():
+            shutil.rmtree(scratch, ignore_errors=True)
+
     def _until(self, stage: str) -> Sequence[Stage]:
         """The stages up to this one."""
         names = [each.name for each in self._stages]
@@ -263,29 +310,25 @@ class Run:
 
     def _stage(self, mill: Mill, stage: Stage, done: dict[str, Manifest]) -> Manifest:
         """The stage's manifest: there already, taken from the parent, or made now."""
-        module = stage.module
-        mark = fingerprint(
-            stage.name,
-            module.VERSION,
-            [done[name].digest for name in stage.upstream],
-            module.relevant(self.recipe),
-            {name: importlib.metadata.version(name) for name in module.LIBRARIES},
-            [] if stage.upstream else [task.to_json() for task in mill.splits],
-        )
-        if self.folder.exists(f"{stage.name}/manifest.json"):
-            manifest = read_manifest(self.folder, stage.name)
-            if manifest.fingerprint != mark:
+        parts = made_of(stage, self.recipe, mill.splits, done)
+        if self.folder.exists(f"{stage.name}/plan.jsonl") or self.folder.exists(
+            f"{stage.name}/manifest.json"
+        ):
+            old = read_made_of(self.folder, stage.name)
+            if differing := different(old, parts):
                 raise Problem(
-                    "was made by other versions of gristmill or of the libraries it uses",
+                    f"was begun with something else: {'; '.join(differing)}",
                     f"{self.folder.url}/{stage.name}",
                     "start a new run in another folder; with this one as its `parent` it takes "
                     "over the stages that are still equal",
                 )
-            return manifest
-        taken = self._from_parent(stage, mark)
-        if taken is not None:
+            if self.folder.exists(f"{stage.name}/manifest.json"):
+                return read_manifest(self.folder, stage.name)
+        elif taken := self._from_parent(stage, fingerprint(parts)):
             return taken
-        made: Manifest = module.run(mill, stage.name, mark)
+        else:
+            self.folder.replace(f"{stage.name}/fingerprint.json", canonical(parts))
+        made: Manifest = stage.module.run(mill, stage.name, fingerprint(parts))
         return made
 
     def _from_parent(self, stage: Stage, mark: str) -> Manifest | None:
@@ -308,6 +351,29 @@ class Run:
         return taken
 
 
+def _why(
+    stage: Stage, base: Folder | None, frozen: Recipe | None, recipe: Recipe, parts: Parts
+) -> tuple[list[str], Manifest | None]:
+    """What differs between a stage of the run `base`, whose recipe is `frozen`, and the stage of
+    this recipe; and its manifest, if it is finished there."""
+    if base is None or frozen is None or not base.exists(f"{stage.name}/manifest.json"):
+        return [], None
+    manifest = read_manifest(base, stage.name)
+    why = different(read_made_of(Folder(manifest.home or base.url), stage.name), parts)
+    relevant = stage.module.relevant
+    keys = {
+        name
+        for name in Recipe.model_fields
+        if relevant(frozen) != relevant(frozen.model_copy(update={name: getattr(recipe, name)}))
+    }
+    told = [
+        f"{path}: {old} there, {new} now"
+        for path, old, new in differences(frozen, recipe)
+        if path.partition(".")[0].partition("[")[0] in keys
+    ]
+    return told + [each for each in why if not told or "recipe" not in each], manifest
+
+
 def _splits(run: Folder, recipe: Recipe) -> list[Task]:
     """The frozen splits of the run's input; planned now if the run is new."""
     if run.exists("extract/plan.jsonl"):
@@ -316,16 +382,9 @@ def _splits(run: Folder, recipe: Recipe) -> list[Task]:
 
 
 @contextmanager
-def _alone(folder: Folder) -> Iterator[None]:
-    """One driver a run, on a local disk; clears away what killed attempts left there."""
-    if folder.local is None:
+def _room() -> Iterator[None]:
+    """Tell of a full disk as of what a user can mend."""
+    try:
         yield
-        return
-    with (folder.local / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise Problem("another gristmill is at work in this run", folder.url) from None
-        for scratch in folder.local.glob("**/.part-*"):
-            shutil.rmtree(scratch, ignore_errors=True)
-        yield
+    except OSError as error:
+        raise (full_disk(error) or error) from None

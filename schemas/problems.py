@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable, Sequence
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class Problem(Exception):
@@ -21,6 +24,15 @@ class Problem(Exception):
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
         return f"{place}{self.what}{f': {self.mend}' if self.mend else ''}"
+
+
+def full_disk(error: BaseException) -> Problem | None:
+    """The problem behind an error of writing, if it is that there is no more room."""
+    if not isinstance(error, OSError) or error.errno not in _FULL:
+        return None
+    why = (error.strerror or str(error)).splitlines()[0]
+    mend = "make room; the same command goes on from what is done"
+    return Problem(f"there is no room to write ({why})", str(error.filename or ""), mend)
 
 
 def close_to(name: str, names: Iterable[str], most: int = 3) -> str:

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from schemas.parquet import open_parquet
 from schemas.problems import Problem
 from schemas.shard import ShardManifest, read_manifest, shard_schema
 from train.remote import Cache
@@ -196,7 +197,7 @@ class ShardReader:
         entry, path = self._entries[number], self._folder / self._entries[number].path
         if self._cache:
             path = self._cache.fetch(entry)
-        file = pq.ParquetFile(path, memory_map=True, page_checksum_verification=True)
+        file = open_parquet(path, memory_map=True)
         if self._cache and number + 1 < len(self._entries):
             # Only now, as it may make room by removing this one, which stays readable.
             self._cache.fetch_ahead(self._entries[number + 1])

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from schemas.parquet import open_parquet
 from schemas.problems import Problem
 from train import metrics
 from train.data import ShardReader, open_shards
@@ -132,7 +132,7 @@ def find_origins(run: Path, documents: set[str]) -> dict[str, dict[str, Any]]:
     wanted = pa.array(sorted(documents), pa.string())
     found = {}
     for path in sorted(folder.glob("documents/*.parquet")):
-        file = pq.ParquetFile(path, page_checksum_verification=True)
+        file = open_parquet(path)
         for group in range(file.num_row_groups):
             ids = file.read_row_group(group, columns=["id"])["id"]
             chosen = np.flatnonzero(pc.is_in(ids, value_set=wanted).to_numpy())

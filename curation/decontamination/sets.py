@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from curation.decontamination.index import Item
+from schemas.parquet import open_parquet
 from schemas.problems import Problem
 
 
@@ -131,7 +131,7 @@ def _values(value: Any, path: str) -> Iterator[Any]:
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
     try:
         if path.name.endswith(".parquet"):
-            for batch in pq.ParquetFile(path).iter_batches():
+            for batch in open_parquet(path).iter_batches():
                 yield from batch.to_pylist()
             return
         with pa.input_stream(str(path), compression="detect") as stream:

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from curation.decontamination.index import SCHEMA, VERSION, Index
+from schemas.parquet import open_parquet
 from schemas.problems import Problem
 
 # Of an Index; a .npy file each.
@@ -25,7 +26,7 @@ def save(index: Index, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in _ARRAYS:
         np.save(folder / f"{name}.npy", getattr(index, name))
-    pq.write_table(index.items, folder / _ITEMS, compression="zstd")
+    pq.write_table(index.items, folder / _ITEMS, compression="zstd", write_page_checksum=True)
     manifest = {
         "version": VERSION,
         "benchmarks": benchmarks(index),
@@ -48,7 +49,7 @@ def load(folder: Path, check: bool = True) -> Index:
         arrays: dict[str, Any] = {
             name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS
         }
-        return Index(items=pq.read_table(folder / _ITEMS, schema=SCHEMA), **arrays)
+        return Index(items=open_parquet(folder / _ITEMS).read().cast(SCHEMA), **arrays)
     except (OSError, ValueError) as error:
         raise Problem(f"{folder}: is damaged ({error}): make the index again") from None
 

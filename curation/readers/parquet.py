@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from curation.readers import Damage, Place, Record, damage_at
 from curation.readers.rows import row_record
 from schemas.inputs import Columns
+from schemas.parquet import open_parquet
 from schemas.problems import Problem
 
 _BATCH = 64  # rows decoded at once
@@ -36,7 +37,7 @@ def read_parquet(
     Raises Problem if the file's footer cannot be read.
     """
     try:
-        file = pq.ParquetFile(stream)
+        file = open_parquet(stream)
         names = set(columns.read(file.schema_arrow.names))
         groups = [
             _group(file.metadata.row_group(number), names)

@@ -81,15 +81,15 @@ def fates(path: str) -> tuple[dict[str, Fate], bool]:
 def _rows(path: str) -> Iterator[Mapping[str, Any]]:
     """The rows of a table, in whatever format."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     from pipelines.runs.store import Folder
+    from schemas.parquet import open_parquet
 
     parent, _, name = path.rpartition("/")
     try:
         with Folder(parent or ("/" if path.startswith("/") else ".")).open(name) as stream:
             if name.endswith(".parquet"):
-                file = pq.ParquetFile(stream)
+                file = open_parquet(stream)
                 columns = [each for each in _COLUMNS if each in file.schema_arrow.names]
                 for batch in file.iter_batches(columns=columns, use_threads=False):
                     yield from batch.to_pylist()

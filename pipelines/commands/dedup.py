@@ -107,10 +107,11 @@ def deduplicate_files(
     Memory is that of the engine, and some 100 bytes for each cluster. Returns how many records
     ended how: `kept`, a level, or why a record is no document. Raises Problem.
     """
-    from pipelines.run import DEDUPLICATION, Run
+    from pipelines.run import Run
     from pipelines.runs.in_order import rows_in_order
     from pipelines.runs.store import Folder
     from pipelines.stages.dedup.clusters import clusters
+    from pipelines.stages.order import DEDUPLICATION
     from pipelines.stages.sign import ROW
     from schemas.deduplicate import ORDERS
     from schemas.extract import Extract

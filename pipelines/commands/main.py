@@ -22,7 +22,7 @@ from pipelines.commands.plan import add_plan
 from pipelines.commands.recipe import add_recipe
 from pipelines.commands.redact import add_redact
 from pipelines.commands.rules import add_rules
-from pipelines.commands.run import add_report, add_run
+from pipelines.commands.run import add_report, add_run, add_verify
 from schemas.problems import Problem
 
 # What had another name before.
@@ -135,6 +135,7 @@ def parser() -> argparse.ArgumentParser:
             add_export,
             add_recipe,
         ),
+        add_verify,
     ):
         add_command(add)
     # `main` has handed it on before anything is parsed: here it is for the list of commands

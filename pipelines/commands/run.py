@@ -46,6 +46,23 @@ def add_run(add: Add) -> None:
         help="auto (default): a bar in a terminal, a line a minute in a log; json: an event a line",
     )
     run.add_argument("--quiet", action="store_true", help="no progress, only warnings")
+    run.add_argument(
+        "--dry-run", action="store_true", help="only tell what each stage would do, and why"
+    )
+
+
+def add_verify(add: Add) -> None:
+    """Add `verify`."""
+    verify = add(
+        "verify",
+        "Read every file of a run, and tell what is damaged, missing or left over.",
+        "gristmill verify runs/one --clean",
+        _verify,
+    )
+    verify.add_argument("run", metavar="RUN", help="folder or URL of the run")
+    verify.add_argument(
+        "--clean", action="store_true", help="remove what killed attempts left; no receipt names it"
+    )
 
 
 def add_report(add: Add) -> None:
@@ -89,6 +106,10 @@ def _run(options: argparse.Namespace) -> int:
 
     output = options.output if is_remote(options.output) else os.path.abspath(options.output)
     engine = Engine(options.runner, options.workers, options.memory)
+    if options.dry_run:
+        for stage, does, why in Run.foresee(load(options.recipe, _inputs(options)), output):
+            print("\n  ".join([f"{stage:<12}{does}", *why]))
+        return 0
     run = Run.create(load(options.recipe, _inputs(options)), output)
     was_finished = run.is_finished
     run.go(engine, listener(options.progress, quiet=options.quiet), until=options.until)
@@ -103,6 +124,25 @@ def _run(options: argparse.Namespace) -> int:
         write_report(output, report.url)
     say(f"report: {report.url}/index.html")
     return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from pipelines.commands.progress import say
+    from pipelines.run import Run
+    from pipelines.runs.store import is_remote
+
+    home = options.run if is_remote(options.run) else os.path.abspath(options.run)
+    found = Run.open(home).verify(clean=options.clean)
+    for fault in found.faults:
+        print(fault)
+    for name in found.unknown:
+        say(f"{home}/{name}: is none of the run's files")
+    size = sum(found.left_over.values())
+    if found.left_over:
+        done = "removed" if options.clean else "--clean removes them"
+        say(f"{len(found.left_over):,} files of killed attempts, {size:,} bytes: {done}")
+    say(f"{found.files:,} files read, {len(found.faults):,} wrong")
+    return 1 if found.faults else 0
 
 
 def _summary(run: Run) -> str:

@@ -41,6 +41,7 @@ from pipelines.engines.jobs import (
     last_line,
     through,
 )
+from schemas.problems import Problem, full_disk
 
 # Each worker is a thread of work: many with threads of their own are slower. Of BLAS, of Arrow, of
 # tokenizers.
@@ -139,6 +140,8 @@ class Pool:
                     answer = worker.recv()
                     if isinstance(answer, _Failure):
                         raise JobFailed(answer.message)
+                    if isinstance(answer, Problem):
+                        raise answer
                     busy += give(worker) - 1
                     yield from answer
         except (EOFError, ConnectionError):
@@ -221,7 +224,8 @@ def _serve(pipe: Connection) -> NoReturn:
                     steps = pickle.loads(new)  # noqa: S301
                 answer = pickle.dumps(list(through(steps, [element])), pickle.HIGHEST_PROTOCOL)
             except Exception as error:
-                answer = pickle.dumps(_Failure(last_line(error)))
+                problem = error if isinstance(error, Problem) else full_disk(error)
+                answer = pickle.dumps(problem or _Failure(last_line(error)))
             pipe.send_bytes(answer)
     except (EOFError, ConnectionError):
         status = 0

@@ -14,7 +14,7 @@ from typing import Literal, get_args
 
 from pipelines.engines.jobs import Job, JobFailed, Receive, ignore, last_line, run_here
 from pipelines.engines.local import Pool, modules_of
-from schemas.problems import Problem
+from schemas.problems import Problem, full_disk
 
 RunnerName = Literal["local", "direct", "prism"]
 RUNNERS: tuple[RunnerName, ...] = get_args(RunnerName)
@@ -68,14 +68,16 @@ class Runner:
         `receive` is given what comes to a barrier and to the end; on Beam's engines, which carry
         nothing back, `watch` is called several times a second instead. Chunks that are shuffled
         stand in the folder `scratch`, if it is given. `small` keeps next to no work inside this
-        process, where the engine is on this machine. Raises JobFailed if the job fails or a worker
-        process dies.
+        process, where the engine is on this machine. Raises Problem if a step does, or the disk
+        is full, and JobFailed if the job fails otherwise or a worker process dies.
         """
         if self.engine.is_here and (small or self.engine.workers == 1):
             try:
                 run_here(job, receive, scratch)
+            except Problem:
+                raise
             except Exception as error:
-                raise JobFailed(last_line(error)) from error
+                raise (full_disk(error) or JobFailed(last_line(error))) from error
         elif self.engine.runner == "local":
             if self._pool is None or not self._pool.close.alive:
                 self._pool = Pool(self.engine.workers, modules_of(job), self._log)

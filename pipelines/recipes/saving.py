@@ -67,7 +67,14 @@ def read_saved(run: Folder) -> Recipe:
         data = run.read("recipe.yaml")
     except (FileNotFoundError, NotADirectoryError):
         raise Problem(f"{run.url}: no run here (it has no recipe.yaml)") from None
-    return Recipe.model_validate(yaml.safe_load(data))
+    try:
+        return Recipe.model_validate(yaml.safe_load(data))
+    except (ValueError, yaml.YAMLError) as error:
+        raise Problem(
+            f"is damaged, or of another version: {str(error).splitlines()[0]}",
+            f"{run.url}/recipe.yaml",
+            "put back the recipe that the run was begun with",
+        ) from None
 
 
 def with_models(recipe: Recipe, run: Folder) -> Recipe:

@@ -23,10 +23,11 @@ from pipelines.report.duplicates import duplicates
 from pipelines.report.reading import RowSample
 from pipelines.report.signals import filtering, signals_of
 from pipelines.report.spans import spans
-from pipelines.run import STAGES, Run
+from pipelines.run import Run
 from pipelines.runs import ledger
 from pipelines.runs.steps import Context, Manifest
 from pipelines.runs.store import Folder
+from pipelines.stages.order import STAGES
 from schemas.extract import OptOut
 from schemas.problems import Problem
 from schemas.shard import ShardManifest

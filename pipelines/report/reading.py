@@ -14,6 +14,7 @@ from curation.keys import key64, key64_many
 from pipelines.report.shape import Coverage
 from pipelines.runs.documents import find
 from pipelines.runs.steps import Context
+from schemas.parquet import open_parquet
 
 # At most about so many rows of a kind are held, some 100 MB with all their signals. A share of
 # them is within 0.25 percentage points of the whole's (two standard errors).
@@ -77,7 +78,7 @@ class RowSample:
         """The rows looked at, part by part."""
         for part in self.parts:
             with self.folder.open(part.path) as stream:
-                file = pq.ParquetFile(stream)
+                file = open_parquet(stream)
                 groups = range(file.num_row_groups) if part.groups is None else part.groups
                 yield part, file.read_row_groups(list(groups), columns, use_threads=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from importlib import resources
 from itertools import groupby
@@ -15,6 +16,7 @@ from pipelines.report.collect import collect
 from pipelines.report.shape import Report
 from pipelines.run import Run
 from pipelines.runs.store import Folder
+from pipelines.runs.verify import SUMS
 
 
 def write_report(run: str, output: str) -> None:
@@ -26,8 +28,11 @@ def write_report(run: str, output: str) -> None:
     report = collect(Run.open(run))
     folder = Folder(output)
     folder.make()
-    folder.replace("report.json", to_json(report))
-    folder.replace("index.html", to_html(report).encode())
+    files = {"index.html": to_html(report).encode(), "report.json": to_json(report)}
+    for name, data in files.items():
+        folder.replace(name, data)
+    sums = (f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in files.items())
+    folder.replace(SUMS, "".join(sums).encode())
 
 
 def to_json(report: Report) -> bytes:

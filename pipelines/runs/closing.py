@@ -6,6 +6,7 @@ runs the jobs reads a few files of a bucket and not thousands.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,7 @@ import pyarrow.parquet as pq
 
 from pipelines.engines.jobs import Barrier, JobFailed, Step
 from pipelines.runs.receipts import Receipt, Task, total_rejected
-from pipelines.runs.steps import Context, Manifest, fingerprint
+from pipelines.runs.steps import Context, Manifest, fingerprint, read_plan
 from pipelines.runs.store import Folder
 from schemas.problems import Problem
 
@@ -39,14 +40,18 @@ def freeze(run: Folder, step: str, mark: str, tasks: Callable[[], Sequence[Task]
             raise AssertionError(f"{step}: two tasks share a key")
         lines = [json.dumps({"fingerprint": mark}), *(task.to_json() for task in planned)]
         run.create(name, ("\n".join(lines) + "\n").encode())
-    header, *lines = run.read(name).decode().splitlines()
-    if json.loads(header)["fingerprint"] != mark:
+    if _mark(run.read(name)) != mark:
         raise Problem(
             f"{run.url}/{step}: was begun with other inputs, or by other versions of "
             "gristmill or of the libraries it uses. Finish it with those, or start a new run "
             "in another folder (with `parent:` it takes over the stages that are still equal)"
         )
-    return [Task.from_json(line) for line in lines]
+    return read_plan(run, step)
+
+
+def _mark(plan: bytes) -> str:
+    """The fingerprint that a step was planned under."""
+    return str(json.loads(plan[: plan.index(b"\n")])["fingerprint"])
 
 
 def compaction(run: Folder, step: str, tasks: int) -> list[Step | Barrier]:
@@ -64,7 +69,7 @@ class _Portions:
 
     def process(self, _: None) -> Iterable[int]:
         """Once."""
-        return range(0, len(_planned(self.run.url, self.step)[1]), PORTION)
+        return range(0, len(_planned(self.run.url, self.step)), PORTION)
 
 
 class _Compact:
@@ -75,7 +80,7 @@ class _Compact:
 
     def process(self, element: int) -> Iterator[None]:
         """`element`: of `_Portions`."""
-        keys = _planned(self.run.url, self.step)[1][element : element + PORTION]
+        keys = _planned(self.run.url, self.step)[element : element + PORTION]
         receipts = _read(self.run / f"{self.step}/receipts", keys)
         data = b"".join(each for each in receipts if each is not None)
         self.run.replace(f"{self.step}/compacted/{element:012d}.jsonl", data)
@@ -83,10 +88,9 @@ class _Compact:
 
 
 @lru_cache(1)
-def _planned(url: str, step: str) -> tuple[str, list[str]]:
-    """The fingerprint of a step, and the keys of its tasks, in order."""
-    header, *lines = Folder(url).read(f"{step}/plan.jsonl").decode().splitlines()
-    return json.loads(header)["fingerprint"], [json.loads(line)["key"] for line in lines]
+def _planned(url: str, step: str) -> list[str]:
+    """The keys of the tasks of a step, in order."""
+    return [task.key for task in read_plan(Folder(url), step)]
 
 
 def _read(folder: Folder, keys: Sequence[str]) -> Iterable[bytes | None]:
@@ -125,17 +129,8 @@ def close(run: Folder, step: str) -> Manifest:
     Raises JobFailed if a task has no receipt.
     """
     _planned.cache_clear()
-    mark, keys = _planned(run.url, step)
+    keys = _planned(run.url, step)
     receipts = _receipts(run, step, keys)
-    manifest = Manifest(
-        step,
-        mark,
-        _digest(receipts),
-        len(keys),
-        sum(receipt.records for receipt in receipts),
-        sum(receipt.kept for receipt in receipts),
-        total_rejected(receipts),
-    )
     table = pa.table(
         {
             "task": [r.task for r in receipts],
@@ -144,16 +139,35 @@ def close(run: Folder, step: str) -> Manifest:
             "rejected": [json.dumps(r.rejected, ensure_ascii=False) for r in receipts],
             "counts": [json.dumps(r.counts, ensure_ascii=False) for r in receipts],
             "files": pa.array([[asdict(item) for item in r.files] for r in receipts], _FILES),
+            "attempt": [r.attempt for r in receipts],
             "usage": pa.array([asdict(r.usage) for r in receipts], _USAGE),
         }
     )
     buffer = pa.BufferOutputStream()
-    pq.write_table(table, buffer, compression="zstd")
+    pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
     run.replace(f"{step}/receipts.parquet", buffer.getvalue().to_pybytes())
+    plan = run.read(f"{step}/plan.jsonl")
+    names = (f"{step}/plan.jsonl", f"{step}/receipts.parquet", "recipe.yaml")
+    files = {name: hashlib.sha256(run.read(name)).hexdigest() for name in names}
+    manifest = summary(step, _mark(plan), receipts, files)
     run.create(f"{step}/manifest.json", manifest.to_json())
     if len(keys) > PORTION:
         (run / f"{step}/compacted").remove()
     return manifest
+
+
+def summary(step: str, mark: str, receipts: Sequence[Receipt], files: dict[str, str]) -> Manifest:
+    """The manifest of a step that has these receipts."""
+    return Manifest(
+        step,
+        mark,
+        _digest(receipts),
+        len(receipts),
+        sum(receipt.records for receipt in receipts),
+        sum(receipt.kept for receipt in receipts),
+        total_rejected(receipts),
+        files=files,
+    )
 
 
 _FILES = pa.list_(

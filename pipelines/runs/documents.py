@@ -13,12 +13,12 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipelines.runs.ids import flat
 from pipelines.runs.parts import read_part, read_table
 from pipelines.runs.steps import Context
 from pipelines.runs.store import Folder
+from schemas.parquet import open_parquet
 from schemas.problems import Problem
 from schemas.tables import CUT, HEX
 
@@ -101,7 +101,7 @@ def find_rows(
     wanted = pa.array(sorted(ids), HEX)
     found: dict[str, dict[str, Any]] = {}
     with folder.open(path) as stream:
-        file = pq.ParquetFile(stream)
+        file = open_parquet(stream)
         for group in range(file.num_row_groups):
             if len(found) == len(wanted):
                 break

@@ -57,9 +57,13 @@ def balance(manifests: Mapping[str, Manifest]) -> dict[str, Any]:
     }
 
 
+def to_json(manifests: Mapping[str, Manifest]) -> bytes:
+    """The balance as stored."""
+    return (json.dumps(balance(manifests), indent=1, ensure_ascii=False) + "\n").encode()
+
+
 def write(run: Folder, manifests: Mapping[str, Manifest]) -> None:
     """Write the balance of the stages that are finished to `ledger.json`."""
-    value = balance(manifests)
-    data = (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
+    data = to_json(manifests)
     if not run.exists("ledger.json") or run.read("ledger.json") != data:
         run.replace("ledger.json", data)

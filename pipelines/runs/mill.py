@@ -196,6 +196,10 @@ class Mill:
         scratch = (self.run / steps[0]).scratch()
         try:
             self._runner.run(job, tally.receive, tally.look, scratch, small=small)
+        except Problem:
+            for step in steps:
+                (self.run / f"{step}/failures").remove()
+            raise
         except JobFailed as error:
             raise self._explain(steps, error) from None
         finally:

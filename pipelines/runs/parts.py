@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.runs.store import Folder
+from schemas.parquet import open_parquet
 
 ROW_GROUP_ROWS = 2048
 _DICTS = 128
@@ -160,12 +161,12 @@ def read_part(
 ) -> Iterator[pa.RecordBatch]:
     """The rows of a part in order, in batches of at most `batch_rows`."""
     with folder.open(path) as stream:
-        file = pq.ParquetFile(stream, page_checksum_verification=True)
+        file = open_parquet(stream)
         yield from file.iter_batches(batch_rows, columns=columns, use_threads=False)
 
 
 def read_table(folder: Folder, path: str, columns: Sequence[str] | None = None) -> pa.Table:
     """A whole part as a table."""
     with folder.open(path) as stream:
-        file = pq.ParquetFile(stream, page_checksum_verification=True)
+        file = open_parquet(stream)
         return file.read(columns=columns, use_threads=False)

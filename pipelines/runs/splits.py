@@ -250,13 +250,20 @@ def read_split(recipe: Recipe, task: Task) -> Iterator[tuple[str, Record | Damag
                 licence=piece.get("licence"),
             ):
                 yield name, record
+        if root.local is not None:  # an object cannot be written to while it is read
+            _check_unchanged(item, root, piece)
 
 
 def _check_unchanged(item: Input, root: Folder, piece: Mapping[str, Any]) -> None:
     name = piece["file"]
+    place = f"{item.root}/{name}"
     try:
-        info = root.info(name)
+        now = etag(root, name, root.info(name))
     except FileNotFoundError:
-        raise Problem(f"{item.root}/{name}: is gone since the run was planned") from None
-    if etag(root, name, info) != piece["etag"]:
-        raise Problem(f"{item.root}/{name}: has changed since the run was planned: start anew")
+        mend = "put it back; the same command goes on from what is done"
+        raise Problem("is gone since the run was planned", place, mend) from None
+    except OSError as error:
+        raise Problem(f"cannot be read: {error.strerror or error}", place) from None
+    if now != piece["etag"]:
+        mend = "put back what it was, and the same command goes on; or start anew"
+        raise Problem("has changed since the run was planned", place, mend)

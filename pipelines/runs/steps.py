@@ -14,13 +14,13 @@ import shutil
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from curation.folders import digest
 from pipelines.runs.receipts import (
@@ -32,6 +32,7 @@ from pipelines.runs.receipts import (
 )
 from pipelines.runs.store import Folder
 from pipelines.runs.usage import Usage, metered
+from schemas.parquet import open_parquet
 from schemas.problems import Problem
 from schemas.recipe import Recipe
 
@@ -51,6 +52,8 @@ class Manifest:
     rejected: dict[str, int]
     # the run whose folder holds the files; empty: this one
     home: str = ""
+    # SHA-256 of what else the step was made of: its plan, its receipts, the recipe
+    files: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> bytes:
         """The manifest as stored."""
@@ -109,9 +112,10 @@ def read_receipts(url: str, step: str) -> list[Receipt]:
             json.loads(row["rejected"]),
             tuple(PartFile(**item) for item in row["files"]),
             json.loads(row["counts"]),
-            usage=Usage(**row["usage"]),
+            row["attempt"],
+            Usage(**row["usage"]),
         )
-        for row in pq.read_table(pa.BufferReader(data)).to_pylist()
+        for row in open_parquet(pa.BufferReader(data)).read().to_pylist()
     ]
 
 
@@ -186,10 +190,14 @@ def by_digest(value: Any) -> Any:
     return [by_digest(item) for item in value] if isinstance(value, list) else value
 
 
+def canonical(value: Any) -> bytes:
+    """A JSON value in the one way in which we write it where its digest is taken."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str).encode()
+
+
 def fingerprint(*parts: Any) -> str:
     """blake2b-128 of JSON values, in order."""
-    data = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
-    return hashlib.blake2b(data.encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(canonical(parts), digest_size=16).hexdigest()
 
 
 def report_failure(context: Context, step: str, task: str, error: Exception) -> None:
@@ -201,7 +209,8 @@ def report_failure(context: Context, step: str, task: str, error: Exception) -> 
         "trace": "".join(traceback.format_exception(error)),
     }
     name = hashlib.blake2b(json.dumps(word).encode(), digest_size=8).hexdigest()
-    context.run.replace(f"{step}/failures/{name}.json", json.dumps(word).encode())
+    with suppress(OSError):  # of a full disk: the error itself goes on
+        context.run.replace(f"{step}/failures/{name}.json", json.dumps(word).encode())
 
 
 def execute(context: Context, step: str, work: Work, task: Task) -> Receipt:

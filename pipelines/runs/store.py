@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import glob
 import hashlib
-import io
 import os
 import posixpath
 import shutil
@@ -96,6 +95,28 @@ class Folder:
             if info["type"] == "file" and (_has_dot(pattern) or not _has_dot(name))
         )
 
+    def walk(self) -> list[tuple[str, int]]:
+        """Every file below this folder, hidden ones too: relative name and bytes, sorted."""
+        if (local := self.local) is not None:
+            files = (item for item in local.rglob("*") if item.is_file())
+            return sorted(
+                (item.relative_to(local).as_posix(), item.stat().st_size) for item in files
+            )
+        fs, path = self._fs
+        fs.invalidate_cache()
+        found = fs.find(path, detail=True)
+        prefix = path.rstrip("/") + "/"
+        return sorted(
+            (name.removeprefix(prefix), int(info["size"])) for name, info in found.items()
+        )
+
+    def unlink(self, name: str) -> None:
+        """Remove the file `name`."""
+        if (local := self.local) is not None:
+            (local / name).unlink(missing_ok=True)
+        else:
+            self._fs[0].rm_file(self._path(name))
+
     def info(self, name: str) -> dict[str, Any]:
         """fsspec's description of the file `name`; FileNotFoundError if there is none."""
         return dict(self._fs[0].info(self._path(name)))
@@ -173,10 +194,7 @@ class Folder:
                 local.mkdir(parents=True, exist_ok=True)
             probe = f"{'.probe-' if self.local else 'probe-'}{uuid.uuid4().hex}"
             self.replace(probe, b"")
-            if self.local is not None:
-                (self.local / probe).unlink()
-            else:
-                self._fs[0].rm_file(self._path(probe))
+            self.unlink(probe)
         except Exception as error:  # whatever a file system says when it refuses
             raise Problem(
                 f"cannot be written to: {error}", self.url, "give a folder that can"
@@ -205,16 +223,20 @@ def _has_dot(name: str) -> bool:
 
 
 def etag(root: Folder, name: str, info: dict[str, Any]) -> str:
-    """What tells that a file is still the same: the store's own tag, or for a file on disk a
-    digest of its size, beginning and end, which a copy of the file shares."""
+    """What tells that a file is still the same: the store's own tag, or for a file on disk, which
+    shares it with its copies, a digest of its size and bytes: of all up to a mebibyte, of more
+    the beginning, the end and some between."""
     for key in ("ETag", "etag", "md5Hash", "crc32c"):
         if info.get(key):
             return str(info[key]).strip('"')
-    edge = 1 << 16
-    size = int(info["size"])
+    size, edge = int(info["size"]), 1 << 16
     digest = hashlib.blake2b(str(size).encode(), digest_size=16)
     with root.open(name) as stream:
-        digest.update(stream.read(edge))
-        stream.seek(max(0, size - edge), io.SEEK_SET)
-        digest.update(stream.read(edge))
+        if size <= 16 * edge:
+            digest.update(stream.read())
+        else:
+            places = [(0, edge), *((size * part // 16, 4096) for part in range(1, 16))]
+            for start, length in (*places, (size - edge, edge)):
+                stream.seek(start)
+                digest.update(stream.read(length))
     return digest.hexdigest()

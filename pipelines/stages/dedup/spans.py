@@ -12,7 +12,6 @@ from hashlib import blake2b
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from curation.dedup import bloom, keyed_spans, runs
 from curation.dedup.keyed_spans import Lines
@@ -28,6 +27,7 @@ from pipelines.stages.dedup.groups import grams_table, group_spans
 from pipelines.stages.dedup.shuffles import Commit, unpacked, write_index
 from pipelines.stages.dedup.survivors import Survivors
 from schemas.deduplicate import Spans as AskedSpans
+from schemas.parquet import open_parquet
 from schemas.tables import CLUSTER, CUT, FIRST, GRAMS, KEYED_SPAN, REPEATED
 
 KEYED = ("lines", "paragraphs", "sentences")
@@ -158,7 +158,7 @@ class FirstChunks:
     def _between(self, path: str, low: int, high: int) -> pa.Table:
         """The row groups that have a key from `low` to below `high`."""
         with self.context.home("deduplicate").open(path) as stream:
-            file = pq.ParquetFile(stream)
+            file = open_parquet(stream)
             groups = []
             for group in range(file.num_row_groups):
                 keys = file.metadata.row_group(group).column(0).statistics

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from curation.mixture import Range, rows_between
 from pipelines.runs.steps import Context
 from pipelines.runs.store import Folder
+from schemas.parquet import open_parquet
 from schemas.recipe import Recipe
 
 FULL: Range = (0, 1 << 64)
@@ -51,7 +52,7 @@ def read_rows(
         if not any(low < item.keys[1] and item.keys[0] < high for low, high in ranges):
             continue
         with item.folder.open(item.path) as stream:
-            file = pq.ParquetFile(stream)
+            file = open_parquet(stream)
             groups = [
                 group
                 for group in range(file.metadata.num_row_groups)
