@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curation.readers import Damage, Place, Record, damage_at
+from curation.readers.parquet_footer import Group, read_footer
 from curation.readers.rows import row_record
 from schemas.inputs import Columns
 from schemas.parquet import open_parquet
@@ -37,57 +37,36 @@ def read_parquet(
     Raises Problem if the file's footer cannot be read.
     """
     try:
+        groups = read_footer(stream)
         file = open_parquet(stream)
         names = set(columns.read(file.schema_arrow.names))
-        groups = [
-            _group(file.metadata.row_group(number), names)
-            for number in range(file.metadata.num_row_groups)
-        ]
     except _ERRORS as error:
         raise Problem(f"not a whole Parquet file: {_brief(error)}: get it again") from None
     row = 0
     for number, group in enumerate(groups):
-        if start <= group.offset < end:
-            yield from _read_group(file, number, group, row, columns, max_record_bytes)
+        if start <= min((chunk.offset for chunk in group.chunks), default=0) < end:
+            yield from _read_group(file, number, group, row, names, columns, max_record_bytes)
         row += group.rows
 
 
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """A row group: its first byte, its rows, the columns read of it and their inflated bytes."""
-
-    offset: int
-    rows: int
-    names: list[str]
-    size: int
-
-
-def _group(group: pq.RowGroupMetaData, names: set[str]) -> _Group:
-    chunks = [group.column(number) for number in range(group.num_columns)]
-    places = [
-        place
-        for chunk in chunks
-        for place in (chunk.dictionary_page_offset, chunk.data_page_offset)
-        if place
-    ]
-    size = sum(
-        max(0, chunk.total_uncompressed_size)
-        for chunk in chunks
-        if {chunk.path_in_schema, chunk.path_in_schema.partition(".")[0]} & names
-    )
-    return _Group(max(0, min(places, default=0)), max(0, group.num_rows), sorted(names), size)
-
-
 def _read_group(
-    file: pq.ParquetFile, number: int, group: _Group, row: int, columns: Columns, most: int
+    file: pq.ParquetFile,
+    number: int,
+    group: Group,
+    row: int,
+    names: set[str],
+    columns: Columns,
+    most: int,
 ) -> Iterator[Record | Damage]:
     last = row + group.rows
-    if group.size > _MOST_GROUP:
-        detail = f"a row group of {group.size} bytes, more than {_MOST_GROUP}"
+    paths = ((chunk.path, chunk.size) for chunk in group.chunks)
+    size = sum(size for path, size in paths if {path, path.partition(".")[0]} & names)
+    if size > _MOST_GROUP:
+        detail = f"a row group of {size} bytes, more than {_MOST_GROUP}"
         yield damage_at(_place(row, last, number), "too_large", detail)
         return
     try:
-        for batch in file.iter_batches(_BATCH, row_groups=[number], columns=group.names):
+        for batch in file.iter_batches(_BATCH, row_groups=[number], columns=sorted(names)):
             for values in _values(batch.slice(0, last - row)):
                 place = _place(row, row + 1, number)
                 if isinstance(values, str):

@@ -1,4 +1,5 @@
 import io
+from collections import Counter
 from datetime import UTC, datetime
 from itertools import pairwise
 
@@ -9,6 +10,7 @@ import pytest
 from curation.extraction.charset import decode
 from curation.readers import Damage
 from curation.readers.parquet import check_parquet, read_parquet
+from curation.readers.parquet_footer import read_footer
 from schemas.inputs import LAYOUTS, Columns
 from schemas.problems import Problem
 
@@ -201,3 +203,45 @@ def test_a_row_says_its_row_group():
     data = write(pa.table({"text": texts(25)}), rows=10)
     found = read(data)
     assert [(item.offset, item.group) for item in found] == [(row, row // 10) for row in range(25)]
+
+
+def test_the_footer_says_what_pyarrow_says(tmp_path):
+    path = tmp_path / "a.parquet"
+    rows = [
+        {"url": f"http://a/{n}" if n % 3 else None, "m": {"a": n, "b": [1, 2]}} for n in range(50)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=7, compression="zstd")
+    metadata = pq.read_metadata(path)
+    with path.open("rb") as stream:
+        groups = read_footer(stream)
+    assert [group.rows for group in groups] == [7] * 7 + [1]
+    for number, group in enumerate(groups):
+        theirs = metadata.row_group(number)
+        for at, chunk in enumerate(group.chunks):
+            column = theirs.column(at)
+            first = column.dictionary_page_offset or column.data_page_offset
+            found = (column.path_in_schema, first, column.total_uncompressed_size)
+            assert (chunk.path, chunk.offset, chunk.size) == found
+
+
+def test_a_damaged_footer_ends_no_process():
+    """One that pyarrow's `RowGroupMetaData.column` ends the process on."""
+    rows = [{"url": f"http://a/{n}" if n % 3 else None, "text": "t" * n} for n in range(40)]
+    stream = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows), stream, row_group_size=10)
+    data = stream.getvalue()
+    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    found = Counter()
+    for at in range(footer, len(data) - 8):
+        for value in (0, 0x4C, 0xFF):
+            broken = io.BytesIO(data[:at] + bytes([value]) + data[at + 1 :])
+            try:
+                check_parquet(broken, "a", Columns())
+                items = list(
+                    read_parquet(broken, 0, 1 << 30, columns=Columns(), max_record_bytes=99)
+                )
+            except Problem:
+                found["refused"] += 1
+            else:
+                found.update(type(item).__name__ for item in items)
+    assert set(found) == {"refused", "Record", "Damage"}
