@@ -144,6 +144,40 @@ def normalise(url: str) -> str:
     return f"{scheme}://{host}{_without_dots(path)}{'?' if query else ''}{query}"
 
 
+def sortable(url: str) -> str:
+    """An address with the labels of its host reversed, `com,example,www)/page`: in sorted order
+    the pages of a site are together, and of a domain those of its sites (SURT, as crawl indexes
+    have it).
+
+    Of the normalised address, without its scheme; what is no http or https URL stays as it is.
+    """
+    known = normalise(url)
+    if not known:
+        return url
+    _, _, host, *path = known.split("/", 3)
+    name, colon, port = ("", "", "") if host[0] == "[" else host.partition(":")
+    if not name or _address(name):
+        return f"{host})/{''.join(path)}"
+    return f"{_reversed(name)}{colon}{port})/{''.join(path)}"
+
+
+def addresses_below(domain: str) -> list[tuple[str, str]]:
+    """Ranges [low, high) of `sortable` addresses of a host and of all hosts below it.
+
+    Raises Problem for what is no host.
+    """
+    host = _host(domain.strip()) if "/" not in domain else ""
+    if not host:
+        raise Problem("is no domain", domain, "write it as example.org, without a scheme or path")
+    name = host if _address(host) else _reversed(host)
+    # what may follow: the path, a port, the label of a host below it
+    return [(name + mark, name + chr(ord(mark) + 1)) for mark in "),:"]
+
+
+def _reversed(host: str) -> str:
+    return ",".join(reversed(host.split(".")))
+
+
 def _host(host: str) -> str:
     """A host in ASCII and lower case, "" if it is none."""
     if host.startswith("["):

@@ -42,6 +42,7 @@ from pipelines.runs.verify import Findings, verify
 from pipelines.runs.verify import clean as remove
 from pipelines.stages.order import (
     DEDUPLICATION,
+    OWN,
     STAGES,
     Parts,
     Stage,
@@ -128,7 +129,7 @@ class Run:
             parts = made_of(stage, recipe, splits, done)
             why, there = _why(stage, base, frozen, recipe, parts)
             waits = [name for name in stage.upstream if name not in done]
-            if there and not why and not waits and (own or stage.name != "mix"):
+            if there and not why and not waits and (own or stage.name not in OWN):
                 done[stage.name] = there
                 found.append(Foreseen(stage.name, "is done" if own else "is taken over", ()))
             elif own and (there or home.exists(f"{stage.name}/plan.jsonl")):
@@ -333,8 +334,7 @@ class Run:
 
     def _from_parent(self, stage: Stage, mark: str) -> Manifest | None:
         """The parent's stage, if it is equal; its files stay where they are."""
-        # the last stage is what a run is for: its shards are in its own folder
-        if self.recipe.parent is None or stage.name == "mix":
+        if self.recipe.parent is None or stage.name in OWN:
             return None
         parent = Folder(self.recipe.parent)
         if not parent.exists(f"{stage.name}/manifest.json"):

@@ -410,6 +410,37 @@ RESERVE = _schema(
     ],
 )
 
+PLACE = _schema(
+    "place/1",
+    "Every record of the input, kept or not, sorted by its id.",
+    [_ID, field("part", pa.string(), "The task of `extract` that read it.")],
+)
+
+ADDRESS = _schema(
+    "address/1",
+    "Every record of the input that has an address, sorted by it.",
+    [
+        field("address", pa.string(), "Its URL with the labels of the host reversed."),
+        *(PLACE.field(at) for at in range(2)),
+    ],
+)
+
+SEGMENT = _schema(
+    "segment/1",
+    "The segments of all shard rows, sorted by their document.",
+    [
+        _ID,
+        field("split", pa.string(), "`train` or `validation`."),
+        field("row", pa.int64(), "Number of the row in its split, counted from 0."),
+        field("file", pa.string(), "File of the row, below the folder `shards`."),
+        _SOURCE,
+        field("start", pa.int32(), "Its first token in the row."),
+        field("tokens", pa.int32(), "How many tokens it has in the row."),
+        field("document_offset", pa.int64(), "Its first token in the document."),
+        field("bytes", pa.int32(), "Bytes of UTF-8 text that end in it."),
+    ],
+)
+
 DEDUPLICATED = _schema(
     "deduplicated/1",
     "What `gristmill dedup` writes: a row for each document.",
@@ -451,5 +482,8 @@ TABLES: dict[str, pa.Schema] = {
     "curate/sample, curate/holdout, tokenize/histogram": HISTOGRAMS,
     "tokenize/tokens": tokens_schema("uint16"),
     "tokenize/reserve": RESERVE,
+    "index/places": PLACE,
+    "index/addresses": ADDRESS,
+    "index/segments": SEGMENT,
     "gristmill dedup": DEDUPLICATED,
 }

@@ -1,5 +1,5 @@
 """Imports point one way: schemas <- curation <- pipelines, and schemas <- train; and within
-pipelines engines, runs <- recipes <- stages <- the run <- report <- commands."""
+pipelines engines, runs <- recipes <- stages <- the run <- look <- report <- commands."""
 
 import ast
 import subprocess
@@ -24,9 +24,10 @@ ROOMS: dict[str, set[str]] = {
     "recipes": {"runs"},
     "stages": {"engines", "runs", "recipes"},
     "run": {"engines", "runs", "recipes", "stages"},
-    "report": {"runs", "recipes", "stages", "run"},
+    "look": {"runs", "recipes", "stages", "run"},
+    "report": {"runs", "recipes", "stages", "run", "look"},
     "exports": {"runs", "recipes", "stages", "run"},
-    "commands": {"exports", "engines", "runs", "recipes", "stages", "run", "report"},
+    "commands": {"exports", "engines", "runs", "recipes", "stages", "run", "look", "report"},
 }
 # libraries that a part must do without, as it is installed without them
 WITHOUT = {

@@ -33,7 +33,7 @@ def add_run(add: Add) -> None:
         "what it is, where its format does not: web, code, papers, books, qa or other",
     )
     run.add_argument("--parent", metavar="RUN", help="take over this run's equal stages")
-    run.add_argument("--until", default="mix", metavar="STAGE", help="stop after this stage")
+    run.add_argument("--until", default="", metavar="STAGE", help="stop after this stage")
     run.add_argument("--runner", default="local", help="local (default), direct or prism")
     run.add_argument("--workers", type=int, default=1, help="worker processes (default 1)")
     run.add_argument(

@@ -15,10 +15,10 @@ from typing import get_args
 
 import pyarrow.compute as pc
 
+from pipelines.look.display import visible
 from pipelines.recipes.scopes import kinds_of, passed_by, unredacted
 from pipelines.report import samples, shape
 from pipelines.report.contamination import contamination
-from pipelines.report.display import visible
 from pipelines.report.duplicates import duplicates
 from pipelines.report.reading import RowSample
 from pipelines.report.signals import filtering, signals_of
@@ -107,8 +107,8 @@ def collect(run: Run) -> shape.Report:
 
 
 def ledger_stages(done: Mapping[str, Manifest]) -> list[str]:
-    """The finished stages that records pass through; the tokenizer takes none."""
-    return [name for name in done if name != "tokenizer"]
+    """The finished stages that records pass through."""
+    return list(ledger.balance(done))
 
 
 def _stage(name: str, manifest: Manifest) -> shape.Stage:

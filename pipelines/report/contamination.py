@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
+from pipelines.look.display import line
 from pipelines.report import shape
-from pipelines.report.display import line
 from pipelines.runs.parts import read_table
 from pipelines.runs.steps import Context
 from schemas.chain import DecontaminateStep

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.urls import registered_domain
+from pipelines.look.display import line
 from pipelines.report import shape
-from pipelines.report.display import line
 from pipelines.report.reading import RowSample, find_pages
 from pipelines.runs.ids import to_bytes
 from pipelines.runs.parts import read_table

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pipelines.look.display import excerpt, line
 from pipelines.report import shape
-from pipelines.report.display import excerpt, line
 from pipelines.report.reading import RowSample, choose, find_pages
 from pipelines.runs.documents import find_rows
 from pipelines.runs.steps import Context

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pipelines.look.display import line
 from pipelines.report import shape
-from pipelines.report.display import line
 from pipelines.report.reading import RowSample, choose
 from pipelines.runs.documents import find
 from pipelines.runs.steps import Context

@@ -95,9 +95,11 @@ def find(
 
 
 def find_rows(
-    folder: Folder, path: str, ids: Collection[str], columns: Sequence[str]
+    folder: Folder, path: str, ids: Collection[str], columns: Sequence[str] | None = None
 ) -> dict[str, dict[str, Any]]:
-    """Rows of a file by their column `id`; few are held at a time, as texts may be long."""
+    """Rows of a file by their column `id`, with all columns if none are named; few are held at a
+    time, as texts may be long."""
+    chosen = None if columns is None else ["id", *columns]
     wanted = pa.array(sorted(ids), HEX)
     found: dict[str, dict[str, Any]] = {}
     with folder.open(path) as stream:
@@ -108,7 +110,7 @@ def find_rows(
             column = file.read_row_group(group, ["id"], use_threads=False)["id"]
             if not pc.any(pc.is_in(column, wanted)).as_py():
                 continue
-            for batch in file.iter_batches(_FEW_ROWS, [group], ["id", *columns], use_threads=False):
+            for batch in file.iter_batches(_FEW_ROWS, [group], chosen, use_threads=False):
                 rows = batch.filter(pc.is_in(batch["id"], wanted)).to_pylist()
                 found.update((row["id"], row) for row in rows)
     return found

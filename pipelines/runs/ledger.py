@@ -43,7 +43,8 @@ def check(manifests: Mapping[str, Manifest]) -> None:
 
 
 def balance(manifests: Mapping[str, Manifest]) -> dict[str, Any]:
-    """Of each finished stage `records`, `kept` and `rejected`, the most frequent reason first."""
+    """Of each finished stage that documents go through, `records`, `kept` and `rejected`, the most
+    frequent reason first."""
     return {
         stage: {
             "records": manifest.records,
@@ -53,7 +54,7 @@ def balance(manifests: Mapping[str, Manifest]) -> dict[str, Any]:
             ),
         }
         for stage, manifest in manifests.items()
-        if stage != "tokenizer"
+        if stage not in ("tokenizer", "index")
     }
 
 

@@ -39,7 +39,10 @@ STAGES = (
     Stage("tokenizer", ("curate",), "tokenizer"),
     Stage("tokenize", ("curate", "tokenizer"), "tokenize"),
     Stage("mix", ("tokenize", "tokenizer"), "mix.stage"),
+    Stage("index", ("extract", "mix"), "index"),
 )
+# The shards are what a run is for: they and their index are in its own folder.
+OWN = ("mix", "index")
 # Of a run that looks for duplicates in files as they are.
 DEDUPLICATION = (
     Stage("sign", (), "sign"),

@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 import curation
-from curation.urls import Blocked, normalise, public_suffixes, read_list, registered_domain
+from curation.urls import (
+    Blocked,
+    addresses_below,
+    normalise,
+    public_suffixes,
+    read_list,
+    registered_domain,
+    sortable,
+)
 from schemas.problems import Problem
 
 LISTS = Path(curation.__file__).parent / "lists"
@@ -243,3 +251,43 @@ def test_bundled_lists_block_no_page_of_the_benchmarks(corpus):
         urls = [line.split('"', 4)[3] for line in lines]
     assert len(urls) == 1067
     assert [blocked.reason(url) for url in urls] == [None] * len(urls)
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("https://WWW.Example.com/a/./b?utm_source=x&c=1", "com,example,www)/a/b?c=1"),
+        ("http://example.com", "com,example)/"),
+        ("http://example.com:8080/x", "com,example:8080)/x"),
+        ("http://192.0.2.7/x", "192.0.2.7)/x"),
+        ("http://[2001:db8::1]:81/x", "[2001:db8::1]:81)/x"),
+        ("https://bücher.example/", "example,xn--bcher-kva)/"),
+        ("no address", "no address"),
+    ],
+)
+def test_sortable_addresses(url: str, found: str) -> None:
+    assert sortable(url) == found
+
+
+def test_addresses_below_a_host() -> None:
+    def is_below(url: str, domain: str) -> bool:
+        return any(low <= sortable(url) < high for low, high in addresses_below(domain))
+
+    for url in (
+        "http://a.example",
+        "https://b.a.example/x",
+        "http://a.example:81/",
+        "http://c.b.a.example",
+    ):
+        assert is_below(url, "A.example")
+    for url in (
+        "http://aa.example",
+        "http://a-b.example/",
+        "http://example/",
+        "http://a.example.org",
+    ):
+        assert not is_below(url, "a.example")
+    assert is_below("http://192.0.2.7:80/x", "192.0.2.7")
+    for wrong in ("http://a.example", "a.example/x", "", "a b"):
+        with pytest.raises(Problem, match="is no domain"):
+            addresses_below(wrong)

@@ -1,6 +1,6 @@
 import pytest
 
-from pipelines.report.display import excerpt, line, visible
+from pipelines.look.display import excerpt, line, visible
 
 
 @pytest.mark.parametrize(

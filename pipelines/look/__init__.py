@@ -1,0 +1,1 @@
+"""Looking at a run: plain functions that give rows, numbers and stories, for whoever shows them."""
