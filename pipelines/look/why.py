@@ -41,7 +41,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Judged:
+class Tested:
     """What a chain made of a document. found: personal data and test items, by their signals."""
 
     kept: bool
@@ -70,9 +70,9 @@ class Story:
     task: str | None = None
     extracted: Row | None = None
     rejected: Row | None = None
-    filter: Judged | None = None
+    filter: Tested | None = None
     cluster: Row | None = None
-    curate: Judged | None = None
+    curate: Tested | None = None
     curated: Row | None = None
     cuts: list[Row] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
@@ -109,7 +109,7 @@ def story(run: Run, id_: str, part: str) -> Story:
     if "filter" not in done:
         return Story(**told, end="extracted; the run is not finished")
     task = next(key for key, parts in documents.parts(context).items() if part in parts)
-    told |= {"task": task, "filter": _judged(context, "filter", task, id_)}
+    told |= {"task": task, "filter": _tested(context, "filter", task, id_)}
     if lost := _rejected(context, "filter", task, id_):
         return Story(**told, end=_ended(lost), rejected=lost)
     if "deduplicate" not in done:
@@ -122,7 +122,7 @@ def story(run: Run, id_: str, part: str) -> Story:
     told["cuts"] = documents.Cuts(context, task).of(id_)
     if "curate" not in done:
         return Story(**told, end="kept by deduplication; the run is not finished")
-    told["curate"] = _judged(context, "curate", task, id_)
+    told["curate"] = _tested(context, "curate", task, id_)
     if lost := _rejected(context, "curate", task, id_):
         return Story(**told, end=_ended(lost), rejected=lost)
     curated = _row(context, "curate", task, "text", id_)
@@ -164,13 +164,13 @@ def original(run: Run, told: Story) -> bytes:
     the record cannot be read."""
     (task,) = [task for task in run.plan() if task.key == told.part]
     place = told.place
-    for piece in task.spec["ranges"]:
-        narrow = dict(piece)
-        if place["offset_kind"] == "byte" and piece.get("format") in _BY_BYTE:
-            if not piece["start"] <= place["offset"] < piece["end"]:
+    for span in task.spec["ranges"]:
+        narrow = dict(span)
+        if place["offset_kind"] == "byte" and span.get("format") in _BY_BYTE:
+            if not span["start"] <= place["offset"] < span["end"]:
                 continue
             narrow |= {"start": place["offset"], "end": place["offset"] + 1}
-        if piece["file"] != place["file"]:
+        if span["file"] != place["file"]:
             continue
         for _, record in read_split(run.recipe, Task(task.key, {**task.spec, "ranges": [narrow]})):
             if (record.offset, record.offset_kind) == (place["offset"], place["offset_kind"]):
@@ -202,14 +202,14 @@ def _rejected(context: Context, stage: str, task: str, id_: str) -> Row | None:
     return _row(context, stage, task, rejections.KIND, id_)
 
 
-def _judged(context: Context, stage: str, task: str, id_: str) -> Judged:
+def _tested(context: Context, stage: str, task: str, id_: str) -> Tested:
     row = _row(context, stage, task, "signals", id_)
     assert row is not None  # noqa: S101 - every document of a chain has a row
     signals = {name: value for name, value in row.items() if "." in name}
     found = {k: v for k, v in signals.items() if k.startswith(_FOUND) and v}
     spec: Chain = getattr(context.recipe, stage)
     verdicts = [_verdict(test, row) for test in tests_of(spec)]
-    return Judged(row["kept"], row["reasons"], signals, verdicts, found)
+    return Tested(row["kept"], row["reasons"], signals, verdicts, found)
 
 
 def _verdict(test: Test, row: Row) -> Verdict:
@@ -243,13 +243,13 @@ def tell(told: Story) -> str:
             k: v for k, v in told.extracted.items() if k not in skipped and v not in (None, [], "")
         }
         lines += _section("extract", given)
-    lines += _judgement("filter", told.filter)
+    lines += _lines_of("filter", told.filter)
     if told.cluster:
         lines += _section("deduplicate", told.cluster)
     if told.cuts:
         cut = sum(span["end"] - span["start"] for span in told.cuts)
         lines += _section("cut", {"spans": len(told.cuts), "characters": cut})
-    lines += _judgement("curate", told.curate)
+    lines += _lines_of("curate", told.curate)
     if told.curated:
         lines += _section("curated", told.curated)
     if told.rejected and not told.filter:
@@ -273,11 +273,11 @@ def _section(title: str, values: Row) -> list[str]:
     return ["", title, *(f"  {name:<24} {value}" for name, value in flat)]
 
 
-def _judgement(stage: str, judged: Judged | None) -> list[str]:
-    if judged is None:
+def _lines_of(stage: str, tested: Tested | None) -> list[str]:
+    if tested is None:
         return []
-    lines = ["", f"{stage}: {'kept' if judged.kept else ', '.join(judged.reasons)}"]
-    for each in judged.verdicts:
+    lines = ["", f"{stage}: {'kept' if tested.kept else ', '.join(tested.reasons)}"]
+    for each in tested.verdicts:
         numbers = (f"{v:.6g}" if isinstance(v, float) else str(v) for v in each.values.values())
         lines.append(f"  {each.result:<12} {each.reason:<36} {each.asked}: {', '.join(numbers)}")
-    return [*lines, *(f"  {name:<24} {value:g}" for name, value in judged.found.items())]
+    return [*lines, *(f"  {name:<24} {value:g}" for name, value in tested.found.items())]
