@@ -163,7 +163,7 @@ def test_a_dry_run_says_which_stages_run_and_why(
     recipe = load(str(DEMO), over)
     for folder in (tmp_path / "new", finished):
         found = foreseen(recipe, folder)
-        assert [each.does for each in found.values()] == ["is taken over"] * 4 + ["runs"] * 3
+        assert [each.does for each in found.values()] == ["is taken over"] * 4 + ["runs"] * 4
         assert found["tokenizer"].why == ("tokenizer.train.vocabulary: 2048 there, 1024 now",)
         assert found["tokenize"].why == ("`tokenizer` runs, and may make something else",)
     monkeypatch.setattr(tokenize, "VERSION", 99)
