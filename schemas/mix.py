@@ -13,6 +13,7 @@ from schemas.rules import Test
 
 Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Epochs = Annotated[float, Field(ge=1, allow_inf_nan=False)]
+Packing = Literal["concatenate", "best_fit", "document"]
 MAX_EPOCHS = 4.0  # up to which repeated text is about as good as new (arXiv:2305.16264)
 
 
@@ -124,6 +125,12 @@ class Mix(Mixture):
         "before it ended.",
     )
     sequence_length: int = Field(2048, ge=2, description="Tokens a row.")
+    packing: Packing = Field(
+        "concatenate",
+        description="How documents fill rows: `concatenate` cuts them where a row ends; `best_fit` "
+        "cuts only those longer than a row and pads (arXiv:2404.10830); `document` has one in a "
+        "row.",
+    )
     bucket_tokens: int = Field(
         64 * MEBIBYTE, ge=1, description="Planned tokens a bucket; a bucket is one shard file."
     )

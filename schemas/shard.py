@@ -101,6 +101,7 @@ class SourceCounts(_Entry):
     tokens: int
     documents: int = Field(description="Documents, each epoch of a document counted.")
     bytes: int = Field(description="UTF-8 bytes of text.")
+    cut: int = Field(0, description="Documents of which more than one row of a file holds a part.")
 
 
 class ShardPhase(_Entry):
@@ -147,6 +148,7 @@ class ShardManifest(_Entry):
 
     version: Literal[1] = 1
     sequence_length: int
+    packing: str = "concatenate"
     token_type: TokenType
     tokenizer: TokenizerEntry
     layout_digest: str = Field(description="Must match to resume training.")

@@ -208,6 +208,7 @@ def _ratio(part: int, whole: int) -> float:
 def _shards(manifest: ShardManifest) -> shape.Shards:
     return shape.Shards(
         sequence_length=manifest.sequence_length,
+        packing=manifest.packing,
         token_type=manifest.token_type,
         vocabulary=manifest.tokenizer.vocabulary,
         tokenizer_sha256=manifest.tokenizer.sha256,
@@ -222,6 +223,8 @@ def _split(split: ShardSplit) -> shape.Split:
         rows=split.rows,
         tokens=split.tokens,
         padding=split.padding,
+        documents=sum(counts.documents for counts in split.sources.values()),
+        cut=sum(counts.cut for counts in split.sources.values()),
         text_bytes=sum(counts.bytes for counts in split.sources.values()),
         files=len(split.files),
         file_bytes=sum(file.size for file in split.files),

@@ -223,6 +223,8 @@ class Split(TypedDict):
     rows: int
     tokens: int
     padding: int
+    documents: int
+    cut: int
     text_bytes: int
     files: int
     file_bytes: int
@@ -232,6 +234,7 @@ class Shards(TypedDict):
     """What was written for the trainer."""
 
     sequence_length: int
+    packing: str
     token_type: str
     vocabulary: int
     tokenizer_sha256: str

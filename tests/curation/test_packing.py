@@ -1,9 +1,12 @@
+import random
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pytest
 
-from curation.packing import pack
+from curation.packing import Packed, pack
+from schemas.mix import Packing
 from schemas.shard import shard_schema
 
 VOCABULARY = 1024
@@ -17,12 +20,23 @@ def pack_lists(
     lengths: npt.NDArray[np.int32],
     token_type: str = "uint16",
 ) -> pa.Table:
+    return pack_all(documents, length, lengths, token_type).rows
+
+
+def pack_all(
+    documents: list[list[int]],
+    length: int,
+    lengths: npt.NDArray[np.int32],
+    token_type: str = "uint16",
+    packing: Packing = "concatenate",
+) -> Packed:
     offsets = np.cumsum([0] + [len(document) for document in documents]).astype(np.int64)
     tokens = np.array([token for document in documents for token in document], token_type)
     return pack(
         tokens,
         offsets,
         pa.array([name(n) for n in range(len(documents))], pa.binary(16)),
+        packing=packing,
         byte_lengths=lengths,
         padding=PADDING,
         sequence_length=length,
@@ -129,7 +143,7 @@ def test_blocks_end_where_rows_end() -> None:
     table = pack(
         tokens, offsets, ids, byte_lengths=byte_lengths(), padding=PADDING,
         sequence_length=1000, source="code", sources=SOURCES,
-    )  # fmt: skip
+    ).rows  # fmt: skip
     segments = table["segments"].combine_chunks().flatten()
     owners = np.array(
         [int.from_bytes(one, "big") for one in segments.field("document_id").to_pylist()]
@@ -146,7 +160,7 @@ def test_rows_of_sources_join_and_permute() -> None:
     second = pack(
         tokens, np.array([0, 3]), pa.array([name(77)], pa.binary(16)), byte_lengths=byte_lengths(),
         padding=PADDING, sequence_length=4, source="books", sources=SOURCES,
-    )  # fmt: skip
+    ).rows  # fmt: skip
     both = pa.concat_tables([first, second])
     taken = both.take([3, 0, 2, 1])
     rows = first.to_pylist() + second.to_pylist()
@@ -163,3 +177,72 @@ def test_arguments_must_agree() -> None:
                 tokens, np.array(offsets), ids, byte_lengths=byte_lengths(), padding=PADDING,
                 sequence_length=4, source="web", sources=SOURCES,
             )  # fmt: skip
+
+
+def parts(table: pa.Table) -> dict[bytes, list[tuple[int, list[int]]]]:
+    """Of each document its parts, with their offsets."""
+    found: dict[bytes, list[tuple[int, list[int]]]] = {}
+    for row in table.to_pylist():
+        ends = [*[segment["start"] for segment in row["segments"]][1:], row["length"]]
+        assert set(row["input_ids"][row["length"] :]) <= {PADDING}
+        for segment, end in zip(row["segments"], ends, strict=True):
+            part = (segment["document_offset"], row["input_ids"][segment["start"] : end])
+            found.setdefault(segment["document_id"], []).append(part)
+    return found
+
+
+@pytest.mark.parametrize("packing", ["concatenate", "best_fit", "document"])
+@pytest.mark.parametrize("token_type", ["uint16", "uint32"])
+def test_every_strategy_keeps_every_token(packing: Packing, token_type: str) -> None:
+    vocabulary = VOCABULARY if token_type == "uint16" else 70_000
+    rng = random.Random(packing)
+    lengths = np.array([rng.randrange(5) for _ in range(vocabulary)], np.int32)
+    for length in (2, 7, 64):
+        for count in (0, 1, 300):
+            documents = [
+                [rng.randrange(8, vocabulary) for _ in range(rng.choice([0, 1, 3, length, 150]))]
+                for _ in range(count)
+            ]
+            rows, cut = pack_all(documents, length, lengths, token_type, packing)
+            assert rows.schema == shard_schema(length, vocabulary)
+            found = parts(rows)
+            assert len(found) == sum(map(bool, documents))
+            for number, document in enumerate(documents):
+                own = sorted(found.get(name(number), []))
+                assert [token for _, part in own for token in part] == document
+                assert [at for at, _ in own] == np.cumsum([0] + [len(p) for _, p in own])[
+                    :-1
+                ].tolist()
+                if packing != "concatenate":
+                    assert len(own) == -(-len(document) // length)
+            assert cut == sum(len(own) > 1 for own in found.values())
+            spelled = sum(int(lengths[d].sum()) for d in documents if d)
+            segments = [s for row in rows.to_pylist() for s in row["segments"]]
+            assert sum(segment["bytes"] for segment in segments) == spelled
+            if packing == "document":
+                assert rows.num_rows == len(segments)
+
+
+def test_best_fit_cuts_little_and_pads_little() -> None:
+    """On sizes like those of pages: a tenth of the documents cut that concatenation cuts, and under
+    a hundredth of the places padded."""
+    rng = np.random.default_rng(2)
+    sizes = np.minimum(rng.lognormal(6, 1, 4000).astype(int) + 1, 20_000)
+    documents = [[9] * size for size in sizes.tolist()]
+    lengths = np.ones(VOCABULARY, np.int32)
+    whole = pack_all(documents, 2048, lengths)
+    best = pack_all(documents, 2048, lengths, packing="best_fit")
+    assert best.cut == int((sizes > 2048).sum()) < whole.cut / 4
+    assert best.rows.num_rows * 2048 - sizes.sum() < sizes.sum() / 100
+
+
+def test_best_fit_takes_the_row_with_the_least_room() -> None:
+    documents = [[1] * size for size in (6, 5, 4, 3, 2, 1)]
+    rows, cut = pack_all(documents, 7, np.ones(VOCABULARY, np.int32), packing="best_fit")
+    sizes = {
+        tuple(int.from_bytes(s["document_id"], "big") for s in row["segments"])
+        for row in rows.to_pylist()
+    }
+    # 6 + 1, 5 + 2, 4 + 3
+    assert sizes == {(0, 5), (1, 4), (2, 3)}
+    assert cut == 0

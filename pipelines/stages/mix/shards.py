@@ -44,6 +44,7 @@ def write_manifest(context: Context, step: str, task: Task) -> Receipt:
     entry = context.receipt("tokenizer", "tokenizer").counts
     manifest = ShardManifest(
         sequence_length=length,
+        packing=recipe.mix.packing,
         token_type=token_type(tokens.vocabulary),
         tokenizer=TokenizerEntry(
             path="../tokenizer/tokenizer.json",

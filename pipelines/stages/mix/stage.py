@@ -314,10 +314,11 @@ def _pack(
     table, epoch = table.take(order), epoch[order]
     flat, offsets = flat_tokens(table)
     firsts = table["offset"].to_numpy()
-    rows = pack(
+    rows, cut = pack(
         flat,
         offsets,
         pa.concat_arrays(table["id"].chunks) if table.num_rows else pa.array([], pa.binary(16)),
+        packing=recipe.mix.packing,
         firsts=firsts,
         byte_lengths=tokens.byte_lengths,
         padding=tokens.padding,
@@ -330,6 +331,7 @@ def _pack(
     begun = firsts == 0  # what goes on from an earlier phase is counted there
     return rows, {
         "rows": rows.num_rows,
+        "cut": cut,
         "tokens": len(flat),
         "documents": int(begun.sum()),
         "bytes": int(tokens.byte_lengths[flat].sum(dtype=np.int64)),
