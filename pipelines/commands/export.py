@@ -11,7 +11,7 @@ def add_export(add: Add) -> None:
     """Add `export`."""
     command = add(
         "export",
-        "Write the curated text of a run as a data set.",
+        "Write the curated text of a run as a data set, or its shards for another trainer.",
         "gristmill export runs/one --to hf --output datasets/one --source web",
         _export,
     )
@@ -19,9 +19,9 @@ def add_export(add: Add) -> None:
     command.add_argument(
         "--to",
         required=True,
-        choices=("jsonl", "parquet", "hf"),
-        help="JSON lines, Parquet, or a Hugging Face data set: Parquet with its card, which "
-        "`datasets.load_dataset` reads",
+        choices=("jsonl", "parquet", "hf", "megatron", "nanogpt"),
+        help="text as JSON lines, Parquet, or a Hugging Face data set: Parquet with its card, "
+        "which `datasets.load_dataset` reads; tokens as Megatron-LM's .bin and .idx, or nanoGPT's .bin",
     )
     command.add_argument("--output", required=True, metavar="DIR", help="a new folder or URL")
     command.add_argument(
