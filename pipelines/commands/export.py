@@ -21,7 +21,8 @@ def add_export(add: Add) -> None:
         required=True,
         choices=("jsonl", "parquet", "hf", "megatron", "nanogpt"),
         help="text as JSON lines, Parquet, or a Hugging Face data set: Parquet with its card, "
-        "which `datasets.load_dataset` reads; tokens as Megatron-LM's .bin and .idx, or nanoGPT's .bin",
+        "which `datasets.load_dataset` reads; tokens as Megatron-LM's .bin and .idx, "
+        "or nanoGPT's .bin",
     )
     command.add_argument("--output", required=True, metavar="DIR", help="a new folder or URL")
     command.add_argument(
