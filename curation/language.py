@@ -7,7 +7,6 @@ Accuracy, by language and by length, and the second model's data: curation/model
 from __future__ import annotations
 
 import copy
-import difflib
 import functools
 import math
 import re
@@ -20,7 +19,7 @@ from fasttext_pybind import fasttext
 from curation.fasttext_model import labels, load, predict, without_marks
 from schemas.base import ModelFile
 from schemas.extract import LANGUAGE_MODEL, Extract
-from schemas.problems import Problem
+from schemas.problems import Problem, close_to
 
 UNDETERMINED = "und"  # ISO 639-2
 
@@ -108,8 +107,7 @@ def closest(code: str, codes: Collection[str]) -> str:
     # `english` begins as its three letters do, which are those of most languages
     meant = {canonical(code), canonical(code[:3]), *_MEANS.get(code, ())}
     same = {each for each in codes if canonical(each) in meant}
-    found = sorted(same) or difflib.get_close_matches(code, sorted(codes), 3, 0.4)
-    return f"; did you mean {' or '.join(f'`{each}`' for each in found)}?" if found else ""
+    return close_to(code, same, least=0) or close_to(code, codes, least=0.4)
 
 
 def languages_of(options: Extract, find: Callable[[ModelFile], Path]) -> Languages | None:

@@ -6,7 +6,7 @@ of its folder `chains`; its README says where they differ from their references.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from functools import reduce
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -15,8 +15,6 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import yaml
-from pydantic import ValidationError
 
 from curation.edits import EDITS
 from curation.folders import beside
@@ -24,35 +22,30 @@ from schemas.base import Contract
 from schemas.chain import (
     Chain,
     ChainStep,
-    ClassifiersStep,
-    CutStep,
-    DecontaminateStep,
     EditStep,
     LanguagesStep,
-    RedactStep,
     RulesStep,
     Scope,
     Step,
 )
+from schemas.files import Places, place_of, read_placed
 from schemas.filter import NamedChain
-from schemas.pii import Redact
+from schemas.mistakes import checked
 from schemas.problems import Problem, close_to
 from schemas.rules import (
-    AllOf,
-    AllRule,
     AnyOf,
     AnyRule,
     Condition,
     Group,
     Operator,
     Row,
-    Rule,
     RuleTable,
     conditions,
 )
 
 Columns = Mapping[str, pa.Array]
 Some = TypeVar("Some", bound=Chain)
+Shape = TypeVar("Shape", bound=Contract)
 
 _COMPARE: Mapping[Operator, Callable[[pa.Array, Any], pa.Array]] = {
     ">": pc.greater,
@@ -148,7 +141,7 @@ def load_table(name_or_path: str, base: Path) -> RuleTable:
     """
     if is_file(name_or_path):
         path = base / name_or_path
-        return _table(read_yaml(path, str(path), "rule table"), str(path))
+        return _table(*read_placed(path, str(path), "rule table"), str(path))
     if name_or_path not in table_names():
         raise Problem(
             f"no rule table is called `{name_or_path}`"
@@ -156,7 +149,7 @@ def load_table(name_or_path: str, base: Path) -> RuleTable:
             f"{', '.join(table_names())}; a file's name ends in .yaml"
         )
     file = f"{name_or_path}.yaml"
-    return _table(read_yaml(_bundled().joinpath(file), file, "rule table"), file)
+    return _table(*read_placed(_bundled().joinpath(file), file, "rule table"), file)
 
 
 def load_chain(name_or_path: str, base: Path, within: tuple[str, ...] = ()) -> NamedChain:
@@ -171,12 +164,12 @@ def load_chain(name_or_path: str, base: Path, within: tuple[str, ...] = ()) -> N
     if is_file(name_or_path):
         path = base / name_or_path
         file, folder = str(path), path.parent
-        content = read_yaml(path, file, "chain")
+        content, places = read_placed(path, file, "chain")
         if isinstance(content, dict) and "rules" in content:
-            return alone(_table(content, file))
+            return alone(_table(content, places, file))
     elif name_or_path in chain_names():
         file, folder = f"chains/{name_or_path}.yaml", base
-        content = read_yaml(_bundled().joinpath(file), file, "chain")
+        content, places = read_placed(_bundled().joinpath(file), file, "chain")
     elif name_or_path in table_names():
         return alone(load_table(name_or_path, base))
     else:
@@ -189,10 +182,7 @@ def load_chain(name_or_path: str, base: Path, within: tuple[str, ...] = ()) -> N
         )
     if file in within:
         raise Problem(f"{file}: is a part of itself, by {' and '.join(within)}")
-    try:
-        chain = NamedChain.model_validate(content)
-    except ValidationError as error:
-        raise Problem(f"{file}: {_mistakes(error, NamedChain)}") from error
+    chain = _valid(NamedChain, content, places, file)
     chain = chain.with_files(lambda _, named: beside(named, folder))
     whole, _, mistakes = in_full(chain, folder, (*within, file))
     if mistakes:
@@ -210,6 +200,7 @@ def in_full(
     places: list[str] = []
     mistakes: list[tuple[str, str]] = []
     more: dict[str, Any] = {"classifiers": dict(spec.classifiers), "measures": spec.measures}
+    more["exhaustive"] = spec.exhaustive
     for at, step in enumerate(spec.chain):
         here = f"chain[{at}]"
         try:
@@ -218,6 +209,7 @@ def in_full(
                 for number, each in enumerate(inner.chain):
                     steps.append(_narrowed(each, step))
                     places.append(f"{here}.chain[{number}]")
+                more["exhaustive"] &= inner.exhaustive
                 for name, item in inner.classifiers.items():
                     if more["classifiers"].setdefault(name, item) != item:
                         raise Problem(f"its classifier `{name}` is another one here")
@@ -264,80 +256,27 @@ def alone(table: RuleTable) -> NamedChain:
     return NamedChain(description=table.description, chain=(*edits, RulesStep(rules=table)))
 
 
-def read_yaml(path: Path | Traversable, file: str, kind: str) -> Any:
-    """What a YAML file holds. Raises Problem, naming `file`, if it cannot be read."""
-    try:
-        return yaml.load(path.read_text("utf-8"), _Loader)  # noqa: S506 - a SafeLoader
-    except yaml.YAMLError as error:
-        raise Problem(f"{file}: not YAML: {' '.join(str(error).split())}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise Problem(f"{file}: cannot read the {kind}: {error}") from error
+def _valid(model: type[Shape], content: Any, places: Places, file: str) -> Shape:
+    made, mistakes = checked(model, content)
+    if made is None:
+        told = []
+        for each in mistakes:
+            place = place_of(each.where, places)
+            line = f"line {place.line}: " if place else ""
+            kind = "the table" if model is RuleTable else "the chain"
+            told.append(f"{line}{each.where or kind}: {each.text}")
+        raise Problem(f"{file}: {'; '.join(told)}")
+    return made
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML's safe loader, but a key that is given twice is an error."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, Hashable) and key in seen:
-                line = key_node.start_mark.line + 1
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key `{key}` in line {line} stands twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-def _table(content: Any, file: str) -> RuleTable:
-    try:
-        table = RuleTable.model_validate(content)
-    except ValidationError as error:
-        raise Problem(f"{file}: {_mistakes(error)}") from error
-    places: dict[str, int] = {}
+def _table(content: Any, places: Places, file: str) -> RuleTable:
+    table = _valid(RuleTable, content, places, file)
+    first_at: dict[str, int] = {}
     for place, rule in enumerate(table.rules):
-        first = places.setdefault(rule.reason, place)
+        first = first_at.setdefault(rule.reason, place)
         if first != place:
             raise Problem(
                 f"{file}: rules[{place}].reason: `{rule.reason}` is the reason of rules[{first}] "
                 "too; a reason must tell which rule failed, give each its own"
             )
     return table
-
-
-_KINDS: Mapping[type[Contract], str] = {RuleTable: "table", NamedChain: "chain"}
-# what pydantic puts into the path of a value that is one of several models
-_MEMBERS: Mapping[str, type[Contract]] = {
-    model.__name__: model
-    for model in (
-        *(Rule, AnyRule, AllRule, Condition, AnyOf, AllOf, RuleTable),
-        *(RulesStep, EditStep, LanguagesStep, ClassifiersStep, RedactStep, DecontaminateStep),
-        *(CutStep, ChainStep, Redact),
-    )
-}
-
-
-def _mistakes(error: ValidationError, model: type[Contract] = RuleTable) -> str:
-    """Each mistake once, with its path in the YAML."""
-    found: dict[str, str] = {}
-    items = error.errors()
-    for item in items:
-        if item["type"] == "too_short" and any(
-            other["loc"][: len(item["loc"])] == item["loc"] != other["loc"] for other in items
-        ):
-            continue  # some of its items are wrong, and told
-        holders = [_MEMBERS[part] for part in map(str, item["loc"]) if part in _MEMBERS]
-        holder = holders[-1] if holders else model
-        if item["loc"][-3:-2] in (("any",), ("all",)) and isinstance(item["loc"][-2], int):
-            holder = Condition
-        location = [part for part in item["loc"] if part not in _MEMBERS and part != "str"]
-        message = item["msg"].removeprefix("Value error, ")
-        if "threshold" in location and item["type"] != "missing":
-            location = location[: location.index("threshold") + 1]
-            message = "give a number, a string or a list of strings"
-        if item["type"] == "extra_forbidden":
-            message = f"unknown key{close_to(str(location[-1]), holder.model_fields)}"
-        path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
-        found.setdefault(path.lstrip(".") or f"the {_KINDS[model]}", message)
-    return "; ".join(f"{path}: {message}" for path, message in found.items())

@@ -15,13 +15,12 @@ import pyarrow as pa
 from pipelines.engines.runners import Engine
 from pipelines.recipes.mistakes import RecipeError
 from pipelines.recipes.saving import differences, read_saved, save, with_models
-from pipelines.recipes.scopes import check_scopes, kinds_of, passed_by, unredacted
+from pipelines.recipes.scopes import check_scopes, kinds_of, scoped
 from pipelines.runs import documents, ledger, rejections
 from pipelines.runs.events import (
     Listener,
     Shortfall,
     StageFinished,
-    Unredacted,
     Warned,
     ignore,
 )
@@ -303,11 +302,8 @@ class Run:
     def _tell_scopes(self, splits: Sequence[Task], listener: Listener) -> None:
         """Say before the first stage which sources steps are not for."""
         if self._stages == STAGES and not self.stages:
-            kinds = kinds_of(self.recipe, splits)
-            for event in passed_by(self.recipe, kinds):
+            for event in scoped(self.recipe, kinds_of(self.recipe, splits)):
                 listener(event)
-            if sources := unredacted(self.recipe, kinds):
-                listener(Unredacted(tuple(sources)))
 
     def _stage(self, mill: Mill, stage: Stage, done: dict[str, Manifest]) -> Manifest:
         """The stage's manifest: there already, taken from the parent, or made now."""

@@ -113,7 +113,8 @@ class LanguagesStep(Scope):
 
 class ChainStep(Scope):
     """Take the steps of another chain here, limited to these documents as well. A recipe is
-    resolved with the steps themselves; its classifiers and measures join those of the section."""
+    resolved with the steps themselves; its classifiers and measures join those of the section,
+    which is exhaustive only if all chains in it are."""
 
     KEY: ClassVar[str] = "chain"
     chain: str = Field(

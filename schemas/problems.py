@@ -35,7 +35,14 @@ def full_disk(error: BaseException) -> Problem | None:
     return Problem(f"there is no room to write ({why})", str(error.filename or ""), mend)
 
 
-def close_to(name: str, names: Iterable[str], most: int = 3) -> str:
-    """`; did you mean ...?` with the closest of the names, or nothing."""
-    close: Sequence[str] = difflib.get_close_matches(name, list(dict.fromkeys(names)), n=most)
+def close_or_all(name: str, names: Iterable[str]) -> str:
+    """`; did you mean ...?` with the closest of the names, or `; there are ...` with all."""
+    known = list(dict.fromkeys(names))
+    listed = f"; there {'is' if len(known) == 1 else 'are'} {', '.join(f'`{x}`' for x in known)}"
+    return close_to(name, known) or (listed if known else "")
+
+
+def close_to(name: str, names: Iterable[str], most: int = 3, least: float = 0.6) -> str:
+    """`; did you mean ...?` with the closest of the names, or nothing. `least`: of 1, how alike."""
+    close: Sequence[str] = difflib.get_close_matches(name, sorted(set(names)), most, least)
     return f"; did you mean {' or '.join(f'`{item}`' for item in close)}?" if close else ""

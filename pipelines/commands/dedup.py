@@ -15,10 +15,10 @@ from pipelines.commands.options import (
     reading,
     rejecting,
     tell,
-    validated,
     writing,
 )
 from pipelines.commands.parsing import Add, bytes_of
+from schemas.mistakes import validated
 from schemas.problems import Problem
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def deduplicate_of(recipe: str | None, over: Mapping[str, Any]) -> Deduplicate:
         near = base["near"]
     elif near is not None and base["near"] is not None:
         near = {**base["near"], **near}
-    return validated("deduplicate", Deduplicate, {**base, **over, "near": near})
+    return validated(Deduplicate, {**base, **over, "near": near}, root="deduplicate")
 
 
 def over_of(asked: Mapping[str, Any]) -> dict[str, Any]:

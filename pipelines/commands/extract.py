@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import get_args
 
-from pipelines.commands.options import add_files, reading, rejecting, tell, validated, writing
+from pipelines.commands.options import add_files, reading, rejecting, tell, writing
 from pipelines.commands.parsing import Add
 from schemas.extract import ENGINES, STRUCTURES, Extract, Rights
 from schemas.inputs import Format
+from schemas.mistakes import validated
 
 
 def add_extract(add: Add) -> None:
@@ -79,7 +80,7 @@ def _options(asked: argparse.Namespace) -> Extract:
         base = {"rights": Rights(opt_outs=())}
         if not asked.languages:
             base["language_model"] = None
-    return validated("extract", Extract, {**base, **over})
+    return validated(Extract, {**base, **over}, root="extract")
 
 
 def _extract(options: argparse.Namespace) -> int:

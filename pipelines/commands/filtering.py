@@ -14,9 +14,9 @@ from curation.chain import LANGUAGE, LANGUAGE_SCORE, SOURCE, Chain, Document
 from curation.language import FIRST, SECOND, Languages, canonical, closest
 from curation.rules import load_chain, with_languages
 from pipelines.commands.language import model_of
-from pipelines.commands.options import validated
 from pipelines.runs.rows import Row, number
 from schemas.chain import LanguagesStep
+from schemas.mistakes import validated
 from schemas.problems import Problem
 
 
@@ -183,7 +183,7 @@ def chain_of(
     Raises Problem with all that is wrong.
     """
     if languages:
-        validated("languages", LanguagesStep, {"languages": languages})
+        validated(LanguagesStep, {"languages": languages})
     chain = with_languages(load_chain(rules, Path()), languages)
     if exhaustive is not None:
         chain = chain.model_copy(update={"exhaustive": exhaustive})

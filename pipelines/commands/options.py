@@ -13,8 +13,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from schemas.problems import Problem
-
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -234,18 +232,6 @@ def map_rows(
             out.write(rows)
         finish()
     return rejected.counts
-
-
-def validated(key: str, model: type[Model], value: Mapping[str, Any]) -> Model:
-    """The value of a recipe's key. Raises Problem with what is first wrong with it."""
-    from pydantic import ValidationError
-
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in (key, *first["loc"]))
-        raise Problem(first["msg"].removeprefix("Value error, "), where) from None
 
 
 def tell(ends: Mapping[str, int]) -> None:

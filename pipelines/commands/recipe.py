@@ -25,6 +25,14 @@ def add_recipe(add: Add) -> None:
     ):
         sub = act(name, help_, f"gristmill recipe {name} fineweb", command)
         sub.add_argument("recipe", help="a bundled recipe's name, or a YAML file")
+        if name == "show":
+            sub.add_argument(
+                "--origin", action="store_true", help="a value a line, and the file it is from"
+            )
+        else:
+            sub.add_argument(
+                "--no-inputs", action="store_true", help="the files of `inputs` need not be there"
+            )
 
     diff = act(
         "diff",
@@ -53,19 +61,38 @@ def _list(_: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
-    from pipelines.recipes.loading import load, to_yaml
+    from pipelines.recipes.loading import load, origins, to_yaml
+    from schemas.mistakes import shown
 
+    if options.origin:
+        lines = [(f"{path}: {shown(value)}", at) for path, value, at in origins(options.recipe)]
+        wide = min(60, max(len(line) for line, _ in lines))
+        print("\n".join(f"{line:<{wide}}  # {at}" for line, at in lines))
+        return 0
     print(to_yaml(load(options.recipe, imports=False)), end="")
     return 0
 
 
 def _validate(options: argparse.Namespace) -> int:
+    from pipelines.commands.progress import listener
     from pipelines.recipes.loading import load
     from pipelines.recipes.mistakes import RecipeError
+    from pipelines.recipes.scopes import check_scopes, kinds_of, scoped
     from pipelines.recipes.trial import try_out
+    from pipelines.runs.splits import plan_splits
 
-    if mistakes := try_out(load(options.recipe)):
+    inputs = not options.no_inputs
+    recipe = load(options.recipe, files=True, inputs=inputs)
+    mistakes = try_out(recipe)
+    if inputs and recipe.inputs:
+        kinds = kinds_of(recipe, plan_splits(recipe))
+        mistakes += check_scopes(recipe, kinds)
+    if mistakes:
         raise RecipeError(options.recipe, mistakes)
+    if inputs and recipe.inputs:
+        show = listener("auto", quiet=False)
+        for event in scoped(recipe, kinds):
+            show(event)
     print(f"{options.recipe}: a valid recipe")
     return 0
 

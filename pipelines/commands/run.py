@@ -106,11 +106,12 @@ def _run(options: argparse.Namespace) -> int:
 
     output = options.output if is_remote(options.output) else os.path.abspath(options.output)
     engine = Engine(options.runner, options.workers, options.memory)
+    recipe = load(options.recipe, _inputs(options), files=True)
     if options.dry_run:
-        for stage, does, why in Run.foresee(load(options.recipe, _inputs(options)), output):
+        for stage, does, why in Run.foresee(recipe, output):
             print("\n  ".join([f"{stage:<12}{does}", *why]))
         return 0
-    run = Run.create(load(options.recipe, _inputs(options)), output)
+    run = Run.create(recipe, output)
     was_finished = run.is_finished
     run.go(engine, listener(options.progress, quiet=options.quiet), until=options.until)
     if was_finished:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from pathlib import Path
 
 import pyarrow as pa
 
-from pipelines.recipes.files import CHAINS, bundled_models
-from pipelines.recipes.mistakes import Mistake, did_you_mean
+from pipelines.recipes.files import CHAINS, Named, bundled_models, with_files
+from pipelines.recipes.mistakes import Mistake
+from pipelines.runs.splits import files_of
+from pipelines.runs.store import Folder, is_remote
+from schemas.base import ModelFile
 from schemas.chain import EditStep, LanguagesStep, RedactStep, Scope
 from schemas.extract import ENGINES
-from schemas.problems import Problem
+from schemas.problems import Problem, close_or_all, close_to
 from schemas.recipe import Recipe
 
 
@@ -25,7 +29,7 @@ def check_keep(recipe: Recipe) -> list[Mistake]:
     signals = [name for name, kind in chain.types.items() if pa.types.is_floating(kind)]
     if keep in signals:
         return []
-    there = did_you_mean(keep, signals) if signals else ", which measures none"
+    there = close_to(keep, signals) if signals else ", which measures none"
     return [("deduplicate.keep", f"`{keep}` is no signal of this recipe's chain{there}")]
 
 
@@ -65,9 +69,34 @@ def check_own(recipe: Recipe) -> list[Mistake]:
         try:
             own.load(kind, name)
         except Problem as error:
-            there = did_you_mean(name, ENGINES) if kind == "engine" and ":" not in name else ""
+            there = close_to(name, ENGINES) if kind == "engine" and ":" not in name else ""
             mistakes.append((path, f"{error}{there}"))
     return mistakes
+
+
+def check_files(recipe: Recipe, *, inputs: bool) -> Iterator[Mistake]:
+    """Files that are not there: models and lists, runs that the recipe names, and `inputs`."""
+    found: list[Mistake] = []
+
+    def look(path: str, model: Named) -> Named:
+        if not isinstance(model, ModelFile):
+            return model
+        elsewhere = is_remote(model.file) or model.file in bundled_models()
+        if not elsewhere and not Path(model.file).is_file():
+            near = close_to(Path(model.file).name, bundled_models())
+            found.append((f"{path}.file", f"no such file: {model.file}{near}"))
+        return model
+
+    with_files(recipe, look)
+    yield from found
+    runs = [("parent", recipe.parent)] if recipe.parent else []
+    for number, run in enumerate(recipe.deduplicate.against):
+        runs.append((f"deduplicate.against[{number}]", run))
+    for path, run in runs:
+        if not Folder(run).exists("recipe.yaml"):
+            yield path, f"no run here (it has no recipe.yaml): {run}"
+    for at, item in enumerate(recipe.inputs if inputs else ()):
+        yield from files_of(at, item)[1]
 
 
 def code_of(recipe: Recipe) -> dict[str, str]:
@@ -109,7 +138,7 @@ def _check_limits(recipe: Recipe, path: str, step: Scope) -> list[Mistake]:
     if isinstance(step, RedactStep):
         named += [(f"{path}.redact.sources.{name}", name) for name in step.asked.sources]
     return [
-        (place, f"no input has the source `{name}`{did_you_mean(name, sources)}")
+        (place, f"no input has the source `{name}`{close_or_all(name, sources)}")
         for place, name in named
         if name not in sources
     ]

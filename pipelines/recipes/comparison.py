@@ -10,12 +10,13 @@ from typing import Any
 
 import yaml
 
-from curation.rules import asked, load_chain, read_yaml, said, table_names
+from curation.rules import asked, load_chain, said, table_names
 from curation.steps import table_of
 from pipelines.recipes.loading import load, names
 from pipelines.recipes.saving import read_saved
 from pipelines.runs.store import Folder, is_remote
 from schemas.chain import Chain, RulesStep
+from schemas.files import read_yaml
 from schemas.filter import Filter
 from schemas.recipe import Recipe
 from schemas.rules import Row, Rule

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import copy
-import difflib
-from collections.abc import Iterator, Mapping
-from typing import Any, get_origin
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import yaml
-from pydantic import BaseModel, ValidationError
-
+from schemas.files import Places, place_of
+from schemas.mistakes import Found, Path, checked
 from schemas.problems import Problem
 from schemas.recipe import Recipe
 
 Mistake = tuple[str, str]  # YAML path, what is wrong and what would be right
-Path = tuple[str | int, ...]
 
 # stand in for what a recipe lacks, so that the rest of it can be checked
 _PLACEHOLDERS = {"name": "x", "inputs": [{"source": "x", "root": "x", "files": ["x"]}]}
@@ -26,18 +24,29 @@ _RENAMED = {
     "pieces": "spans",
     "pii": "chain: [{redact: [...]}]",
     "least_words": "chain: [{cut: {least_words: ...}}]",
+    "languages": "chain: [{languages: {...}}, ...]",
 }
 
 
 class RecipeError(Problem):
     """All that is wrong with a recipe, each with its YAML path."""
 
-    def __init__(self, name: str, mistakes: list[Mistake]) -> None:
-        """`name` is the recipe's file or bundled name."""
-        self.mistakes = mistakes
-        lines = [f"  {path}: {text}" if path else f"  {text}" for path, text in mistakes]
-        count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
-        super().__init__("\n".join([f"{name}: {count} in this recipe", *lines]))
+    def __init__(
+        self, name: str, mistakes: Sequence[Mistake], places: Places | None = None
+    ) -> None:
+        """`name` is the recipe's file or bundled name; `places`: where its values stand."""
+        where = {path: place_of(path, places or {}) for path, _ in mistakes}
+        order = {path: (place.file != name, place.line) for path, place in where.items() if place}
+        last = (True, math.inf)
+        self.mistakes = sorted(dict.fromkeys(mistakes), key=lambda told: order.get(told[0], last))
+        count = "1 mistake" if len(self.mistakes) == 1 else f"{len(self.mistakes)} mistakes"
+        lines = [f"{name}: {count} in this recipe"]
+        for path, text in self.mistakes:
+            place = where[path]
+            file = f"{place.file}, " if place and place.file != name else ""
+            line = f"{file}line {place.line}: " if place else ""
+            lines.append(f"  {line}{path}: {text}" if path else f"  {text}")
+        super().__init__("\n".join(lines))
 
 
 def validate(value: Mapping[str, Any]) -> tuple[Recipe | None, list[Mistake]]:
@@ -51,32 +60,30 @@ def validate(value: Mapping[str, Any]) -> tuple[Recipe | None, list[Mistake]]:
     mistakes: list[Mistake] = []
     removed: list[Path] = []
     while True:
-        try:
-            return Recipe.model_validate(rest), mistakes
-        except ValidationError as error:
-            items = [(*_locate(item["loc"]), dict(item)) for item in error.errors()]
-        new = []
-        for path, model, item in items:
-            # what follows from a removal, or only says that a part is wrong, is no news
-            follows = any(_touch(path, other) for other in removed)
-            whole = item["type"] == "too_short" and any(
-                len(other) > len(path) and _touch(path, other) for other, _, _ in items
-            )
-            if not follows and not whole:
-                new.append((path, item["type"]))
-                mistakes.append((_text(path), _sentence(item, path, model)))
+        recipe, found = checked(Recipe, rest)
+        if recipe is not None:
+            return recipe, mistakes
+        # what follows from a removal is no news
+        new = [each for each in found if not any(_follows(each, other) for other in removed)]
+        for each in new:
+            told = each.text
+            if each.kind == "extra_forbidden" and each.path[-1] in _RENAMED:
+                told = f"is called `{_RENAMED[str(each.path[-1])]}` now: write that"
+            mistakes.append((each.where, told))
         if not new:
             return None, mistakes
-        for path, kind in sorted(new, key=lambda item: len(item[0]), reverse=True):
-            taken = _take_out(rest, path)
-            if kind != "extra_forbidden":
+        for each in sorted(new, key=lambda each: len(each.path), reverse=True):
+            taken = _take_out(rest, each.path)
+            if each.kind != "extra_forbidden":
                 removed.append(taken)
 
 
-def _touch(a: Path, b: Path) -> bool:
-    """Whether one is the other or lies in it."""
-    size = min(len(a), len(b))
-    return a[:size] == b[:size]
+def _follows(found: Found, removed: Path) -> bool:
+    """Whether a mistake is there since a value was taken out: it is that value, in it or around
+    it; or what the rest lacks."""
+    size = min(len(found.path), len(removed))
+    beside = found.kind == "missing" and found.path[:-1] == removed[:-1]
+    return beside or found.path[:size] == removed[:size]
 
 
 def _take_out(rest: dict[str, Any], path: Path) -> Path:
@@ -99,87 +106,3 @@ def _take_out(rest: dict[str, Any], path: Path) -> Path:
             del holder[key]
             return path[:size]
     return path
-
-
-def _sentence(error: dict[str, Any], path: Path, model: type[BaseModel] | None) -> str:
-    """A pydantic error in a sentence that says what would be right."""
-    kind = error["type"]
-    if kind == "extra_forbidden" and path[-1] in _RENAMED:
-        return f"is called `{_RENAMED[str(path[-1])]}` now: write that"
-    if kind == "extra_forbidden":
-        known = list(model.model_fields) if model is not None else []
-        return f"not a key that a recipe has here{did_you_mean(str(path[-1]), known)}"
-    if kind == "missing":
-        return "is missing, and has no default"
-    if kind == "value_error":
-        return str(error["ctx"]["error"])
-    message = str(error["msg"])
-    return f"{message[0].lower()}{message[1:]}; this is {shown(error.get('input'))}"
-
-
-def did_you_mean(name: str, known: Any) -> str:
-    """`: did you mean X?`, or the list of what is known."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    if close:
-        return f": did you mean `{close[0]}`?"
-    return f": one of {', '.join(f'`{item}`' for item in known)}"
-
-
-def shown(value: Any) -> str:
-    """A value as YAML on one line, cut to what a message can hold."""
-    text = yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True).strip()
-    text = text.removesuffix("...").strip()
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _text(path: Path) -> str:
-    """`a.b[2].c`."""
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
-    return text
-
-
-def _locate(location: Path) -> tuple[Path, type[BaseModel] | None]:
-    """The YAML path, without the names of union members that pydantic puts between; and the
-    model in which its last key stands."""
-    path: list[str | int] = []
-    model: type[BaseModel] | None = Recipe
-    holder: type[BaseModel] | None = Recipe
-    named = False  # whether the next part is the name of an entry
-    for part in location:
-        if isinstance(part, int):
-            path.append(part)
-            continue
-        if part == "[key]":  # what pydantic calls the key of a mapping
-            continue
-        member = next((item for item in _models(Recipe) if item.__name__ == part), None)
-        if member is not None or part == "str":
-            model = member
-            continue
-        holder = model
-        path.append(part)
-        if named:
-            named = False
-            continue
-        model = None
-        if holder is not None and part in holder.model_fields:
-            annotation = holder.model_fields[part].annotation
-            inner = list(_inner(annotation))
-            named = bool(inner) and get_origin(annotation) is dict
-            model = inner[0] if len(inner) == 1 else None
-    return tuple(path), holder
-
-
-def _inner(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for part in getattr(annotation, "__args__", ()):
-        yield from _inner(part)
-
-
-def _models(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
-    yield model
-    for item in model.model_fields.values():
-        for inner in _inner(item.annotation):
-            yield from _models(inner)

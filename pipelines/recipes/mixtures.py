@@ -7,8 +7,8 @@ from functools import cache
 
 from pydantic import Field
 
-from curation.rules import read_yaml
 from schemas.base import Contract, Name
+from schemas.files import read_yaml
 
 
 class Preset(Contract):

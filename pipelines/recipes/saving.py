@@ -14,13 +14,14 @@ import yaml
 from pipelines.recipes.checks import check_languages, code_of
 from pipelines.recipes.files import CHAINS, Named, bundled_models, with_files
 from pipelines.recipes.loading import to_yaml
-from pipelines.recipes.mistakes import RecipeError, did_you_mean, shown
+from pipelines.recipes.mistakes import RecipeError
 from pipelines.runs.steps import folder_path, model_path
 from pipelines.runs.store import Folder
 from schemas.base import ModelFile, ModelFolder
 from schemas.chain import Classifier, DecontaminateStep, RedactStep, Step
+from schemas.mistakes import shown
 from schemas.pii import PiiKey
-from schemas.problems import Problem
+from schemas.problems import Problem, close_or_all
 from schemas.recipe import Recipe
 
 SHOWN = 20  # differences that a message tells
@@ -219,7 +220,7 @@ def _check_folders(path: str, step: Step, run: Folder) -> Iterator[tuple[str, st
                 if name not in there:
                     yield (
                         f"{path}.benchmarks[{at}]",
-                        (f"the index has no `{name}`{did_you_mean(name, there)}"),
+                        (f"the index has no `{name}`{close_or_all(name, there)}"),
                     )
         elif isinstance(step, RedactStep) and (names := step.asked.names):
             from curation.pii.names import load_names

@@ -7,7 +7,7 @@ from itertools import groupby
 
 from pipelines.recipes.files import CHAINS
 from pipelines.recipes.mistakes import Mistake
-from pipelines.runs.events import PassedBy
+from pipelines.runs.events import PassedBy, Unredacted
 from pipelines.runs.receipts import Task
 from schemas.chain import RedactStep, Scope
 from schemas.inputs import Kind
@@ -66,6 +66,12 @@ def passed_by(recipe: Recipe, kinds: Kinds) -> list[PassedBy]:
                 titles = tuple(step.title() for _, step in group)
                 found.append(PassedBy(section, titles, sources))
     return found
+
+
+def scoped(recipe: Recipe, kinds: Kinds) -> list[PassedBy | Unredacted]:
+    """What is told before the first stage."""
+    bare = unredacted(recipe, kinds)
+    return [*passed_by(recipe, kinds), *([Unredacted(tuple(bare))] if bare else [])]
 
 
 def unredacted(recipe: Recipe, kinds: Kinds) -> list[str]:

@@ -7,10 +7,9 @@ import posixpath
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from pydantic import ValidationError
-
 from pipelines.runs.store import Folder, is_remote
 from schemas.inputs import LAYOUTS, Columns, Input
+from schemas.mistakes import checked, validated
 from schemas.problems import Problem
 
 _WILD = "*?["
@@ -89,14 +88,13 @@ def inputs_of(
         if source in found:
             raise Problem(f"another input is `{source}`", path, "give this one another name")
         asked = {"source": source, **input_at(place, pages=pages), **reading}
-        try:
-            found[source] = Input.model_validate(asked)
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = str(first["loc"][0])
+        made, mistakes = checked(Input, asked)
+        if made is None:
+            field, text = mistakes[0].where, mistakes[0].text
             if field == "format":
-                raise Problem(f"not known: {first['msg']}", f"format {reading['format']}") from None
-            raise Problem(f"{field}: {first['msg']}", path) from None
+                raise Problem(f"not known: {text}", f"format {reading['format']}")
+            raise Problem(f"{field}: {text}", path)
+        found[source] = made
     return tuple(found.values())
 
 
@@ -125,11 +123,7 @@ def columns_of(asked: str, *, pages: bool = False) -> Columns:
         )
     if "html" in names and not pages:
         raise Problem("these are of text", f"columns {asked}", "extract the text of HTML first")
-    try:
-        return Columns(**names)
-    except ValidationError as error:
-        why = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise Problem(why, f"columns {asked}") from None
+    return validated(Columns, names, f"columns {asked}")
 
 
 def check_apart(

@@ -31,7 +31,10 @@ def plan_splits(recipe: Recipe) -> list[Task]:
     """
     if not recipe.inputs:
         raise Problem(f"the recipe `{recipe.name}` names no input", "inputs", "add some to it")
-    found = [_files(index, item) for index, item in enumerate(recipe.inputs)]
+    each = [files_of(index, item) for index, item in enumerate(recipe.inputs)]
+    for path, wrong in (mistake for _, mistakes in each for mistake in mistakes):
+        raise Problem(wrong, path)
+    found = [files for files, _ in each]
     total = sum(int(info["size"]) for files in found for _, info, _ in files)
     most = task_bytes(total, recipe.splits.bytes)
     tasks = []
@@ -167,22 +170,27 @@ def split_id(source: str, ranges: Sequence[tuple[str, int, int]]) -> str:
     return hashlib.blake2b(data.encode(), digest_size=8).hexdigest()
 
 
-def _files(index: int, item: Input) -> list[tuple[str, dict[str, Any], bool]]:
-    """The input's files, sorted, and whether each is named itself; each pattern must bring some."""
+def files_of(
+    index: int, item: Input
+) -> tuple[list[tuple[str, dict[str, Any], bool]], list[tuple[str, str]]]:
+    """The input's files, sorted, and whether each is named itself; and what is wrong with `root`
+    and `files`, each with its path in the recipe. Each pattern must bring some."""
     where, root = f"inputs[{index}]", Folder(item.root)
     try:
         there = root.exists()
     except OSError as error:
-        raise Problem(f"{where}.root: {item.root}: cannot be read: {error}") from None
+        return [], [(f"{where}.root", f"{item.root}: cannot be read: {error}")]
     if not there:
-        raise Problem(f"{where}.root: {item.root}: no such folder")
+        return [], [(f"{where}.root", f"{item.root}: no such folder")]
     found: dict[str, dict[str, Any]] = {}
+    mistakes = []
     for number, pattern in enumerate(item.files):
         matches = root.glob(pattern)
         if not matches:
-            raise Problem(f"{where}.files[{number}]: no file matches `{pattern}` below {item.root}")
+            said = f"no file matches `{pattern}` below {item.root}"
+            mistakes.append((f"{where}.files[{number}]", said))
         found.update(matches)
-    return [(name, info, name in item.files) for name, info in sorted(found.items())]
+    return [(name, info, name in item.files) for name, info in sorted(found.items())], mistakes
 
 
 def changed_inputs(recipe: Recipe, tasks: Sequence[Task]) -> list[str]:

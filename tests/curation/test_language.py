@@ -246,7 +246,7 @@ def test_the_codes_that_can_be_given(languages, both):
         ("en", {"eng_Latn", "deu_Latn"}, "`eng_Latn`"),
         ("eng_Latn", {"en", "de"}, "`en`"),
         ("german", {"en", "de"}, "`de`"),
-        ("sh", {"bs", "hr", "sr", "sl"}, "`bs` or `hr` or `sr`"),
+        ("sh", {"bs", "hr", "sr", "sl"}, "`sr` or `hr` or `bs`"),
         ("no", {"nb", "nn"}, "`nb`"),
         ("eo", {"es", "zu"}, "`es`"),
     ],

@@ -110,12 +110,15 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         ("name: mine\nrules: []", "rules: "),
         (f"name: Mine\nrules:\n{ROW}", "name: "),
         (f"name: mine\nrules:\n{ROW.replace('>=', '=>')}", "rules[0].operator: "),
-        (f"name: mine\nrules:\n{ROW.replace('50', '{a: 1}')}", "rules[0].threshold: give a number"),
+        (
+            f"name: mine\nrules:\n{ROW.replace('50', '{a: 1}')}",
+            "rules[0].threshold: must be true or false, a number, a text or a list; this is",
+        ),
         (f"name: mine\nrules:\n{ROW.replace('threshold', 'treshold')}", "did you mean `threshold`"),
         (f"name: mine\nrules:\n{ROW.replace('gopher.words', 'words')}", "rules[0].signal: "),
-        ("name: mine\nrules:\n  - {signal: a.b}", "rules[0].threshold: Field required"),
-        (group("any: [{A}, {A}]"), "rules[0].reason: Field required"),
-        (group("any: [{A}], reason: x"), "rules[0].any: Tuple should have at least 2"),
+        ("name: mine\nrules:\n  - {signal: a.b}", "rules[0].threshold: is missing"),
+        (group("any: [{A}, {A}]"), "rules[0].reason: is missing"),
+        (group("any: [{A}], reason: x"), "rules[0].any: must have at least 2 entries"),
         (group("any: [{A}, {A}], all: [{A}, {A}], reason: x"), "rules[0].all: unknown key"),
         (group("any: [{A}, {{any: [{A}, {A}]}}], reason: x"), "rules[0].any[1]: `any` holds cond"),
         (
@@ -158,7 +161,9 @@ def test_a_chain_of_the_user(tmp_path: Path) -> None:
     assert chain.chain[2] == RulesStep(rules=load_table("sub/mine.yaml", tmp_path))
     assert load_chain("sub/mine.yaml", tmp_path).chain == chain.chain[2:]
     (tmp_path / "wrong.yaml").write_text("chian: []", "utf-8")
-    with pytest.raises(Problem, match=r"wrong\.yaml: chian: unknown key; did you mean `chain`"):
+    with pytest.raises(
+        Problem, match=r"wrong\.yaml: line 1: chian: unknown key; did you mean `chain`"
+    ):
         load_chain("wrong.yaml", tmp_path)
     with pytest.raises(Problem, match="did you mean `refinedweb`"):
         load_chain("refinedwb", tmp_path)

@@ -25,7 +25,7 @@ def test_the_reference_names_every_key() -> None:
     ("over", "path", "said"),
     [
         ({"inputs": [INPUT, INPUT]}, "", "two inputs have the source `web`"),
-        ({"inputs": [INPUT], "mix": {"tokens": 5, "weights": {"book": 1}}}, "", "no weight"),
+        ({"inputs": [INPUT], "mix": {"tokens": 5, "weights": {"book": 1}}}, "", "names `book`"),
         ({"mix": {"weights": {"web": 1}}}, "mix", "give the number of tokens too"),
         ({"mix": {"weights": {"web": 0}, "tokens": 5}}, "mix.weights.web", "greater than 0"),
         ({"tokenizer": {}}, "tokenizer", "either `train` or `load`"),
@@ -37,7 +37,7 @@ def test_the_reference_names_every_key() -> None:
             "match pattern",
         ),
         ({"filter": {"chain": [{}]}}, "filter.chain[0].rules", "is missing"),
-        ({"filter": {"chain": ["x"]}}, "filter.chain[0]", "RulesStep"),
+        ({"filter": {"chain": ["x"]}}, "filter.chain[0]", "must be a mapping; this is x"),
         ({"extract": {"engin": "x"}}, "extract.engin", "did you mean `engine`?"),
         ({"nam": "x"}, "nam", "did you mean `name`?"),
     ],

@@ -103,7 +103,7 @@ def test_all_that_is_wrong_with_a_chain_and_its_scope_is_told_with_the_rest(
     (tmp_path / "name.yaml").write_text("name: n\nseed: x\nfilter: finweb\n")
     with pytest.raises(RecipeError) as error:
         load(str(tmp_path / "name.yaml"))
-    assert [path for path, _ in error.value.mistakes] == ["filter", "seed"]
+    assert [path for path, _ in error.value.mistakes] == ["seed", "filter"]
     assert "did you mean `fineweb`" in str(error.value)
     (tmp_path / "scope.yaml").write_text(
         "extends: gopher\nname: s\ninputs: [{source: news, root: ., files: ['*']}]\n"
