@@ -38,13 +38,12 @@ JSON Schema that editors complete and check by.
 - `extends: NAME` lays this file over a bundled recipe or another file: mappings are merged, every
   other value is replaced. A mapping with `replace: true`, or marked `!replace`, replaces the
   inherited one as a whole; `null` takes an inherited key out, where null is no value of its own.
-  `gristmill recipe show --origin FILE` says which file each value is from; `gristmill recipe list`
-  names the bundled recipes.
+  `gristmill recipe show` also tells which file each value is from; `gristmill recipe list` names
+  the bundled recipes.
 - Paths are taken from the folder of the recipe's file, those of rule tables and chains from the
   folder of the file that names them.
-- `gristmill recipe validate` wants the files that it names to be there; with `--no-inputs` not
-  those of `inputs`. YAML reads `yes`, `on`, `no` and `off` as true and false: put quotes around
-  words.
+- `gristmill recipe validate` wants the files that it names to be there. YAML reads `yes`, `on`,
+  `no` and `off` as true and false: put quotes around words.
 - `RUN/recipe.yaml` is the resolved recipe as it ran: rule tables in full, models by digest.
 """
 

@@ -27,7 +27,7 @@ def test_the_reference_names_every_key() -> None:
         ({"inputs": [INPUT, INPUT]}, "", "two inputs have the source `web`"),
         ({"inputs": [INPUT], "mix": {"tokens": 5, "weights": {"book": 1}}}, "", "names `book`"),
         ({"mix": {"weights": {"web": 1}}}, "mix", "give the number of tokens too"),
-        ({"mix": {"weights": {"web": 0}, "tokens": 5}}, "mix.weights.web", "greater than 0"),
+        ({"mix": {"weights": {"web": -1}, "tokens": 5}}, "mix.weights.web", "equal to 0"),
         ({"tokenizer": {}}, "tokenizer", "either `train` or `load`"),
         ({"tokenizer": {"load": {"file": "https://x/y"}}}, "tokenizer.load", "needs `sha256`"),
         ({"tokenizer": {"train": {"vocabulary": 1000}}}, "tokenizer.train", "896 or 1024"),
