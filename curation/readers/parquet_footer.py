@@ -35,8 +35,11 @@ def read_footer(stream: BinaryIO) -> list[Group]:
 
     Format: https://github.com/apache/parquet-format, `FileMetaData` in parquet.thrift.
     """
-    end = stream.seek(-8, 2)
-    (length,) = struct.unpack("<I", stream.read(8)[:4])
+    end = stream.seek(0, 2) - 8
+    if end < 0:
+        raise ValueError("shorter than a footer")
+    stream.seek(end)
+    length = int.from_bytes(stream.read(4), "little")
     if length > end:
         raise ValueError("its footer is longer than the file")
     stream.seek(end - length)
