@@ -105,6 +105,8 @@ class Chain:
         with every mistake that `check_chain` finds, ValueError for a table that is given by name.
         """
         own.check(code or {})
+        self.columns: Mapping[str, str] = columns or {}
+        """Columns that the recipe keeps, with their types."""
         mistakes = check_chain(spec, columns)
         if mistakes:
             raise Problem("\n".join(f"{path}: {message}" for path, message in mistakes))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -17,6 +18,10 @@ from schemas.problems import Problem
 if TYPE_CHECKING:
     from curation.classifiers.fitting import Example
     from pipelines.runs.rows import Row
+
+
+# of a fastText model labels are words
+_LABEL = re.compile(r"[\w.-]+")
 
 
 def add_classifier(add: Add) -> None:
@@ -90,6 +95,7 @@ def _add_actions(parser: argparse.ArgumentParser) -> None:
             "or bad_words:LANGUAGE",
         )
         sub.add_argument("--label", help="whose score (default: as the model's card says)")
+    fit.add_argument("--label", help="with --labels: the label that scores high")
     for sub in (fit, evaluate):
         sub.add_argument(
             "--set",
@@ -98,6 +104,11 @@ def _add_actions(parser: argparse.ArgumentParser) -> None:
             dest="sets",
             metavar="LABEL=PATH",
             help="texts of a label; the label named first is the one that scores high",
+        )
+        sub.add_argument(
+            "--labels",
+            metavar="COLUMN",
+            help="the column with each row's label; sets are paths then: --set all.jsonl",
         )
         add_reading(sub)
     add_texts(score, "id, score, reaches, spans")
@@ -120,6 +131,13 @@ def _fit(options: argparse.Namespace) -> int:
     except ValueError as error:
         raise Problem(str(error)) from None
     examples, data = _examples(options, options.group)
+    if options.label and not options.labels:
+        raise Problem("the set named first scores high", f"label {options.label}", "leave it out")
+    if options.labels:
+        if not any(each.label == options.label for each in examples):
+            found = ", ".join(sorted({each.label for each in examples}))
+            raise Problem("no text has it", f"label {options.label}", f"give one of {found}")
+        examples.sort(key=lambda each: each.label != options.label)
     if options.group not in (None, "id") and all(each.group == each.text for each in examples):
         raise Problem("no row has this column", f"group {options.group}")
     card = fit(
@@ -143,8 +161,14 @@ def _evaluate(options: argparse.Namespace) -> int:
     from curation.classifiers.scorers import scorer
 
     examples, data = _examples(options, None)
-    scores = scorer(options.model, options.label).score([each.text for each in examples])
-    right = [each.label == examples[0].label for each in examples]
+    model = scorer(options.model, options.label)
+    label = examples[0].label
+    if options.labels:
+        label = str(options.label or getattr(model, "card", {}).get("label", ""))
+        if not label:
+            raise Problem("the model has no label", "label", "say which one scores high")
+    scores = model.score([each.text for each in examples])
+    right = [each.label == label for each in examples]
     figures = {"model": options.model, "data": data, **evaluate(right, scores)}
     print(json.dumps(figures, indent=1, ensure_ascii=False))
     return 0
@@ -159,25 +183,46 @@ def _examples(
     examples: list[Example] = []
     data = []
     for each in options.sets:
-        label, equals, path = each.partition("=")
-        if not equals or not path or not label or not label.replace("-", "_").isidentifier():
-            raise Problem("write LABEL=PATH, such as good=textbooks.jsonl", f"set {each}")
-        digest = hashlib.sha256()
-        count = 0
+        label, equals, path = ("", "", each) if options.labels else each.partition("=")
+        if not options.labels and not (equals and path and _LABEL.fullmatch(label)):
+            raise Problem(
+                "write LABEL=PATH, such as good=textbooks.jsonl",
+                f"set {each}",
+                "or name the column of labels",
+            )
+        digests: dict[str, Any] = {}
+        texts: Counter[str] = Counter()
         lost: Counter[str] = Counter()
         for row in rows_of([path], options, lost):
-            if not row.text.strip():
-                lost["empty"] += 1
+            own = label or _label(row, options.labels)
+            if not row.text.strip() or not own:
+                lost["empty" if own else "no_label"] += 1
                 continue
-            digest.update(row.text.encode() + b"\0")
-            count += 1
-            examples.append(Example(label, row.text, _group(row, group)))
-        if not count:
-            raise Problem("no text in it", f"set {each}")
+            digests.setdefault(own, hashlib.sha256()).update(row.text.encode() + b"\0")
+            texts[own] += 1
+            examples.append(Example(own, row.text, _group(row, group)))
+        if not texts:
+            where = f"labels {options.labels}" if lost["no_label"] else f"set {each}"
+            raise Problem("no row has a label" if lost["no_label"] else "no text in it", where)
         # the texts' own checksum: that of the files would change with their compression
-        told = {"label": label, "path": path, "texts": count, "sha256": digest.hexdigest()}
-        data.append({**told, "lost": dict(lost)} if lost else told)
+        data += [
+            {"label": own, "path": path, "texts": texts[own], "sha256": digests[own].hexdigest()}
+            for own in digests
+        ]
+        if lost:
+            data[-1]["lost"] = dict(lost)
     return examples, data
+
+
+def _label(row: Row, column: str) -> str:
+    """The label in a column, empty if there is none."""
+    from curation.readers.rows import value_of
+
+    value = value_of(row.values, column)
+    text = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    if text and not _LABEL.fullmatch(text):
+        raise Problem("no label: letters, digits, `_`, `-` and `.` make one", f"labels {column}")
+    return text
 
 
 def _group(row: Row, group: str | None) -> str:
@@ -231,5 +276,6 @@ def _score(options: argparse.Namespace) -> int:
     lost = map_rows("score", options, fields, score)
     if not options.quiet:
         tell({"scored": ends["scored"], **lost})
-        print(f"{ends['reach']:>12,} of them reach the threshold", file=sys.stderr)
+        reach = f"{ends['reach']:>12,} of them reach the threshold"
+        print(reach if threshold is not None else "no threshold was given", file=sys.stderr)
     return 0

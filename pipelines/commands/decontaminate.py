@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.commands.options import add_texts, map_rows, tell
+from pipelines.commands.options import No, add_texts, map_rows, tell
 from pipelines.commands.parsing import Add, adder
 from schemas.problems import Problem
 
@@ -133,12 +133,17 @@ def _scan(options: argparse.Namespace) -> int:
     items: dict[str, set[str]] = {}
     touched: Counter[str] = Counter()
 
-    def work(batch: list[Row]) -> Iterator[dict[str, Any]]:
+    def work(batch: list[Row]) -> Iterator[dict[str, Any] | No]:
         for hits in detector.find([row.text for row in batch]):
-            ends["contaminated" if hits else "clean"] += 1
             touched.update({hit.benchmark for hit in hits})
             for hit in hits:
                 items.setdefault(hit.benchmark, set()).add(hit.item)
+            if hits and options.rejected:
+                yield No(
+                    "contaminated", f"{hits[0].score:g}", f"{hits[0].benchmark} {hits[0].item}"
+                )
+                continue
+            ends["contaminated" if hits else "clean"] += 1
             best = {name: getattr(hits[0], name) if hits else None for name in _BEST}
             yield {"contaminated": bool(hits), **best, "items": len(hits)}
 

@@ -131,6 +131,13 @@ def deduplicate_files(
         rejecting(options.rejected) as rejected,
         tempfile.TemporaryDirectory(prefix="gristmill-") as scratch,
     ):
+        for source in asked.prefer if options.prefer else ():
+            if source not in (labels := [item.source for item in inputs]):
+                raise Problem(
+                    f"no input is called so; there are {', '.join(labels)}",
+                    f"prefer {source}",
+                    "name inputs as SOURCE=PATH",
+                )
         recipe = Recipe(
             name="dedup",
             inputs=inputs,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import get_args
 
-from pipelines.commands.options import add_files, reading, rejecting, tell, writing
+from pipelines.commands.options import add_files, reading, rejecting, tell, tell_left_out, writing
 from pipelines.commands.parsing import Add
 from schemas.extract import ENGINES, STRUCTURES, Extract, Rights
 from schemas.inputs import Format
@@ -89,9 +89,7 @@ def _extract(options: argparse.Namespace) -> int:
     from pipelines.commands.progress import listener
     from pipelines.engines.runners import Engine
     from pipelines.run import Run
-    from pipelines.runs.events import Warned
     from pipelines.runs.in_order import rows_in_order
-    from pipelines.runs.inputs import left_out
     from schemas.recipe import Recipe
     from schemas.tables import DOCUMENT
 
@@ -104,10 +102,8 @@ def _extract(options: argparse.Namespace) -> int:
         rejecting(options.rejected) as rejected,
         tempfile.TemporaryDirectory(prefix="gristmill-") as scratch,
     ):
-        for item in inputs if not options.quiet else ():
-            if others := left_out(item.root, item.files):
-                first = ", ".join(others[:3]) + (", ..." if others[3:] else "")
-                listen(Warned(f"is read for its WARC files; not {first}", item.root, ""))
+        if not options.quiet:
+            tell_left_out(inputs, listen)
         run = Run.create(Recipe(name="extract", inputs=inputs, extract=asked), scratch)
         run.go(engine, listen, until="extract")
         for table in rows_in_order(run.context, "extract", "documents", run.plan()):

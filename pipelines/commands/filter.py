@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.commands.options import No, add_texts, map_rows
 from pipelines.commands.parsing import Add
+from schemas.problems import Problem
 
 if TYPE_CHECKING:
     from curation.chain import Chain
@@ -27,7 +28,6 @@ def add_filter(add: Add) -> None:
     add_texts(command, "id, language, kept, reasons, the edited text, signals")
     command.add_argument(
         "--model",
-        default="lid.176",
         help="names languages where rules need one and rows have none: lid.176 (default), both (as "
         "in `gristmill language`), or a fastText model's file",
     )
@@ -41,9 +41,10 @@ def add_filter(add: Add) -> None:
 
 def add_rules_option(parser: argparse.ArgumentParser, *, required: bool) -> None:
     """What says by which rules, and of what documents."""
-    parser.add_argument(
+    which = parser.add_mutually_exclusive_group(required=required)
+    which.add_argument("--recipe", help="by the chain of this recipe's `filter`")
+    which.add_argument(
         "--rules",
-        required=required,
         metavar="NAME|FILE",
         help="a bundled chain or table (see `gristmill rules list`), or a YAML file of one",
     )
@@ -63,13 +64,22 @@ def chain_asked(options: argparse.Namespace, exhaustive: bool | None = None) -> 
     from pipelines.commands.filtering import chain_of, languages_of
 
     languages = None if options.languages is None else languages_of(options.languages)
-    return chain_of(options.rules, exhaustive=exhaustive, languages=languages)
+    return chain_of(
+        options.rules or options.recipe,
+        exhaustive=exhaustive,
+        languages=languages,
+        is_recipe=bool(options.recipe),
+    )
 
 
 def _filter(options: argparse.Namespace) -> int:
+    from curation.chain import LANGUAGE, LANGUAGE_SCORE
     from pipelines.commands.filtering import Filtering, fields_of, filtered
 
-    filtering = Filtering(chain_asked(options, options.exhaustive), options.source, options.model)
+    chain = chain_asked(options, options.exhaustive)
+    if options.model and not {LANGUAGE, LANGUAGE_SCORE} & chain.needs:
+        raise Problem("these rules need no language", f"model {options.model}", "leave it out")
+    filtering = Filtering(chain, options.source, options.model or "lid.176")
 
     def work(batch: list[Row]) -> Iterator[dict[str, Any] | No]:
         for each, outcome in filtering(batch):

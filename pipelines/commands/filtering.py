@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import yaml
 
 from curation.chain import LANGUAGE, LANGUAGE_SCORE, SOURCE, Chain, Document
 from curation.language import FIRST, SECOND, Languages, canonical, closest
+from curation.readers.rows import of_type, value_of
 from curation.rules import load_chain, with_languages
 from pipelines.commands.language import model_of
+from pipelines.recipes.loading import load
 from pipelines.runs.rows import Row, number
+from schemas.chain import Chain as Spec
 from schemas.chain import LanguagesStep
+from schemas.filter import Filter
 from schemas.mistakes import validated
 from schemas.problems import Problem
+from schemas.recipe import Recipe
+from schemas.tables import with_columns
 
 
 @dataclass(slots=True)
@@ -91,7 +99,14 @@ class Filtering:
             SOURCE: [each.source for each in batch],
             LICENCES: [_licences(each.row) for each in batch],
         }
-        outcomes = chain.apply(pa.RecordBatch.from_pydict(columns, _DOCUMENTS)).documents()
+        schema = with_columns(_DOCUMENTS, chain.columns)
+        for column, kind in chain.columns.items():
+            columns[column] = [of_type(value_of(row.values, column), kind) for row in rows]
+        for column in ("kind", "format"):
+            if column in chain.needs and all(isinstance(r.values.get(column), str) for r in rows):
+                columns[column] = [row.values[column] for row in rows]
+                schema = schema.append(pa.field(column, pa.string()))
+        outcomes = chain.apply(pa.RecordBatch.from_pydict(columns, schema)).documents()
         for each, outcome in zip(batch, outcomes, strict=True):
             self._count(outcome)
             yield each, outcome
@@ -176,18 +191,40 @@ def languages_of(asked: str) -> dict[str, float]:
 
 
 def chain_of(
-    rules: str, *, exhaustive: bool | None = None, languages: Mapping[str, float] | None = None
+    name: str,
+    *,
+    exhaustive: bool | None = None,
+    languages: Mapping[str, float] | None = None,
+    is_recipe: bool = False,
 ) -> Chain:
-    """The chain of a chain's or table's name or file; what is not None replaces what it says.
+    """The chain of a chain's or table's name or file, or of a recipe's; what is not None replaces
+    what it says.
 
     Raises Problem with all that is wrong.
     """
     if languages:
         validated(LanguagesStep, {"languages": languages})
-    chain = with_languages(load_chain(rules, Path()), languages)
+    columns: Mapping[str, str] = {}
+    seed = 0
+    if is_recipe:
+        recipe = load(name)
+        spec: Spec = recipe.filter
+        columns, seed = recipe.kept_columns(), recipe.seed
+    else:
+        _check_no_recipe(name)
+        spec = load_chain(name, Path())
+    spec = with_languages(spec, languages)
     if exhaustive is not None:
-        chain = chain.model_copy(update={"exhaustive": exhaustive})
-    return Chain(chain)
+        spec = spec.model_copy(update={"exhaustive": exhaustive})
+    return Chain(spec, columns=columns, seed=seed)
+
+
+def _check_no_recipe(name: str) -> None:
+    with suppress(OSError, yaml.YAMLError, UnicodeDecodeError):
+        value = yaml.safe_load(Path(name).read_text("utf-8"))
+        others = Recipe.model_fields.keys() - Filter.model_fields.keys() - {"name"}
+        if isinstance(value, dict) and value.keys() & {*others, "extends"}:
+            raise Problem("is a recipe", f"rules {name}", "give it as the recipe, not as rules")
 
 
 def fields_of(chain: Chain) -> list[pa.Field]:

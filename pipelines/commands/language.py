@@ -61,7 +61,7 @@ def _language(options: argparse.Namespace) -> int:
     import pyarrow as pa
 
     from curation.accuracy import Accuracy
-    from curation.language import canonical
+    from curation.language import canonical, closest
     from curation.readers.rows import value_of
 
     opinion = [pa.field("language", pa.string(), False), pa.field("score", pa.float64(), False)]
@@ -85,6 +85,10 @@ def _language(options: argparse.Namespace) -> int:
         except ValueError:
             raise Problem("write .65 or LANGUAGE=.65", f"threshold {asked}") from None
     languages = model_of(options.model)
+    for code in filter(None, thresholds):
+        if code not in map(canonical, languages.codes):
+            meant = closest(code, languages.codes)
+            raise Problem(f"the model names no such language{meant}", f"threshold {code}")
     accuracy = Accuracy()
     named: Counter[str] = Counter()
 
@@ -108,7 +112,11 @@ def _language(options: argparse.Namespace) -> int:
                 "paragraphs": _paragraphs(languages, row.text) if options.paragraphs else None,
             }
 
-    lost = map_rows("language", options, fields, name)
+    def check() -> None:
+        if options.expected and not accuracy.of:
+            raise Problem("no row has such a column", f"expected {options.expected}")
+
+    lost = map_rows("language", options, fields, name, finish=check)
     if not options.quiet:
         tell(named + lost)
     if options.expected:

@@ -31,20 +31,9 @@ _RENAMED = {"judge": "filter", "--pieces": "--spans"}
 # What the command line adds to a problem, by where it is: parameters of calls are options here.
 _OPTIONS = frozenset(
     (
-        *("columns", "format", "group", "id", "index", "keep", "languages", "memory", "model"),
-        *(
-            "near",
-            "rules",
-            "runner",
-            "set",
-            "source",
-            "spans",
-            "threshold",
-            "top",
-            "until",
-            "url",
-            "workers",
-        ),
+        *("columns", "expected", "format", "group", "id", "index", "keep", "label", "labels"),
+        *("languages", "memory", "model", "near", "prefer", "rules", "runner", "set", "source"),
+        *("spans", "threshold", "top", "until", "url", "workers"),
     )
 )
 _MENDS = {"inputs": "or give --input SOURCE=PATH", "parent": "or leave --parent out"}
@@ -127,17 +116,8 @@ def parser() -> argparse.ArgumentParser:
     add = adder(parser, "COMMAND")
     for add_command in (
         *(add_run, add_extract, add_filter, add_rules, add_dedup, add_apply, add_plan),
-        *(
-            add_redact,
-            add_decontaminate,
-            add_language,
-            add_classifier,
-            add_report,
-            add_export,
-            add_recipe,
-        ),
-        add_verify,
-        add_why,
+        *(add_redact, add_decontaminate, add_language, add_classifier, add_report, add_export),
+        *(add_recipe, add_verify, add_why),
     ):
         add_command(add)
     # `main` has handed it on before anything is parsed: here it is for the list of commands

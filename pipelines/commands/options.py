@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from pipelines.runs.events import Listener
     from pipelines.runs.rows import Row, Writer
     from schemas.base import Contract
     from schemas.inputs import Input
@@ -112,6 +113,18 @@ def reading(
         outputs = (getattr(options, name, None) for name in ("output", "rejected"))
         check_apart(inputs, outputs, also)
         yield inputs
+
+
+def tell_left_out(inputs: Iterable[Input], listen: Listener) -> None:
+    """Warn of the files of folders that are read for their WARC files alone."""
+    from pipelines.runs.events import Warned
+    from pipelines.runs.inputs import left_out
+
+    for item in inputs:
+        if others := left_out(item.root, item.files):
+            first = ", ".join(others[:3]) + (", ..." if others[3:] else "")
+            more = "name files or a pattern to read them"
+            listen(Warned(f"is read for its WARC files; not {first}", item.root, more))
 
 
 @contextmanager

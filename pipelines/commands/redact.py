@@ -36,7 +36,6 @@ def add_redact(add: Add) -> None:
     command.add_argument(
         "--policy",
         choices=get_args(Policy),
-        default="stand_in",
         help="a value that is nobody's (stand_in, default), <TYPE> (placeholder), an invented "
         "value, the same for the same (fake), a keyed hash, or keep: only find",
     )
@@ -47,7 +46,7 @@ def add_redact(add: Add) -> None:
         "installed spaCy package",
     )
     command.add_argument("--key-file", metavar="FILE", help="the key of --policy hash")
-    command.add_argument("--seed", type=int, default=0, help="of --policy fake (default 0)")
+    command.add_argument("--seed", type=int, help="of --policy fake (default 0)")
     command.add_argument(
         "--drop-above", type=int, metavar="N", help="leave out texts with more findings"
     )
@@ -75,16 +74,20 @@ def _redact(options: argparse.Namespace) -> int:
     from curation.pii import TYPES
     from curation.pii.settings import Redaction
 
+    if options.seed is not None and options.policy != "fake":
+        raise Problem("--seed is of --policy fake: leave it out")
+    if options.keep_text and options.policy:
+        raise Problem("--keep-text replaces nothing: leave --policy out")
     if (options.policy == "hash") != bool(options.key_file):
         raise Problem("--policy hash goes with --key-file FILE: give both or none")
     asked = Redact(
         types=tuple(options.types.split(",") if options.types else sorted(TYPES)),
-        policy=options.policy,
+        policy=options.policy or "stand_in",
         names=PiiNames(model=options.names) if options.names else None,
         key=PiiKey(file=options.key_file) if options.key_file else None,
         drop_above=options.drop_above,
     )
-    redaction = Redaction(asked, options.seed)
+    redaction = Redaction(asked, options.seed or 0)
     found: Counter[str] = Counter()
     # in the text of the input, in code points, the end exclusive
     span = pa.struct(

@@ -76,9 +76,11 @@ def _spread(options: argparse.Namespace) -> str:
     from pipelines.commands.filtering import Filtering
     from pipelines.report.rules import measuring, spread
 
-    chain = measuring(options.signal, chain_asked(options) if options.rules else None)
+    chain = measuring(
+        options.signal, chain_asked(options) if options.rules or options.recipe else None
+    )
     where = "where the rules measure it"
-    if not options.rules:
+    if not (options.rules or options.recipe):
         where = "on the texts as they are (--rules CHAIN: where a chain measures it)"
     filtering = Filtering(chain, options.source)
     rows = rows_of(options.sample, options)

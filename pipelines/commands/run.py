@@ -6,6 +6,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
+from pipelines.commands.options import tell_left_out
 from pipelines.commands.parsing import Add, bytes_of
 from schemas.problems import Problem
 
@@ -111,9 +112,12 @@ def _run(options: argparse.Namespace) -> int:
         for stage, does, why in Run.foresee(recipe, output):
             print("\n  ".join([f"{stage:<12}{does}", *why]))
         return 0
+    listen = listener(options.progress, quiet=options.quiet)
     run = Run.create(recipe, output)
     was_finished = run.is_finished
-    run.go(engine, listener(options.progress, quiet=options.quiet), until=options.until)
+    if options.input and not was_finished:
+        tell_left_out(run.recipe.inputs, listen)
+    run.go(engine, listen, until=options.until)
     if was_finished:
         say(f"{output}: this run is finished; nothing to do")
     if not options.quiet:

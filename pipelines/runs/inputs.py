@@ -62,6 +62,7 @@ def input_at(path: str, *, pages: bool = True) -> dict[str, Any]:
     root, _, name = path.rpartition("/")
     parent = Folder(root or "/")
     if not parent.exists(name):
+        parent.check_host()
         raise Problem("no such file or folder", path)
     if _is_file(parent, name):
         return {"root": root or "/", "files": [name]}

@@ -56,8 +56,13 @@ def batches(
     for path, why in unreadable(recipe, tasks):
         listener(Warned(f"is not read: {why}", path, ""))
     rows = _rows(recipe, tasks, lost)
+    unnamed = {own.id for item in inputs if isinstance(own := columns(item), RowColumns)} - {"id"}
     while batch := list(islice(rows, BATCH_ROWS)):
+        if any(value_of(row.values, name) not in (None, "") for row in batch for name in unnamed):
+            unnamed = set()
         yield batch
+    if unnamed:
+        raise Problem("no row has such a column", f"id {min(unnamed)}")
 
 
 def _rows(

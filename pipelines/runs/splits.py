@@ -176,6 +176,7 @@ def files_of(
     """The input's files, sorted, and whether each is named itself; and what is wrong with `root`
     and `files`, each with its path in the recipe. Each pattern must bring some."""
     where, root = f"inputs[{index}]", Folder(item.root)
+    root.check_host()
     try:
         there = root.exists()
     except OSError as error:

@@ -10,6 +10,7 @@ import hashlib
 import os
 import posixpath
 import shutil
+import socket
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, cast
+from urllib.parse import urlsplit
 
 from schemas.problems import Problem
 
@@ -49,6 +51,20 @@ class Folder:
         if is_remote(self.url):
             return None
         return Path(self.url.removeprefix("file://"))
+
+    def check_host(self) -> None:
+        """Raise Problem if it is on a host whose name cannot be resolved."""
+        parts = urlsplit(self.url)
+        if parts.scheme in ("http", "https") and parts.hostname:
+            try:
+                socket.getaddrinfo(parts.hostname, None)
+            except OSError as error:
+                raise Problem(
+                    f"the name of the host {parts.hostname} cannot be resolved: "
+                    f"{error.strerror or error}",
+                    self.url,
+                    "mend the name, or look after the network",
+                ) from None
 
     def __truediv__(self, name: str) -> Folder:
         return Folder(posixpath.join(self.url, name))
