@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,32 +13,19 @@ import numpy.typing as npt
 import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, trainers
 
+from curation.ranks import WORDS, Ranks, ranks_of
 from schemas.problems import Problem
 from schemas.shard import RESERVED_SPECIAL_IDS, TokenType, token_type
 from schemas.tokenizer import TrainTokenizer
 
-# How text is cut into the words that merges never cross: letters (with the marks that belong to
-# them, as Indic scripts need) after at most one other sign; digits by three, so that numbers are
-# cut the same everywhere; signs; line ends; spaces. No run is longer than 128 characters: the
-# trainer's cost is quadratic in the length of a word, and a crawl holds "words" of megabytes.
-WORDS = "|".join(
-    [
-        r"[^\r\n\p{L}\p{M}\p{N}]?[\p{L}\p{M}]{1,128}",
-        r"\p{N}{1,3}",
-        r" ?[^\s\p{L}\p{M}\p{N}]{1,128}[\r\n]{0,128}",
-        r"\s{0,128}[\r\n]{1,128}",
-        r"\s{1,128}(?!\S)",
-        r"\s{1,128}",
-    ]
-)
 BEGIN_OF_TEXT = "<|begin_of_text|>"
 PADDING = "<|padding|>"
 # The names under which published tokenizers have a token for padding.
 PADDING_NAMES = (PADDING, "<|pad|>", "<pad>", "[PAD]", "<|PAD|>", "<|finetune_right_pad_id|>")
 
-# Characters encoded at a time: bounds memory (some 100 bytes a character), and the n log n of
-# one word in tokenizers that do not bound words.
-PIECE_CHARACTERS = 1 << 20
+# Characters encoded at a time: bounds memory (some 100 bytes a character), and what one word takes
+# in tokenizers that do not bound words: n log n time, and the stack of tiktoken's expressions.
+PIECE_CHARACTERS = 1 << 18
 # Pre-tokenizers that only cut; `Split` and `Punctuation` must also keep what they cut at.
 _CUTTERS = {"ByteLevel", "Digits", "Punctuation", "Split", "UnicodeScripts"}
 
@@ -179,9 +167,16 @@ class Tokens:
                     numbers, batch, size = [], [], 0
         yield from zip(numbers, self._ids(batch), strict=True)
 
+    @cached_property
+    def _ranks(self) -> Ranks | None:
+        return ranks_of(self.tokenizer.to_str())
+
     def _ids(self, batch: list[str]) -> Iterator[Ids]:
-        for encoding in self.tokenizer.encode_batch_fast(batch, add_special_tokens=False):
-            yield np.array(encoding.ids, self.token_type)
+        found = [self._ranks.encode(text) for text in batch] if self._ranks else [None] * len(batch)
+        others = [text for text, ids in zip(batch, found, strict=True) if ids is None]
+        slow = iter(self.tokenizer.encode_batch_fast(others, add_special_tokens=False))
+        for ids in found:
+            yield np.array(next(slow).ids if ids is None else ids, self.token_type)
 
 
 def load_tokenizer(data: bytes, name: str, end_of_text: str, begin_of_text: str | None) -> Tokens:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from importlib import resources
 from itertools import groupby
@@ -16,7 +15,6 @@ from pipelines.report.collect import collect
 from pipelines.report.shape import Report
 from pipelines.run import Run
 from pipelines.runs.store import Folder
-from pipelines.runs.verify import SUMS
 
 
 def write_report(run: str, output: str) -> None:
@@ -28,11 +26,7 @@ def write_report(run: str, output: str) -> None:
     report = collect(Run.open(run))
     folder = Folder(output)
     folder.make()
-    files = {"index.html": to_html(report).encode(), "report.json": to_json(report)}
-    for name, data in files.items():
-        folder.replace(name, data)
-    sums = (f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in files.items())
-    folder.replace(SUMS, "".join(sums).encode())
+    folder.write_listed({"index.html": to_html(report).encode(), "report.json": to_json(report)})
 
 
 def to_json(report: Report) -> bytes:

@@ -13,7 +13,7 @@ import shutil
 import socket
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +22,8 @@ from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
 from schemas.problems import Problem
+
+SUMS = "SHA256SUMS"
 
 
 def is_remote(url: str) -> bool:
@@ -179,6 +181,14 @@ class Folder:
         with self._part(local / name) as part:
             part.write_bytes(data)
             part.replace(local / name)
+
+    def write_listed(self, files: Mapping[str, bytes]) -> None:
+        """Write files of this folder for which there is no receipt, and a list of their checksums,
+        as sha256sum(1) writes and checks it."""
+        for name, data in files.items():
+            self.replace(name, data)
+        sums = (f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in files.items())
+        self.replace(SUMS, "".join(sums).encode())
 
     def publish(self, finished: Path, name: str) -> None:
         """Move the finished local file to `name`."""

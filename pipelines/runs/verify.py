@@ -23,10 +23,9 @@ from pipelines.runs import ledger
 from pipelines.runs.closing import summary
 from pipelines.runs.receipts import Receipt
 from pipelines.runs.steps import Manifest, canonical, fingerprint, read_receipts
-from pipelines.runs.store import Folder
+from pipelines.runs.store import SUMS, Folder
 from schemas.problems import Problem
 
-SUMS = "SHA256SUMS"  # of files that no receipt is for, as sha256sum(1) writes and checks them
 _READERS = 8
 _LOG = re.compile(r"(^|/)(workers\.log|failure\.txt|failures/.*|\.lock|lock/.*)$")
 # What a killed attempt may leave behind: names that only gristmill gives.

@@ -68,7 +68,7 @@ def run(mill: Mill, step: str, mark: str) -> Manifest:
     tasks = mill.plan(step, mark, lambda: plan(mill.context))
     manifest = mill.do(step, curate_part, tasks)
     card = markdown(mill.context, schema(mill.context.recipe), {ALL: "text/*.parquet"})
-    mill.run.replace(f"{step}/{NAME}", card.encode())
+    (mill.run / step).write_listed({NAME: card.encode()})
     lost: Counter[str] = Counter()
     for receipt in mill.context.receipts(step):
         lost.update(receipt.counts["clusters_lost"])

@@ -22,8 +22,8 @@ from pipelines.stages import tokenizer
 from schemas.recipe import Recipe
 from schemas.tables import HISTOGRAMS, RESERVE, tokens_schema
 
-VERSION = 1
-LIBRARIES = ("tokenizers",)
+VERSION = 2
+LIBRARIES = ("tiktoken", "tokenizers")
 
 MICRO_BATCH = 256
 # Row groups are what a bucket reads of a part: small ones, so that it reads little in vain.
