@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date, time
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, Protocol, TextIO
 
 import pyarrow as pa
 
@@ -156,6 +157,26 @@ def _plain(value: Any) -> str:
 _ENCODER = json.JSONEncoder(ensure_ascii=False, default=_plain)
 
 
+class Csv:
+    """Comma-separated values; lists and mappings are JSON, null is nothing."""
+
+    def __init__(self, stream: TextIO, schema: pa.Schema) -> None:
+        """`stream` takes them, the names of the columns first."""
+        self._writer = csv.writer(stream, lineterminator="\n")
+        self._writer.writerow(schema.names)
+
+    def write(self, rows: Sequence[dict[str, Any]] | pa.Table) -> None:
+        """Add rows."""
+        for row in rows.to_pylist() if isinstance(rows, pa.Table) else rows:
+            self._writer.writerow(_cell(value) for value in row.values())
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, list | dict):
+        return _ENCODER.encode(value)
+    return value if value is None or isinstance(value, str | int | float) else _plain(value)
+
+
 class _Parquet:
     """Parquet with columns beyond the schema's, whose types are known when all rows are.
 
@@ -229,11 +250,11 @@ def writing(path: str, schema: pa.Schema, *, more: bool = False) -> Iterator[Wri
     """A writer of rows of `schema` to a local path or fsspec URL.
 
     `more`: rows may have other columns too. The file appears whole at the end, over an older one,
-    or not at all. Raises Problem if its suffix is neither `.jsonl`, `.jsonl.gz`, `.jsonl.zst` nor
-    `.parquet`.
+    or not at all. Raises Problem if its suffix is neither `.jsonl`, `.jsonl.gz`, `.jsonl.zst`,
+    `.csv` nor `.parquet`.
     """
-    if not path.endswith((".parquet", *_JSONL)):
-        raise Problem(f"its name must end in .parquet, {', '.join(_JSONL)}, or be `-`", path)
+    if not path.endswith((".parquet", ".csv", *_JSONL)):
+        raise Problem(f"its name must end in .parquet, .csv, {', '.join(_JSONL)}, or be `-`", path)
     parent, _, name = path.rpartition("/")
     folder = Folder(parent or ("/" if path.startswith("/") else "."))
     try:
@@ -246,6 +267,9 @@ def writing(path: str, schema: pa.Schema, *, more: bool = False) -> Iterator[Wri
             writer = _Parquet(part, schema) if more else PartWriter(part, schema)
             yield writer
             writer.close()
+        elif name.endswith(".csv"):
+            with part.open("w", encoding="utf-8", newline="") as text:
+                yield Csv(text, schema)
         else:
             with pa.output_stream(str(part), compression="detect") as stream:
                 yield Lines(stream)

@@ -68,6 +68,15 @@ class Folder:
                     "mend the name, or look after the network",
                 ) from None
 
+    def arrow(self) -> tuple[Any, str]:
+        """The folder as pyarrow knows it: its file system, and the path in it."""
+        from pyarrow import fs
+
+        if (local := self.local) is not None:
+            return fs.LocalFileSystem(), str(local.absolute())
+        own, path = self._fs
+        return fs.PyFileSystem(fs.FSSpecHandler(own)), path
+
     def __truediv__(self, name: str) -> Folder:
         return Folder(posixpath.join(self.url, name))
 
