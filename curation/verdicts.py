@@ -23,7 +23,7 @@ from schemas.rules import Condition, Row, conditions
 
 
 @dataclass(frozen=True)
-class Test:
+class Criterion:
     """A reason to reject a document: a row of a rule table, or a choice of languages.
 
     table: its name, `languages` for the choice; asked: what must hold, in a line.
@@ -70,7 +70,7 @@ class Test:
         passed = pc.greater(documents[LANGUAGE_SIGNAL], bounds)
         return pc.and_kleene(pc.invert(passed), pc.is_valid(place))
 
-    def with_threshold(self, threshold: Any) -> Test:
+    def with_threshold(self, threshold: Any) -> Criterion:
         """The same with another threshold; it is a row of one condition."""
         assert isinstance(self.rule, Condition)  # noqa: S101 - see `sweepable`
         rule = self.rule.model_copy(update={"threshold": threshold})
@@ -83,14 +83,14 @@ class Test:
         return isinstance(rule, Condition) and type(rule.threshold) in (int, float)
 
 
-def tests_of(chain: Chain) -> Iterator[Test]:
+def criteria(chain: Chain) -> Iterator[Criterion]:
     """The tests of a chain that stored signals decide, in order."""
     for _, step in chain.steps():
         if isinstance(step, RulesStep):
             table = table_of(step)
             for row in table.rules:
-                yield Test(table.name, row.reason, said(row), step, row)
+                yield Criterion(table.name, row.reason, said(row), step, row)
         elif isinstance(step, LanguagesStep):
             asked = languages_said(step.languages)
             for reason in (LANGUAGE, LANGUAGE_SCORE):
-                yield Test("languages", reason, asked[reason], step)
+                yield Criterion("languages", reason, asked[reason], step)

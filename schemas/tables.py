@@ -144,7 +144,7 @@ REJECTION = _schema(
 )
 
 VERDICT = _schema(
-    "signals/2",
+    "signals/3",
     "A row for each document, kept or not. The measured signals follow, as `family.signal`; "
     "`gristmill rules explain SIGNAL` says what each is. Null: not measured.",
     [
@@ -156,6 +156,7 @@ VERDICT = _schema(
         _LANGUAGE,
         field("kept", pa.bool_(), "Whether nothing failed."),
         field("reasons", _names(), "All that failed, in the order of the chain."),
+        field("bytes", pa.int64(), "Bytes of the text in UTF-8, as the chain left it."),
     ],
 )
 

@@ -31,8 +31,30 @@ _RENAMED = {"judge": "filter", "--pieces": "--spans"}
 # What the command line adds to a problem, by where it is: parameters of calls are options here.
 _OPTIONS = frozenset(
     (
-        *("columns", "expected", "format", "group", "id", "index", "keep", "label", "labels"),
-        *("languages", "memory", "model", "near", "prefer", "rules", "runner", "set", "source"),
+        *(
+            "columns",
+            "expected",
+            "format",
+            "from",
+            "group",
+            "id",
+            "index",
+            "keep",
+            "label",
+            "labels",
+        ),
+        *(
+            "languages",
+            "memory",
+            "model",
+            "near",
+            "prefer",
+            "rule",
+            "rules",
+            "runner",
+            "set",
+            "source",
+        ),
         *("spans", "threshold", "top", "until", "url", "workers"),
     )
 )

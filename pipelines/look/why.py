@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from curation.readers import Damage
-from curation.verdicts import Test, tests_of
+from curation.verdicts import Criterion, criteria
 from pipelines.look.display import visible
 from pipelines.run import Run
 from pipelines.runs import documents, index, rejections
@@ -208,11 +208,11 @@ def _tested(context: Context, stage: str, task: str, id_: str) -> Tested:
     signals = {name: value for name, value in row.items() if "." in name}
     found = {k: v for k, v in signals.items() if k.startswith(_FOUND) and v}
     spec: Chain = getattr(context.recipe, stage)
-    verdicts = [_verdict(test, row) for test in tests_of(spec)]
+    verdicts = [_verdict(test, row) for test in criteria(spec)]
     return Tested(row["kept"], row["reasons"], signals, verdicts, found)
 
 
-def _verdict(test: Test, row: Row) -> Verdict:
+def _verdict(test: Criterion, row: Row) -> Verdict:
     columns = {name: pa.array([row[name]]) for name in test.columns if row.get(name) is not None}
     limits = test.scope.limits()
     values = {name: row.get(name) for name in test.signals or ("language",)}

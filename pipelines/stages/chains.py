@@ -93,7 +93,8 @@ def schema(chain: Chain) -> pa.Schema:
 
 def verdicts(documents: pa.RecordBatch, outcome: Outcome, columns: pa.Schema) -> pa.Table:
     """Rows of `schema`."""
-    found = {"kept": outcome.kept, "reasons": outcome.reasons, **outcome.signals}
+    sizes = [len(text.encode()) for text in outcome.texts]
+    found = {"kept": outcome.kept, "reasons": outcome.reasons, "bytes": sizes, **outcome.signals}
     return pa.table(
         [found[name] if name in found else documents[name] for name in columns.names],
         schema=columns,

@@ -32,7 +32,7 @@ from schemas.tables import CURATED, DOCUMENT, HISTOGRAMS, SIGNALS, with_columns
 if TYPE_CHECKING:
     from curation.chain import Outcome
 
-VERSION = 6
+VERSION = 7
 LIBRARIES = ("numpy", "spacy", "tldextract")
 
 # of licences; others may be whole sentences, and as many as documents
