@@ -163,10 +163,10 @@ _HEAD = f"{'documents':>13} {'share':>7} {'change':>11} {'tokens':>15} {'change'
 
 
 def _row(found: Sweep | Change, survival: Survival) -> str:
-    tokens = [
-        None if each.tokens is None else sum(each.tokens.values()) for each in (survival, found.own)
-    ]
-    shown = ("", "") if None in tokens else (f"{tokens[0]:,}", f"{tokens[0] - tokens[1]:+,}")
+    shown = ("", "")
+    if survival.tokens is not None and found.own.tokens is not None:
+        tokens = sum(survival.tokens.values())
+        shown = (f"{tokens:,}", f"{tokens - sum(found.own.tokens.values()):+,}")
     share = survival.total / found.documents if found.documents else 0
     return (
         f"{survival.total:>13,} {share:>7.1%} {survival.total - found.own.total:>+11,} "

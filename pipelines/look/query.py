@@ -20,7 +20,7 @@ from schemas.tables import DESCRIPTION, REJECTION, field, maybe
 
 _BATCH_ROWS = 4096
 # No extension is fetched, and no variable of ours is taken for a table.
-_CLOSED = {
+_CLOSED: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
     "allow_community_extensions": "false",
