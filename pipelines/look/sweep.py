@@ -120,7 +120,7 @@ def find_test(chain: Chain, named: str) -> Criterion:
         names = " or ".join(dict.fromkeys(map(_full, found)))
         raise Problem(f"several rules are called `{named}`", "rule", f"give {names}")
     if not found[0].sweepable:
-        mend = "write the rule anew and give its table by --recipe"
+        mend = "write the rule anew, and give its table as other rules"
         raise Problem(
             f"`{named}` has no single number for a threshold: {found[0].asked}", "rule", mend
         )
