@@ -1,7 +1,8 @@
 """Spans of texts that repeat as a whole: lines, paragraphs, runs of sentences.
 
-Each has a key, a 64-bit hash of its words (see `curation.dedup.words`): case, diacritics, digits
-and punctuation make no difference. A span without a word has none and is never cut. Lines as in
+Each has a key, a 64-bit hash of its words (see `curation.dedup.words`): case, diacritics and
+punctuation make no difference; numbers do, so that rows of tables, sums and numbered headings are
+not taken for repeats. A span without a word has none and is never cut. Lines as in
 C4 and CCNet (whose paragraphs are lines), paragraphs parted by blank lines, three sentences as in
 FineWeb's experiments.
 """
@@ -15,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from curation.dedup import words
+from curation.dedup import letters, words
 from curation.dedup.nodes import Words
 from curation.dedup.spans import Spans
 
@@ -41,19 +42,25 @@ class Lines:
         found = [empty := (np.empty(0, np.uint64), np.empty(0, np.int64))]
         lengths = [empty[1]]
         counts: list[int] = []
+        loose: list[tuple[int, int]] = []  # lines that begin with marks, and how many
         for batch in words.batches(texts):
             split = [text.split("\n") for text in batch]
             lines = list(chain.from_iterable(split))
+            before = sum(map(len, lengths))
+            loose += [(before + at, skipped) for at, skipped in letters.loose(lines)]
             lengths.append(np.fromiter(map(len, lines), np.int64, len(lines)))
             counts += map(len, split)
             fits = len(batch) > 1 or len(batch[0]) < words.BATCH
-            found.append(words.hashes(lines) if fits else hashed(lines))
+            found.append(words.hashes(lines, numbers=True) if fits else hashed(lines))
         widths, height = np.concatenate(lengths), np.array(counts, np.int64)
         text = np.repeat(np.arange(len(texts)), height)
         after = np.cumsum(widths + 1)
         before = np.append(0, after)[np.cumsum(height) - height]  # characters of earlier texts
         ends = after - 1 - np.repeat(before, height)
-        self.spans = Spans(text, ends - widths, ends)
+        starts = ends - widths
+        for number, skipped in loose:
+            starts[number] += skipped
+        self.spans = Spans(text, starts, ends)
         # hashes of all words, uint64; how many each line has, int64 [lines]
         self.words = np.concatenate([hashes for hashes, _ in found])
         self.counts = np.concatenate([own for _, own in found])
@@ -104,12 +111,25 @@ def sentences(texts: Sequence[str], size: int) -> KeyedSpans:
         whole = whole * words.FACTOR + keys[at : at + count]
     inside = text[:count] == text[len(keys) - count :]
     spans = Spans(text[:count], starts[:count], ends[len(keys) - count :])
-    return KeyedSpans(spans, words.mix(whole)).where(inside)
+    found = KeyedSpans(spans, words.mix(whole)).where(inside)
+    return found.where(_within_letters(texts, found.spans))
+
+
+def _within_letters(texts: Sequence[str], spans: Spans) -> npt.NDArray[np.bool_]:
+    """Take the parts of characters off the ends of spans, in place; which are left, bool [n]."""
+    numbers, firsts = np.unique(spans.texts, return_index=True)
+    lasts = np.append(firsts, len(spans.texts))[1:]
+    for number, first, last in zip(numbers, firsts, lasts, strict=True):
+        own = slice(first, last)
+        spans.starts[own], spans.ends[own] = letters.inside(
+            texts[number], spans.starts[own], spans.ends[own]
+        )
+    return spans.starts < spans.ends
 
 
 def hashed(texts: Sequence[str]) -> tuple[Words, Index]:
     """Hashes of the words of texts, uint64, and how many each has, int64 [n]."""
-    found = [words.hashes(batch) for batch in words.batches(texts)]
+    found = [words.hashes(batch, numbers=True) for batch in words.batches(texts)]
     hashes = np.concatenate([np.empty(0, np.uint64), *(pair[0] for pair in found)])
     return hashes, np.concatenate([np.empty(0, np.int64), *(pair[1] for pair in found)])
 

@@ -13,7 +13,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from curation.dedup import words
+from curation.dedup import letters, words
 from curation.dedup.nodes import Array
 from curation.dedup.windows import windows
 
@@ -38,8 +38,10 @@ def _kinds() -> npt.NDArray[np.uint8]:
 
 
 def tokens(text: str) -> tuple[Tokens, Tokens, Tokens]:
-    """The tokens of a text: 32 bits of their hashes, first characters, and those after the last;
-    uint32 [n] each."""
+    """The tokens of a text: 32 bits of their hashes, where a run that begins with them begins, and
+    where one that ends with them ends, in characters; uint32 [n] each. Runs begin after what
+    belongs to a character before them, and end before a character that goes on after them: an end
+    may come before its start."""
     codes = (
         np.frombuffer(text.encode(), np.uint8)
         if text.isascii()
@@ -63,6 +65,7 @@ def tokens(text: str) -> tuple[Tokens, Tokens, Tokens]:
     np.multiply.accumulate(powers, out=powers)
     values *= powers[np.arange(len(values)) - np.repeat(firsts, lengths)]
     hashes = words.mix(np.add.reduceat(values, firsts)) >> np.uint64(32)
+    starts, ends = letters.inside(text, starts, ends)
     return hashes.astype(np.uint32), starts.astype(np.uint32), ends.astype(np.uint32)
 
 

@@ -31,6 +31,7 @@ BATCH = 1 << 17
 _REMOVED = 0
 _SEPARATOR = ord(" ")
 _ZERO = ord("0")
+_MINUS = (ord("-"), 0x2212)
 # Set on a character that is a word by itself.
 # Odd factor of polynomials over hashes (that of PCG64's "cheap" multiplier).
 FACTOR = np.uint64(0xDA942042E4DD58B5)
@@ -132,6 +133,22 @@ def _codes(text: str) -> Array:
     return codes
 
 
+def _with_numbers(text: str, codes: Array) -> Array:
+    """Folded code points of a text, with its digits, and `-` for a minus in front of a number."""
+    zeros = np.flatnonzero(codes == _ZERO)
+    if not len(zeros):
+        return codes
+    points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
+    distinct, at = np.unique(points[zeros], return_inverse=True)
+    digits = [unicodedata.digit(chr(point)) for point in distinct.tolist()]
+    codes = codes.copy()
+    codes[zeros] = np.array(digits, codes.dtype)[at] + _ZERO
+    before = zeros[zeros > 0] - 1
+    signs = before[np.isin(points[before], _MINUS)]
+    codes[signs[(signs == 0) | (codes[signs - 1] == _SEPARATOR)]] = _MINUS[0]
+    return codes
+
+
 def normalise(text: str) -> str:
     """The text as it is compared: folded words, one space where the original has separators."""
     codes = _codes(text)
@@ -157,13 +174,16 @@ def batches(texts: Sequence[str]) -> Iterator[list[str]]:
         yield batch
 
 
-def hashes(batch: Sequence[str]) -> tuple[Words, npt.NDArray[np.int64]]:
-    """Hashes of the words of a batch, uint64 [words], and how many each text has, int64 [n]."""
+def hashes(batch: Sequence[str], *, numbers: bool = False) -> tuple[Words, npt.NDArray[np.int64]]:
+    """Hashes of the words of a batch, uint64 [words], and how many each text has, int64 [n].
+
+    `numbers`: digits are what they are, and a sign in front of them is part of the number.
+    """
     if len(batch) == 1 and len(batch[0]) >= BATCH:
-        pieces = [_hash([piece])[0] for piece in _pieces(batch[0])]
+        pieces = [_hash([piece], numbers)[0] for piece in _pieces(batch[0])]
         whole = np.concatenate(pieces)
         return whole, np.array([len(whole)])
-    return _hash(batch)
+    return _hash(batch, numbers)
 
 
 def characters(batch: Sequence[str]) -> tuple[Words, npt.NDArray[np.int64]]:
@@ -189,12 +209,12 @@ def _pieces(text: str) -> Iterator[str]:
         start = end
 
 
-def _hash(texts: Sequence[str]) -> tuple[Words, npt.NDArray[np.int64]]:
+def _hash(texts: Sequence[str], numbers: bool) -> tuple[Words, npt.NDArray[np.int64]]:
     """`hashes` of texts that have at most BATCH characters together, one more for each text.
 
     The hash of a word of code points c is mix(sum c[i] x p^i mod 2^64).
     """
-    return of_words(*_joined(texts), _BASE, _SEPARATOR, _ALONE)
+    return of_words(*_joined(texts, numbers), _BASE, _SEPARATOR, _ALONE)
 
 
 def _characters(texts: Sequence[str]) -> tuple[Words, npt.NDArray[np.int64]]:
@@ -212,9 +232,10 @@ def _characters(texts: Sequence[str]) -> tuple[Words, npt.NDArray[np.int64]]:
     return mix(points), np.maximum(counts - 1, 0)
 
 
-def _joined(texts: Sequence[str]) -> tuple[Array, npt.NDArray[np.int64]]:
+def _joined(texts: Sequence[str], numbers: bool = False) -> tuple[Array, npt.NDArray[np.int64]]:
     """Folded code points of texts, each closed by a separator, and where each text ends."""
-    codes = _codes("\n".join(texts) + "\n")
+    whole = "\n".join(texts) + "\n"
+    codes = _with_numbers(whole, _codes(whole)) if numbers else _codes(whole)
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
     ends = np.cumsum(lengths + 1)
     if not codes.all():

@@ -173,7 +173,8 @@ def find_runs(context: Context, step: str, task: Task) -> Receipt:
         ):
             part, row, _, starts, stops = texts[chosen[number]]
             first = firsts[number]
-            found.append((part, row, starts[begin - first], stops[end - 1 - first]))
+            some, last = starts[begin - first], stops[end - 1 - first]
+            found.append((part, row, some[some < last], last[some < last]))
     with Attempt(context.run, step, task.key) as attempt:
         attempt.writer("spans", SPAN).write(_spans(found))
         return attempt.commit(len(texts), len(texts), counts={"tokens": task.size})

@@ -79,7 +79,7 @@ from pipelines.stages.dedup.spans import (
 from schemas.deduplicate import Near, Spans
 from schemas.recipe import Recipe
 
-VERSION = 7
+VERSION = 8
 LIBRARIES = ("numpy", "scipy")
 
 RANGE_BYTES = 16 << 20  # packed keys that one range of a shuffle holds

@@ -1,10 +1,16 @@
+import json
 from itertools import groupby
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from curation.dedup.keyed_spans import Lines, firsts, sentences
 from curation.dedup.words import normalise
+from tests.conftest import REPOSITORY
+from tests.runs import dedup_files
+
+TABLES = REPOSITORY / "tests" / "data" / "mixture" / "tables.jsonl"
 
 TEXT = "Read more\n\nOne café opened. It closed! Who knew?\nNobody did.\n\n— * —\nread  MORE…\n"
 STORY = "One café opened. It closed! Who knew?"
@@ -70,3 +76,50 @@ def test_firsts(seed):
     found = firsts(keys, order)
     assert list(zip(keys[found].tolist(), order[found].tolist(), strict=True)) == smallest
     assert not len(firsts(keys[:0], order[:0]))
+
+
+def keys_of(*lines):
+    return [Lines([line]).lines().keys.tolist() for line in lines]
+
+
+def test_what_differs_in_a_number_is_no_repeat():
+    for one, other in (
+        ("1950 | 2,536 | 412", "1960 | 3,034 | 498"),
+        ("2 + 3 = 5", "4 + 1 = 5"),
+        ("Psalm 12", "Psalm 13"),
+        ("Change | 5", "Change | -5"),
+        ("Change | 5", "Change | \u22125"),
+        ("आय १२", "आय १३"),
+        ("1.5", "15"),
+    ):
+        first, second = keys_of(one, other)
+        assert first != second, (one, other)
+    for one, other in (
+        ("PSALM 12.", "psalm, 12"),
+        ("आय १२", "आय 12"),
+        ("1950-1960", "1950 1960"),
+        ("Minus \u22125", "minus -5"),
+    ):
+        first, second = keys_of(one, other)
+        assert first == second, (one, other)
+
+
+@pytest.mark.parametrize("spans", ["lines", "paragraphs", "sentences=1", "bloom=3"])
+def test_tables_sums_and_numbered_headings_are_not_cut(spans, tmp_path):
+    texts = {row["id"]: row["text"] for row in map(json.loads, TABLES.read_text().splitlines())}
+    wide = "\n".join(
+        f"{year} " + " ".join(str(year * n % 977) for n in range(20)) for year in range(1900, 1950)
+    )
+    other = "\n".join(
+        f"{year} " + " ".join(str(year * n % 971) for n in range(20)) for year in range(1950, 1990)
+    )
+    rows = [*texts.items(), ("wide", wide), ("other", other)]
+    (tmp_path / "in.jsonl").write_text(
+        "".join(json.dumps({"id": id_, "text": text}) + "\n" for id_, text in rows)
+    )
+    dedup_files(
+        [str(tmp_path / "in.jsonl")], str(tmp_path / "out.parquet"), near="none", spans=spans
+    )
+    for row in pq.read_table(tmp_path / "out.parquet").to_pylist():
+        assert row["kept"]
+        assert row["cut"] == []
