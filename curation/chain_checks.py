@@ -112,6 +112,13 @@ def check_chain(spec: Chain, columns: Mapping[str, str] | None = None) -> list[M
     return list(_Check(spec, columns or {}).mistakes())
 
 
+def reasons_of(spec: Chain) -> set[str]:
+    """Every reason for which a chain, whose tables are loaded, may reject a document."""
+    steps = [step for _, step in spec.steps() if isinstance(step, RulesStep)]
+    rules = {row.reason for step in steps for row in table_of(step).rules}
+    return {LANGUAGE, LANGUAGE_SCORE, CUT_SHORT, *_step_reasons(spec), *rules}
+
+
 def _check_measures(spec: Chain) -> Iterator[Mistake]:
     for at in range(len(spec.measures)):
         try:

@@ -16,8 +16,11 @@ from pipelines.engines.runners import Engine
 from pipelines.recipes.mistakes import RecipeError
 from pipelines.recipes.saving import differences, read_saved, save, with_models
 from pipelines.recipes.scopes import check_scopes, kinds_of, scoped
-from pipelines.runs import documents, ledger, rejections
+from pipelines.recipes.sizes import too_small
+from pipelines.runs import documents, expectations, ledger, rejections
 from pipelines.runs.events import (
+    Event,
+    Limited,
     Listener,
     Shortfall,
     StageFinished,
@@ -97,8 +100,8 @@ class Run:
             read_saved(Folder(recipe.parent))
         with _room():
             saved = save(recipe, home)
-        # the roots of inputs may have moved; they decide nothing
-        where = {"inputs": recipe.inputs, "parent": recipe.parent}
+        # the roots of inputs may have moved; these decide nothing
+        where = {name: getattr(recipe, name) for name in ("inputs", "parent", "expect")}
         return cls(home, saved.model_copy(update=where), splits, stages)
 
     @classmethod
@@ -184,6 +187,7 @@ class Run:
                 if manifest.home:
                     homes = {**mill.context.homes, stage.name: manifest.home}
                     mill.context = replace(mill.context, homes=homes)
+                expectations.check(mill.context, stage.name, manifest)
             ledger.write(self.folder, done)
         for each in self.shortfalls() if "mix" in done else ():
             listener(each)
@@ -300,9 +304,14 @@ class Run:
             )
 
     def _tell_scopes(self, splits: Sequence[Task], listener: Listener) -> None:
-        """Say before the first stage which sources steps are not for."""
+        """Say before the first stage which sources steps are not for, and which are too small."""
         if self._stages == STAGES and not self.stages:
-            for event in scoped(self.recipe, kinds_of(self.recipe, splits)):
+            events: list[Event] = [*scoped(self.recipe, kinds_of(self.recipe, splits))]
+            if self.recipe.limit is not None:
+                events.append(Limited(self.recipe.limit))
+            else:
+                events += too_small(self.recipe, splits)
+            for event in events:
                 listener(event)
 
     def _stage(self, mill: Mill, stage: Stage, done: dict[str, Manifest]) -> Manifest:

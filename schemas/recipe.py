@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from schemas.base import Contract, Name
 from schemas.curate import Curate
 from schemas.deduplicate import Deduplicate
+from schemas.expect import Expect
 from schemas.extract import Extract
 from schemas.filter import Filter
 from schemas.inputs import ColumnType, Input, Splits
@@ -33,6 +34,12 @@ class Recipe(Contract):
     inputs: tuple[Input, ...] = Field(
         (), description="What is read. A run needs some: here, or given when it is begun."
     )
+    limit: int | None = Field(
+        None,
+        ge=1,
+        description="Only the first so many records of each source, in the order of its files' "
+        "names: for a try, which is a run of its own. Requests and metadata of WARC do not count.",
+    )
     splits: Splits = Field(Splits(), description="How the work is cut into tasks.")
     extract: Extract = Field(Extract(), description="Records to text.")
     filter: Annotated[
@@ -50,6 +57,7 @@ class Recipe(Contract):
         Tokenizer(train=TrainTokenizer()), description="Where the tokenizer comes from."
     )
     mix: Mix = Field(Mix(), description="Token parts to shards.")
+    expect: Expect = Field(Expect(), description="What the run must come to, or it ends.")
 
     code: dict[str, str] = Field(
         default_factory=dict,

@@ -8,6 +8,7 @@ import time
 
 from pipelines.runs.events import (
     Event,
+    Limited,
     Listener,
     PassedBy,
     Shortfall,
@@ -65,6 +66,8 @@ class Text:
             )
         elif isinstance(event, PassedBy):
             say(f"{event.chain}: not for {', '.join(event.sources)}: {'; '.join(event.steps)}")
+        elif isinstance(event, Limited):
+            say(f"only the first {event.records:,} records of each source are read: this is a try")
         elif isinstance(event, Unredacted):
             say(f"personal data is replaced by no step: {', '.join(event.sources)}")
         elif isinstance(event, StepBegun):

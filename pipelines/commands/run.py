@@ -33,6 +33,9 @@ def add_run(add: Add) -> None:
         "a folder, which is searched for WARC files, or else for all that can be read; KIND says "
         "what it is, where its format does not: web, code, papers, books, qa or other",
     )
+    run.add_argument(
+        "--limit", type=int, metavar="N", help="a try: only the first N records of each source"
+    )
     run.add_argument("--parent", metavar="RUN", help="take over this run's equal stages")
     run.add_argument("--until", default="", metavar="STAGE", help="stop after this stage")
     run.add_argument("--runner", default="local", help="local (default), direct or prism")
@@ -79,7 +82,7 @@ def add_report(add: Add) -> None:
 
 
 def _inputs(options: argparse.Namespace) -> dict[str, object]:
-    """What `--input` and `--parent` put over the recipe."""
+    """What `--input`, `--limit` and `--parent` put over the recipe."""
     from pipelines.runs.inputs import input_at
 
     over: dict[str, object] = {}
@@ -93,6 +96,8 @@ def _inputs(options: argparse.Namespace) -> dict[str, object]:
         inputs.append({"source": source, **given, **input_at(path)})
     if inputs:
         over["inputs"] = inputs
+    if options.limit is not None:
+        over["limit"] = options.limit
     if options.parent:
         over["parent"] = os.path.abspath(options.parent)
     return over

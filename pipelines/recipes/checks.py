@@ -121,12 +121,34 @@ def check_names(recipe: Recipe) -> list[Mistake]:
     for section in CHAINS:
         for path, step in getattr(recipe, section).steps():
             mistakes += _check_limits(recipe, path, step)
+    mistakes += _check_expected(recipe)
     models = (recipe.extract.language_model, recipe.extract.second_opinion)
     known = all(model is None or model.file in bundled_models() for model in models)
     if known and _languages(recipe):
         languages = languages_of(recipe.extract, lambda model: bundled(model.file))
         mistakes += check_languages(recipe, languages.codes if languages else ())
     return mistakes
+
+
+def _check_expected(recipe: Recipe) -> Iterator[Mistake]:
+    """What is expected must be of sources and reasons that there are."""
+    from curation.chain_checks import reasons_of
+
+    sources = [item.source for item in recipe.inputs]
+    for name in recipe.expect.tokens if sources else ():
+        if name not in sources:
+            there = close_or_all(name, sources)
+            yield f"expect.tokens.{name}", f"no input has the source `{name}`{there}"
+    for stage, ranges in recipe.expect.reasons.items():
+        if stage not in CHAINS:
+            continue
+        known = reasons_of(getattr(recipe, stage))
+        for reason in ranges:
+            if reason not in known:
+                yield (
+                    f"expect.reasons.{stage}.{reason}",
+                    f"no rule of this chain has the reason `{reason}`{close_to(reason, known)}",
+                )
 
 
 def _check_limits(recipe: Recipe, path: str, step: Scope) -> list[Mistake]:

@@ -232,7 +232,9 @@ def _check_folders(path: str, step: Step, run: Folder) -> Iterator[tuple[str, st
 
 
 def differences(old: Recipe, new: Recipe) -> list[tuple[str, str, str]]:
-    """What differs, as (YAML path, old, new); `parent` decides nothing and is left out."""
+    """What differs, as (YAML path, old, new); `parent` and `expect` decide nothing and are left
+    out."""
+    said: Any = {"parent": True, "expect": True, "inputs": {"__all__": {"root"}}}
 
     def flat(value: Any, path: str) -> Iterator[tuple[str, Any]]:
         if isinstance(value, dict) and value.get("sha256"):
@@ -247,18 +249,8 @@ def differences(old: Recipe, new: Recipe) -> list[tuple[str, str, str]]:
         else:
             yield path, value
 
-    left = dict(
-        flat(
-            old.model_dump(mode="json", exclude={"parent": True, "inputs": {"__all__": {"root"}}}),
-            "",
-        )
-    )
-    right = dict(
-        flat(
-            new.model_dump(mode="json", exclude={"parent": True, "inputs": {"__all__": {"root"}}}),
-            "",
-        )
-    )
+    dumped = (each.model_dump(mode="json", exclude=said) for each in (old, new))
+    left, right = (dict(flat(each, "")) for each in dumped)
     return [
         (path, shown(left.get(path, "nothing")), shown(right.get(path, "nothing")))
         for path in dict.fromkeys([*left, *right])

@@ -64,6 +64,7 @@ def collect(run: Run) -> shape.Report:
             name=recipe.name,
             description=visible(recipe.description),
             seed=recipe.seed,
+            limit=recipe.limit,
             tokens=recipe.mix.budget,
             validation_tokens=recipe.mix.validation.tokens,
         ),

@@ -20,13 +20,15 @@ class Coverage(TypedDict):
 
 
 class RecipeHead(TypedDict):
-    """What was run. `tokens`: budget of the mix, None if there is none; `validation_tokens`:
-    what each source was to hold out.
+    """What was run. `limit`: records of each source that were read at most, if that was asked for;
+    `tokens`: budget of the mix, None if there is none; `validation_tokens`: what each source was
+    to hold out.
     """
 
     name: str
     description: str
     seed: int
+    limit: int | None
     tokens: int | None
     validation_tokens: int
 

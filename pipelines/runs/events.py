@@ -61,6 +61,13 @@ class PassedBy:
 
 
 @dataclass(frozen=True, slots=True)
+class Limited:
+    """Only the first so many records of each source are read; told before the first stage."""
+
+    records: int
+
+
+@dataclass(frozen=True, slots=True)
 class Unredacted:
     """Sources whose personal data no step replaces; told before the first stage."""
 
@@ -84,6 +91,7 @@ Event = (
     | StageFinished
     | Warned
     | PassedBy
+    | Limited
     | Unredacted
     | Shortfall
 )

@@ -6,6 +6,7 @@ import hashlib
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,11 @@ def plan_splits(recipe: Recipe) -> list[Task]:
     most = task_bytes(total, recipe.splits.bytes)
     tasks = []
     for item, files in zip(recipe.inputs, found, strict=True):
+        if recipe.limit is not None:
+            # in one task, which alone can count
+            task = task_of(item, list(_ranges(item, files, recipe, total + 1)))
+            tasks.append(replace(task, spec={**task.spec, "limit": recipe.limit}))
+            continue
         ranges = list(_ranges(item, files, recipe, most))
         # to open a file takes time too, however small it is
         weights = [(each, max(range_bytes(each), most // _MOST_FILES)) for each in ranges]
@@ -233,10 +239,23 @@ def input_of(recipe: Recipe, task: Task) -> Input:
 
 
 def read_split(recipe: Recipe, task: Task) -> Iterator[tuple[str, Record | Damage]]:
-    """The records and damage of a split, with the names of their files.
+    """The records and damage of a split, with the names of their files; no more than its limit.
 
     Raises Problem if a file changed since it was planned.
     """
+    from curation.extraction import PAGES, TEXTS
+    from curation.readers import Damage
+
+    left = task.spec.get("limit")
+    for name, record in _read_all(recipe, task):
+        yield name, record
+        if left is not None:
+            left -= isinstance(record, Damage) or record.kind in PAGES or record.kind in TEXTS
+            if not left:
+                return
+
+
+def _read_all(recipe: Recipe, task: Task) -> Iterator[tuple[str, Record | Damage]]:
     from curation.readers import Damage, formats
 
     item = input_of(recipe, task)
