@@ -22,6 +22,7 @@ from schemas.extract import Extract
 
 HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 PAGES = frozenset({"response", "resource", "page"})  # kinds of record that can hold HTML
+NOT_A_PAGE = "not_a_page"
 TEXTS = frozenset({"text", "conversion"})  # and that are text already
 
 _TRIAL = f"<!DOCTYPE html><html><body><p>{'The mill turns slowly. ' * 20}</p></body></html>"
@@ -129,7 +130,7 @@ class Extractor:
         if isinstance(record, Damage):
             return Rejected(f"damaged_{record.kind}", record.detail)
         if record.kind not in PAGES and record.kind not in TEXTS:
-            return Rejected("not_a_page", record.kind)
+            return Rejected(NOT_A_PAGE, record.kind)
         if record.kind == "response" and record.status != 200:
             return Rejected("status", None if record.status is None else str(record.status))
         if self._blocked and record.url and (found := self._blocked.reason(record.url)):

@@ -7,14 +7,16 @@ memory and time are bounded. The same run gives the same report.
 
 from __future__ import annotations
 
+import posixpath
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from fractions import Fraction
 from typing import get_args
 
 import pyarrow.compute as pc
 
+from curation.extraction import NOT_A_PAGE
 from pipelines.look.display import visible
 from pipelines.recipes.scopes import kinds_of, passed_by, unredacted
 from pipelines.report import samples, shape
@@ -70,7 +72,8 @@ def collect(run: Run) -> shape.Report:
         ),
         unfinished=[stage.name for stage in STAGES if stage.name not in done],
         balance=_balance(context, done),
-        stages=[_stage(name, done[name]) for name in ledger_stages(done)],
+        stages=[_stage(name, done[name], _no_pages(context)) for name in ledger_stages(done)],
+        usage=[each for name in done for each in _usage(context, name)],
         sources=_sources(context, done),
         passed_by=[
             shape.PassedBy(chain=x.chain, steps=list(x.steps), sources=list(x.sources))
@@ -112,16 +115,43 @@ def ledger_stages(done: Mapping[str, Manifest]) -> list[str]:
     return list(ledger.balance(done))
 
 
-def _stage(name: str, manifest: Manifest) -> shape.Stage:
+def _no_pages(context: Context) -> Counter[str]:
+    """Records that hold no page, by kind."""
+    found: Counter[str] = Counter()
+    for receipt in context.receipts("extract"):
+        found.update(receipt.counts["others"])
+    return found
+
+
+def _stage(name: str, manifest: Manifest, no_pages: Counter[str]) -> shape.Stage:
+    left_out = no_pages.total() if name == "extract" else 0
+    rejected = {r: n for r, n in manifest.rejected.items() if not left_out or r != NOT_A_PAGE}
     return shape.Stage(
         name=name,
         tasks=manifest.tasks,
-        records=manifest.records,
+        records=manifest.records - left_out,
         kept=manifest.kept,
-        rejected=dict(_by_count(manifest.rejected)),
+        rejected=dict(_by_count(rejected)),
         digest=manifest.digest,
         from_parent=bool(manifest.home),
     )
+
+
+def _usage(context: Context, stage: str) -> Iterator[shape.Usage]:
+    """What the tasks of the steps of a stage took."""
+    for path, _ in context.home(stage).glob(f"{stage}/**/receipts.parquet"):
+        step = posixpath.dirname(path)
+        taken = [receipt.usage for receipt in context.receipts(step)]
+        if taken:
+            yield shape.Usage(
+                stage=stage,
+                step=step.removeprefix(stage).lstrip("/"),
+                tasks=len(taken),
+                wall_seconds=round(sum(each.wall_seconds for each in taken), 3),
+                cpu_seconds=round(sum(each.cpu_seconds for each in taken), 3),
+                longest_seconds=max(each.wall_seconds for each in taken),
+                peak_bytes=max(each.peak_bytes for each in taken),
+            )
 
 
 def _mixed(context: Context) -> dict[str, dict[str, int]]:
@@ -141,10 +171,12 @@ def _balance(context: Context, done: Mapping[str, Manifest]) -> shape.Balance:
         "train": sum(entry["train_documents"] for entry in mixed),
         "kept": 0 if "mix" in done else done[stages[-1]].kept,
     }
-    records = done["extract"].records
+    no_pages = _no_pages(context)
+    ends["rejected"] -= no_pages.total()
+    records = done["extract"].records - no_pages.total()
     if records != sum(ends.values()):
         raise ledger.LedgerError(f"{records} records came in, and these are known: {ends}")
-    return shape.Balance(records=records, **ends)  # type: ignore[typeddict-item]
+    return shape.Balance(records=records, no_pages=dict(_by_count(no_pages)), **ends)  # type: ignore[typeddict-item]
 
 
 def _sources(context: Context, done: Mapping[str, Manifest]) -> list[shape.Source]:
@@ -157,8 +189,9 @@ def _sources(context: Context, done: Mapping[str, Manifest]) -> list[shape.Sourc
         source = task.spec["source"]
         files.setdefault(source, set()).update(each["file"] for each in task.spec["ranges"])
         sizes[source] += task.size
-        records[source] += receipts[task.key].records
-        extracted[source] += receipts[task.key].kept
+        receipt = receipts[task.key]
+        records[source] += receipt.records - sum(receipt.counts["others"].values())
+        extracted[source] += receipt.kept
     tokenized: dict[str, Counter[str]] = {"documents": Counter(), "tokens": Counter()}
     for receipt in context.receipts("tokenize") if "tokenize" in done else ():
         for what, counts in tokenized.items():

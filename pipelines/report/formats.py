@@ -41,6 +41,18 @@ def size(number: int) -> str:
     return f"{value:,.3g} PB"
 
 
+def duration(seconds: float) -> str:
+    """0.4 s, 12 s, 3 min 20 s, 2 h 5 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    large, small, unit, under = (
+        (*divmod(round(seconds), 60), "min", "s")
+        if seconds < 3600
+        else (*divmod(round(seconds / 60), 60), "h", "min")
+    )
+    return f"{large:,} {unit} {small} {under}" if small else f"{large:,} {unit}"
+
+
 def value(number: float) -> str:
     """A signal's value or a threshold in few characters: 0.12, 50, 100k."""
     if math.isinf(number):

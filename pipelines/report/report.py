@@ -44,7 +44,7 @@ def to_html(report: Report) -> str:
     environment.filters.update(
         {
             name: getattr(formats, name)
-            for name in ("count", "plural", "share", "size", "value", "must", "decide")
+            for name in ("count", "plural", "share", "size", "duration", "value", "must", "decide")
         }
     )
     panels = report["filtering"]["panels"] if report["filtering"] else []

@@ -36,7 +36,8 @@ class RecipeHead(TypedDict):
 class Stage(TypedDict):
     """A finished stage: `records == kept + sum(rejected.values())`; most frequent reason first.
 
-    `from_parent`: its files are those of another run, in which it was equal.
+    Those of `extract` are without `Balance.no_pages`. `from_parent`: its files are those of another
+    run, in which it was equal.
     """
 
     name: str
@@ -48,13 +49,29 @@ class Stage(TypedDict):
     from_parent: bool
 
 
+class Usage(TypedDict):
+    """What the tasks of a step took: seconds by the clock and of CPU time of all together, the
+    longest, and the most memory that one held, its process and those it started."""
+
+    stage: str
+    step: str
+    tasks: int
+    wall_seconds: float
+    cpu_seconds: float
+    longest_seconds: float
+    peak_bytes: int
+
+
 class Balance(TypedDict):
     """Where every record that came in is now; `records` is the sum of the others.
 
+    `no_pages`: records that hold no page or text, by their kind, such as requests. They are no
+    part of any other number of the report.
     `kept`: documents that are not in shards, because the run has not got there yet.
     """
 
     records: int
+    no_pages: dict[str, int]
     rejected: int
     not_sampled: int
     validation: int
@@ -89,13 +106,15 @@ class Threshold(Condition):
 class Reason(TypedDict):
     """A reason to reject of the stage `filter`.
 
-    `first`: documents it is the ledger's reason of; `failing`: all documents that fail it;
-    `alone`: documents looked at that fail nothing else. `rules` has one, or one for each of
-    several languages or sources.
+    `tested`: documents that its rules are for and that came to them, an estimate where only some
+    were looked at; `first`: documents it is the ledger's reason of; `failing`: all documents that
+    fail it; `alone`: documents looked at that fail nothing else. `rules` has one, or one for each
+    of several languages or sources.
     """
 
     reason: str
     rules: list[Rule]
+    tested: int
     first: int
     failing: int
     alone: int
@@ -447,6 +466,7 @@ class Report(TypedDict):
     unfinished: list[str]
     balance: Balance
     stages: list[Stage]
+    usage: list[Usage]
     sources: list[Source]
     passed_by: list[PassedBy]
     unredacted: list[str]

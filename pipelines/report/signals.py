@@ -12,10 +12,18 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curation.rules import applies, holds, said
-from curation.steps import languages_said, table_of
+from curation.steps import CONTAMINATED, CUT_SHORT, PERSONAL_DATA, languages_said, table_of
 from pipelines.report import shape
 from pipelines.runs.steps import Context
-from schemas.chain import Chain, LanguagesStep, RulesStep
+from schemas.chain import (
+    Chain,
+    CutStep,
+    DecontaminateStep,
+    LanguagesStep,
+    RedactStep,
+    RulesStep,
+    Scope,
+)
 from schemas.rules import Condition, Row, conditions
 
 Values = npt.NDArray[np.float64]
@@ -85,10 +93,13 @@ def filtering(context: Context, verdicts: pa.Table, coverage: shape.Coverage) ->
     lists = verdicts["reasons"].to_pylist()
     alone = Counter(reasons[0] for reasons in lists if len(reasons) == 1)
     rules = _by_reason(context.recipe.filter)
+    tested = _tested(context.recipe.filter, verdicts)
+    rows = coverage["rows"] / max(1, coverage["looked_at"])
     reasons = [
         shape.Reason(
             reason=name,
             rules=rules.get(name, []),
+            tested=round(rows * tested[name]),
             first=first[name],
             failing=failing[name],
             alone=alone[name],
@@ -102,6 +113,41 @@ def filtering(context: Context, verdicts: pa.Table, coverage: shape.Coverage) ->
         reasons=sorted(reasons, key=lambda item: (-item["failing"], item["reason"])),
         panels=panels(context.recipe.filter, verdicts),
     )
+
+
+def _tested(spec: Chain, verdicts: pa.Table) -> Counter[str]:
+    """By reason, how many of the documents looked at a step tested that gives this reason: those
+    that it is for, and, unless the chain is exhaustive, that no step before it rejects."""
+    columns = {name: verdicts[name] for name in verdicts.column_names}
+    failed = [frozenset(reasons) for reasons in verdicts["reasons"].to_pylist()]
+    came = np.ones(len(failed), np.bool_)
+    tested: dict[str, Mask] = {}
+    for _, step in spec.steps():
+        mask = applies(step, columns)
+        own = came if mask is None else came & mask.to_numpy()
+        reasons = _reasons_of(step)
+        for reason in reasons:
+            tested[reason] = tested.get(reason, False) | own
+        if reasons and not spec.exhaustive:
+            gone = np.fromiter((not reasons.isdisjoint(each) for each in failed), np.bool_)
+            came = came & ~(own & gone)
+    return Counter({reason: int(mask.sum()) for reason, mask in tested.items()})
+
+
+_GIVEN: dict[type[Scope], frozenset[str]] = {
+    RedactStep: frozenset({PERSONAL_DATA}),
+    DecontaminateStep: frozenset({CONTAMINATED, CUT_SHORT}),
+    CutStep: frozenset({CUT_SHORT}),
+}
+
+
+def _reasons_of(step: Scope) -> frozenset[str]:
+    """The reasons that a step may give."""
+    if isinstance(step, RulesStep):
+        return frozenset(rule.reason for rule in table_of(step).rules)
+    if isinstance(step, LanguagesStep):
+        return frozenset(languages_said(step.languages))
+    return _GIVEN.get(type(step), frozenset())
 
 
 def panels(spec: Chain, verdicts: pa.Table) -> list[shape.Panel]:

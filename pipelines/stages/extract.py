@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from curation.extraction import Extractor, Page, Rejected
+from curation.extraction import NOT_A_PAGE, Extractor, Page, Rejected
 from curation.extraction.sandbox import Sandbox
 from curation.readers import Damage, Record
 from curation.urls import Blocked, Kind, read_list
@@ -31,7 +31,7 @@ from schemas.tables import DOCUMENT, with_columns
 if TYPE_CHECKING:
     from curation.language import Languages
 
-VERSION = 7
+VERSION = 8
 LIBRARIES = (
     *("fastwarc", "fasttext", "lxml", "onnxruntime", "resiliparse", "selectolax"),
     "trafilatura",
@@ -172,6 +172,8 @@ def extract_split(context: Context, step: str, task: Task) -> Receipt:
             records += 1
             if isinstance(result, Rejected):
                 rejected[result.reason] += 1
+                if result.reason == NOT_A_PAGE:
+                    noted["others"][result.value if result.value in _KINDS else "other"] += 1
                 why = (result.reason, result.value)
                 lost.write([rejections.of_record("extract", item, name, record, *why)])
                 continue
@@ -191,7 +193,9 @@ def extract_split(context: Context, step: str, task: Task) -> Receipt:
         return attempt.commit(records, records - rejected.total(), rejected, counts)
 
 
-_NOTED = ("flaws", "opt_outs", "licences", "mistyped")
+_NOTED = ("flaws", "opt_outs", "licences", "mistyped", "others")
+# records of WARC files that hold no page
+_KINDS = frozenset({"request", "metadata", "warcinfo", "revisit", "continuation"})
 _REPEATED = (
     *("source", "snapshot", "kind", "format", "language", "declared_language", "engine"),
     *("charset", "file"),

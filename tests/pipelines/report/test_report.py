@@ -1,3 +1,4 @@
+import gzip
 import html
 import json
 import shutil
@@ -8,16 +9,18 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.report import duplicates, reading
+from pipelines.recipes.loading import resolve
+from pipelines.report import duplicates, formats, reading
 from pipelines.report.collect import collect
 from pipelines.report.report import write_report
 from pipelines.run import Run
 from pipelines.runs.store import Folder
 from schemas.problems import Problem
-from tests.pipelines.report.conftest import MAIL, MakeRun, Pages, html_page
+from tests.pipelines.report.conftest import MAIL, MakeRun, Pages, html_page, write_warc
 
 
 class Page(HTMLParser):
@@ -66,8 +69,9 @@ def test_numbers_are_those_of_the_ledger(
         stage["name"]: {key: stage[key] for key in ("records", "kept", "rejected")}
         for stage in value["stages"]
     } == ledger
-    balance = value["balance"]
+    balance = dict(value["balance"])
     assert balance["records"] == ledger["extract"]["records"] == 19
+    assert balance.pop("no_pages") == {}
     assert balance["records"] == sum(balance.values()) - balance["records"]
     assert "19 records came in; every one is accounted for" in " ".join(page.split())
     assert {group["reason"]: group["count"] for group in value["rejected_samples"]} == {
@@ -366,3 +370,130 @@ def test_large_run_is_sampled(finished: str, monkeypatch: pytest.MonkeyPatch) ->
     assert sum(item["extracted"] for item in value["languages"]["top"]) == pytest.approx(
         coverage["rows"], abs=1
     )
+
+
+def test_requests_and_metadata_are_told_apart(tmp_path: Path) -> None:
+    """Numbers of the report are of what can hold a page or a text, and add up."""
+    pages = [html_page(f"https://site{n}.example/", f"{SENTENCE} {n}" * 9) for n in range(5)]
+    write_warc(tmp_path / "in/a.warc.gz", pages)
+    with (tmp_path / "in/a.warc.gz").open("ab") as out:
+        for kind in ("request", "request", "metadata", "warcinfo", "<b>odd</b>"):
+            head = (
+                f"WARC/1.0\r\nWARC-Type: {kind}\r\nWARC-Target-URI: https://site0.example/\r\n"
+                "WARC-Record-ID: <urn:uuid:00000000-0000-4000-8000-000000000000>\r\n"
+                "WARC-Date: 2024-05-01T12:00:00Z\r\nContent-Length: 4\r\n\r\nx: y\r\n\r\n"
+            )
+            out.write(gzip.compress(head.encode()))
+    value = {
+        "inputs": [{"source": "web", "root": str(tmp_path / "in"), "files": ["*.gz"]}],
+        "deduplicate": {"near": None},
+    }
+    run = Run.create(resolve("kinds", value, tmp_path), str(tmp_path / "run"))
+    run.go(until="filter")
+    report, page = written(str(tmp_path / "run"), tmp_path / "report")
+    balance = report["balance"]
+    assert balance["no_pages"] == {"request": 2, "metadata": 1, "other": 1, "warcinfo": 1}
+    assert balance["records"] == 5 == report["sources"][0]["records"]
+    (lost,) = pq_rows(tmp_path / "run", "extract/rejections/*.parquet", ["reason"])
+    assert lost == Counter({"not_a_page": 5})
+    assert run.ledger["extract"]["records"] == 10
+    extract = report["stages"][0]
+    assert (extract["records"], extract["kept"], extract["rejected"]) == (5, 5, {})
+    said = (
+        "Beside them came 2 request records, 1 metadata record, 1 other record, 1 warcinfo record."
+    )
+    assert said in " ".join(page.split())
+
+
+def pq_rows(run: Path, pattern: str, columns: list[str]) -> list["Counter[Any]"]:
+    """Values of each column over the files of a run, with their numbers."""
+    tables = [pq.read_table(path, columns=columns) for path in sorted(run.glob(pattern))]
+    return [Counter(v for table in tables for v in table[name].to_pylist()) for name in columns]
+
+
+SENTENCE = "The miller opens the sluice before dawn and lets the water run over the wheel."
+
+
+@pytest.mark.parametrize("exhaustive", [True, False])
+def test_rates_are_of_what_a_rule_is_for(tmp_path: Path, exhaustive: bool) -> None:
+    """A rule for one source has the rate that Parquet gives of that source."""
+    for source, texts in {
+        "notes": [f"{SENTENCE} {n}" * (1 + n % 4) for n in range(12)],
+        "verse": [f"Grind {n}, grind, o mill!" * (1 + n % 3) for n in range(30)],
+    }.items():
+        lines = [json.dumps({"text": text}) for text in texts]
+        (tmp_path / f"{source}.jsonl").write_text("\n".join(lines))
+    rule = {"operator": ">=", "threshold": 20, "signal": "gopher.words"}
+    later = {"operator": "<=", "threshold": 0.1, "signal": "gopher_repetition.top_2_gram"}
+    value = {
+        "inputs": [
+            {"source": source, "root": str(tmp_path), "files": [f"{source}.jsonl"]}
+            for source in ("notes", "verse")
+        ],
+        "extract": {"language_model": None, "second_opinion": None},
+        "filter": {
+            "exhaustive": exhaustive,
+            "chain": [
+                {
+                    "rules": {"name": "long", "rules": [{**rule, "reason": "short"}]},
+                    "sources": ["notes"],
+                },
+                {"rules": {"name": "varied", "rules": [{**later, "reason": "repeats"}]}},
+            ],
+        },
+        "deduplicate": {"near": None},
+    }
+    run = tmp_path / "run"
+    Run.create(resolve("scopes", value, tmp_path), str(run)).go(until="filter")
+    report, page = written(str(run), tmp_path / "report")
+    outcome = report["filtering"]
+    rows = pa.concat_tables(map(pq.read_table, run.glob("filter/signals/*.parquet"))).to_pylist()
+    found = {item["reason"]: item for item in outcome["reasons"]}
+    notes = [row for row in rows if row["source"] == "notes"]
+    short = [row for row in notes if "short" in row["reasons"]]
+    assert 0 < len(short) < len(notes) == 12
+    assert (found["short"]["tested"], found["short"]["failing"]) == (12, len(short))
+    # what a table that is not exhaustive rejects does not come to the next one
+    came = [row for row in rows if exhaustive or row not in short]
+    assert found["repeats"]["tested"] == len(came) == (42 if exhaustive else 42 - len(short))
+    measured = [row for row in rows if row["gopher_repetition.top_2_gram"] is not None]
+    assert len(measured) == len(came)
+    assert found["repeats"]["failing"] == sum("repeats" in row["reasons"] for row in rows)
+    for panel in outcome["panels"]:
+        reason = found[panel["thresholds"][0]["reason"]]
+        failing, passing = sum(panel["failing"]), sum(panel["passing"])
+        assert (failing, failing + passing) == (reason["failing"], reason["tested"])
+    flat = " ".join(page.split())
+    assert "by every rule, so that all failures are known" not in flat
+    assert ("each by every rule that is for it" in flat) == exhaustive
+
+
+def test_time_and_memory_are_those_of_the_receipts(
+    report: tuple[dict[str, Any], str], finished: str
+) -> None:
+    value, page = report
+    steps = {f"{item['stage']}/{item['step']}".rstrip("/"): item for item in value["usage"]}
+    assert {"extract", "filter", "deduplicate", "deduplicate/exact", "curate", "mix"} <= set(steps)
+    for step, item in steps.items():
+        receipts = [
+            json.loads(path.read_text())["usage"]
+            for path in Path(finished).glob(f"{step}/receipts/*.json")
+        ]
+        assert item["tasks"] == len(receipts) > 0
+        assert item["wall_seconds"] == pytest.approx(
+            sum(r["wall_seconds"] for r in receipts), abs=0.01
+        )
+        assert item["cpu_seconds"] == pytest.approx(
+            sum(r["cpu_seconds"] for r in receipts), abs=0.01
+        )
+        assert item["longest_seconds"] == max(r["wall_seconds"] for r in receipts)
+        assert item["peak_bytes"] == max(r["peak_bytes"] for r in receipts) > 1 << 20
+    assert "What tasks took" in page
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0.04, "0.0 s"), (9.94, "9.9 s"), (59.4, "59 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")],
+)
+def test_durations(seconds: float, shown: str) -> None:
+    assert formats.duration(seconds) == shown
