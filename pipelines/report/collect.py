@@ -138,19 +138,23 @@ def _stage(name: str, manifest: Manifest, no_pages: Counter[str]) -> shape.Stage
 
 
 def _usage(context: Context, stage: str) -> Iterator[shape.Usage]:
-    """What the tasks of the steps of a stage took."""
-    for path, _ in context.home(stage).glob(f"{stage}/**/receipts.parquet"):
-        step = posixpath.dirname(path)
-        taken = [receipt.usage for receipt in context.receipts(step)]
-        if taken:
+    """What the tasks of a stage took, and those of each of its steps, if it has several."""
+    taken = {
+        step.removeprefix(f"{stage}/"): [receipt.usage for receipt in context.receipts(step)]
+        for path, _ in context.home(stage).glob(f"{stage}/**/receipts.parquet")
+        for step in [posixpath.dirname(path)]
+    }
+    together = {"": [each for own in taken.values() for each in own]}
+    for step, own in (together | taken if len(taken) > 1 else together).items():
+        if own:
             yield shape.Usage(
                 stage=stage,
-                step=step.removeprefix(stage).lstrip("/"),
-                tasks=len(taken),
-                wall_seconds=round(sum(each.wall_seconds for each in taken), 3),
-                cpu_seconds=round(sum(each.cpu_seconds for each in taken), 3),
-                longest_seconds=max(each.wall_seconds for each in taken),
-                peak_bytes=max(each.peak_bytes for each in taken),
+                step=step,
+                tasks=len(own),
+                wall_seconds=round(sum(each.wall_seconds for each in own), 3),
+                cpu_seconds=round(sum(each.cpu_seconds for each in own), 3),
+                longest_seconds=max(each.wall_seconds for each in own),
+                peak_bytes=max(each.peak_bytes for each in own),
             )
 
 

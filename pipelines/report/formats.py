@@ -42,7 +42,9 @@ def size(number: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """0.4 s, 12 s, 3 min 20 s, 2 h 5 min."""
+    """12 ms, 0.4 s, 12 s, 3 min 20 s, 2 h 5 min."""
+    if seconds < 0.1:
+        return f"{1000 * seconds:.0f} ms"
     if seconds < 60:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     large, small, unit, under = (

@@ -51,7 +51,10 @@ class Stage(TypedDict):
 
 class Usage(TypedDict):
     """What the tasks of a step took: seconds by the clock and of CPU time of all together, the
-    longest, and the most memory that one held, its process and those it started."""
+    longest, and the most memory that one held, its process and those it started.
+
+    `step` is empty for all steps of a stage together; its last one has the stage's name.
+    """
 
     stage: str
     step: str
