@@ -17,7 +17,7 @@ from pipelines.recipes.mistakes import RecipeError
 from pipelines.recipes.saving import differences, read_saved, save, with_models
 from pipelines.recipes.scopes import check_scopes, kinds_of, scoped
 from pipelines.recipes.sizes import too_small
-from pipelines.runs import documents, expectations, ledger, rejections
+from pipelines.runs import documents, expectations, ledger, pruning, rejections
 from pipelines.runs.events import (
     Event,
     Limited,
@@ -29,6 +29,7 @@ from pipelines.runs.events import (
 )
 from pipelines.runs.lock import alone
 from pipelines.runs.mill import Mill
+from pipelines.runs.pruning import RawText
 from pipelines.runs.receipts import Task
 from pipelines.runs.splits import changed_inputs, plan_splits, unreadable
 from pipelines.runs.steps import (
@@ -254,6 +255,26 @@ class Run:
         (receipt,) = self.context.receipts("mix")
         return [Portion(**item) for item in receipt.counts["portions"]]
 
+    def raw_text(self) -> RawText:
+        """The raw text in this run's folder. Raises Problem if it is still needed: `curate` is not
+        finished."""
+        if "curate" not in self.stages:
+            raise Problem(
+                "its raw text is still needed: `curate` is not finished",
+                self.folder.url,
+                "finish the run",
+            )
+        return pruning.raw_text(self.context)
+
+    def prune(self) -> RawText:
+        """Take the raw text in this run's folder away; returns what it was. The curated text, the
+        shards, signals, rejections and the report stay. Raises Problem as `raw_text` does, and if
+        another process works in the run."""
+        with alone(self.folder):
+            found = self.raw_text()
+            pruning.prune(self.folder, found)
+        return found
+
     def shortfalls(self) -> list[Shortfall]:
         """The sources of which the shards hold fewer training tokens than the recipe asks for;
         also one that has no documents left."""
@@ -334,6 +355,8 @@ class Run:
             return taken
         else:
             self.folder.replace(f"{stage.name}/fingerprint.json", canonical(parts))
+        if stage.name in documents.STAGES[1:]:  # those that read raw text
+            documents.check_raw(mill.context)
         made: Manifest = stage.module.run(mill, stage.name, fingerprint(parts))
         return made
 

@@ -20,6 +20,7 @@ from pipelines.commands.language import add_language
 from pipelines.commands.look import add_query, add_why
 from pipelines.commands.parsing import adder
 from pipelines.commands.plan import add_plan
+from pipelines.commands.prune import add_prune
 from pipelines.commands.recipe import add_recipe
 from pipelines.commands.redact import add_redact
 from pipelines.commands.rules import add_rules
@@ -139,7 +140,7 @@ def parser() -> argparse.ArgumentParser:
     for add_command in (
         *(add_run, add_extract, add_filter, add_rules, add_dedup, add_apply, add_plan),
         *(add_redact, add_decontaminate, add_language, add_classifier, add_report, add_export),
-        *(add_recipe, add_verify, add_why),
+        *(add_prune, add_recipe, add_verify, add_why),
         add_query,
     ):
         add_command(add)

@@ -104,7 +104,7 @@ def story(run: Run, id_: str, part: str) -> Story:
     if row is None:
         unread = documents.find_rows(home, receipt.file(rejections.KIND).path, [id_])[id_]
         return Story(**told, **_origin(context, unread), end=_ended(unread), rejected=unread)
-    del row["text"]
+    row.pop("text", None)
     told |= _origin(context, row) | {"extracted": row}
     if "filter" not in done:
         return Story(**told, end="extracted; the run is not finished")

@@ -11,9 +11,10 @@ from pipelines.recipes.files import CHAINS, Named, bundled_models, with_files
 from pipelines.recipes.mistakes import Mistake
 from pipelines.runs.splits import files_of
 from pipelines.runs.store import Folder, is_remote
-from schemas.base import ModelFile
+from schemas.base import ModelFolder
 from schemas.chain import EditStep, LanguagesStep, RedactStep, Scope
 from schemas.extract import ENGINES
+from schemas.pii import PiiKey
 from schemas.problems import Problem, close_or_all, close_to
 from schemas.recipe import Recipe
 
@@ -76,10 +77,18 @@ def check_own(recipe: Recipe) -> list[Mistake]:
 
 def check_files(recipe: Recipe, *, inputs: bool) -> Iterator[Mistake]:
     """Files that are not there: models and lists, runs that the recipe names, and `inputs`."""
+    from curation.folders import find_folder
+
     found: list[Mistake] = []
 
     def look(path: str, model: Named) -> Named:
-        if not isinstance(model, ModelFile):
+        if isinstance(model, PiiKey):
+            if model.file and not Path(model.file).is_file():
+                found.append((f"{path}.file", f"no such file: {model.file}"))
+            return model
+        if isinstance(model, ModelFolder):
+            if not find_folder(model).is_dir():
+                found.append((path, f"no such folder, nor package: {model.folder}"))
             return model
         elsewhere = is_remote(model.file) or model.file in bundled_models()
         if not elsewhere and not Path(model.file).is_file():

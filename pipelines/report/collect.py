@@ -27,6 +27,7 @@ from pipelines.report.signals import filtering, signals_of
 from pipelines.report.spans import spans
 from pipelines.run import Run
 from pipelines.runs import ledger
+from pipelines.runs.documents import has_raw
 from pipelines.runs.steps import Context, Manifest
 from pipelines.runs.store import Folder
 from pipelines.stages.order import STAGES
@@ -100,6 +101,7 @@ def collect(run: Run) -> shape.Report:
             if stage in done
             for each in contamination(context, stage)
         ],
+        pruned=not has_raw(context),
         kept_samples=samples.kept(context, curated) if curated else [],
         rejected_samples=[
             *samples.unread(context),

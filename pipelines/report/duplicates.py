@@ -15,6 +15,7 @@ from curation.urls import registered_domain
 from pipelines.look.display import line
 from pipelines.report import shape
 from pipelines.report.reading import RowSample, find_pages
+from pipelines.runs.documents import has_raw
 from pipelines.runs.ids import to_bytes
 from pipelines.runs.parts import read_table
 from pipelines.runs.steps import Context
@@ -170,7 +171,7 @@ def _largest(context: Context, dropped: pa.Table, clusters: pa.Table) -> list[sh
     wanted: dict[str, set[str]] = {}
     for task, member, _ in chain.from_iterable(members.values()):
         wanted.setdefault(task, set()).add(member)
-    pages = find_pages(context, wanted)
+    pages = find_pages(context, wanted) if has_raw(context) else {}
     return [
         shape.Cluster(
             kept_id=row["representative"],
@@ -184,7 +185,7 @@ def _largest(context: Context, dropped: pa.Table, clusters: pa.Table) -> list[sh
                     text=line(page["text"]),
                 )
                 for _, member, level in members[row["representative"]]
-                for page in [pages[member]]
+                if (page := pages.get(member))
             ],
         )
         for row in rows

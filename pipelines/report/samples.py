@@ -8,7 +8,7 @@ from typing import Any
 from pipelines.look.display import excerpt, line
 from pipelines.report import shape
 from pipelines.report.reading import RowSample, choose, find_pages
-from pipelines.runs.documents import find_rows
+from pipelines.runs.documents import find_rows, has_raw
 from pipelines.runs.steps import Context
 
 KEPT = 9
@@ -45,6 +45,8 @@ def unread(context: Context) -> list[shape.RejectedSamples]:
 
 def rejected_by_rules(context: Context, stage: str) -> list[shape.RejectedSamples]:
     """Documents that the chain of a stage rejected, by the first of their reasons."""
+    if not has_raw(context):
+        return _by_reason(context, stage, {})
     if not context.manifest(stage).rejected:
         return []
     table = RowSample(context, stage, "rejections").table(["id", "reason", "value", "detail"])
@@ -79,6 +81,8 @@ def _others(context: Context, stage: str, rows: Mapping[str, list[Values]]) -> d
 
 def duplicated(context: Context) -> list[shape.RejectedSamples]:
     """Documents that were dropped for another."""
+    if not has_raw(context):
+        return _by_reason(context, "deduplicate", {})
     sample = RowSample(context, "deduplicate", "rejections")
     table = sample.table(["id", "reason", "representative"])
     chosen = choose(context.recipe.seed, table, table["reason"].to_pylist(), REJECTED)

@@ -461,7 +461,8 @@ class Report(TypedDict):
     the recipe asks for none.
 
     `unredacted`: the sources whose personal data no step replaces. `extracted_bytes`,
-    `curated_bytes`: UTF-8 bytes of text after the stage.
+    `curated_bytes`: UTF-8 bytes of text after the stage. `pruned`: raw text was taken away, and
+    with it samples of documents that were not kept.
     """
 
     schema: str
@@ -484,5 +485,6 @@ class Report(TypedDict):
     spans: Spans | None
     personal_data: PersonalData | None
     contamination: list[Contamination]
+    pruned: bool
     kept_samples: list[Sample]
     rejected_samples: list[RejectedSamples]

@@ -7,7 +7,7 @@ from typing import Any
 from pipelines.look.display import line
 from pipelines.report import shape
 from pipelines.report.reading import RowSample, choose
-from pipelines.runs.documents import find
+from pipelines.runs.documents import find, has_raw
 from pipelines.runs.steps import Context
 
 EACH = 5
@@ -41,7 +41,9 @@ def spans(context: Context) -> shape.Spans:
 
 
 def _samples(context: Context) -> list[shape.CutSample]:
-    """Some spans of each level, in the order of levels."""
+    """Some spans of each level, in the order of levels; none without raw text."""
+    if not has_raw(context):
+        return []
     table = RowSample(context, "deduplicate", "cuts").table(["id", "level", "start", "end"])
     chosen = choose(context.recipe.seed, table, table["level"].to_pylist(), EACH)
     rows = [

@@ -24,6 +24,11 @@ from schemas.tables import CUT, HEX
 
 # Stages that leave documents.
 STAGES = ("extract", "filter", "deduplicate", "curate")
+# The files of raw text, by their stage, the columns that `gristmill prune` takes out of them, and
+# the file in which it names their folders, a line each.
+RAW = {"extract": "documents", "filter": "edits"}
+RAW_COLUMNS = ("text", "title", "author")
+PRUNED = "pruned.txt"
 BATCH_ROWS = 256
 # Rows of text that are decoded at once to find a few.
 _FEW_ROWS = 16
@@ -38,7 +43,9 @@ def read(context: Context, stage: str, columns: Sequence[str]) -> Iterator[pa.Re
     if stage not in STAGES:
         raise Problem(f"{stage}: leaves no documents; these do: {', '.join(STAGES)}", "stage")
     if stage in ("extract", "curate"):
-        kind = "documents" if stage == "extract" else "text"
+        kind = RAW.get(stage, "text")
+        if stage == "extract":
+            check_raw(context, columns)
         for receipt in context.receipts(stage):
             yield from read_part(context.home(stage), receipt.file(kind).path, columns, BATCH_ROWS)
         return
@@ -49,6 +56,22 @@ def read(context: Context, stage: str, columns: Sequence[str]) -> Iterator[pa.Re
         yield from of_part(context, receipt.task, columns, wanted)
 
 
+def has_raw(context: Context) -> bool:
+    """Whether no run that holds raw text of this one was pruned."""
+    return not any(context.home(stage).exists(PRUNED) for stage in RAW)
+
+
+def check_raw(context: Context, columns: Sequence[str] = RAW_COLUMNS) -> None:
+    """Raises Problem if the raw text of a run was taken away, and one of the columns is of it."""
+    for home in (context.home(stage) for stage in RAW):
+        if not set(columns).isdisjoint(RAW_COLUMNS) and home.exists(PRUNED):
+            raise Problem(
+                "`gristmill prune` has taken its raw text away, which this needs",
+                home.url,
+                "make a new run that has not this one as its parent",
+            )
+
+
 def of_part(
     context: Context, task: str, columns: Sequence[str], wanted: pa.Array | None = None
 ) -> Iterator[pa.RecordBatch]:
@@ -56,6 +79,7 @@ def of_part(
 
     Batches have at most BATCH_ROWS rows; `columns` include `id`.
     """
+    check_raw(context, columns)
     changed = _edits(context, task, wanted) if "text" in columns else None
     for home, path in _files(context, task):
         for batch in read_part(home, path, columns, BATCH_ROWS):
@@ -78,6 +102,7 @@ def find(
 
     Texts are as extracted, or, if `edited`, as `filter` left them.
     """
+    check_raw(context, columns)
     found: dict[str, dict[str, Any]] = {}
     for task in sorted(wanted):
         missing = set(wanted[task])

@@ -21,6 +21,7 @@ import yaml
 
 from pipelines.runs import ledger
 from pipelines.runs.closing import summary
+from pipelines.runs.documents import PRUNED, RAW
 from pipelines.runs.receipts import Receipt
 from pipelines.runs.steps import Manifest, canonical, fingerprint, read_receipts
 from pipelines.runs.store import SUMS, Folder
@@ -100,6 +101,9 @@ class _Look:
             self._fault(f"{self.run.url}/ledger.json", str(error), "report this")
         if done:
             self._promise(self.run, "ledger.json", ledger.to_json(done), "its stages", "run again")
+        if PRUNED in self.there:
+            data = "".join(f"{name}\n" for name in _pruned(self.run)).encode()
+            self._promise(self.run, PRUNED, data, "itself", "prune it again")
         self._models()
         for name in self.there:
             if posixpath.basename(name) == SUMS:
@@ -163,10 +167,16 @@ class _Look:
                     receipts.append(Receipt.from_json(home.read(f"{step}/receipts/{name}")))
                 except _BROKEN as error:
                     self._fault(f"{home.url}/{step}/receipts/{name}", f"is damaged: {error}", mend)
+        pruned = _pruned(home)
         for each in receipts:
             data = each.to_json()
             self._promise(home, f"{step}/receipts/{each.task}.json", data, "its step", mend)
             for file in each.files:
+                folder = posixpath.dirname(file.path)
+                if folder in pruned:  # a list says what is left of its files
+                    if not home.exists(f"{folder}/{SUMS}"):
+                        self._fault(f"{home.url}/{folder}", "is half pruned", "prune it again")
+                    continue
                 # of a stage that was taken, what was copied here too
                 for place in {home.url, self.run.url if file.path in self.there else home.url}:
                     self.promised[place, file.path, file.sha256] = _Promise("its receipt", mend)
@@ -227,6 +237,15 @@ class _Look:
 
     def _fault(self, place: str, what: str, mend: str) -> None:
         self.found.faults.append(Problem(what, place, mend))
+
+
+def _pruned(home: Folder) -> list[str]:
+    """The folders whose files were changed by `gristmill prune`, each of which lists them."""
+    known = [f"{stage}/{kind}" for stage, kind in RAW.items()]
+    try:
+        return [name for name in home.read(PRUNED).decode().splitlines() if name in known]
+    except (OSError, ValueError):
+        return []
 
 
 def _sha256(home: Folder, name: str) -> str:

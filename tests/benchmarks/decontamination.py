@@ -6,7 +6,9 @@ Documents: the data sets' planted ones, half of them with a benchmark item put i
 ways, and the data sets' other texts, where the cost is of 6,000 characters. The peer is what most
 pipelines do: a document is contaminated if it shares 13 words in a row with an item, words split
 as here. Then an index of ITEMS (1,000,000) items, made from the words of the real ones in other
-orders, is built, and its size and cost are told. The data sets are in the folder named by
+orders, is built, and its size and cost are told, and, of WORKERS processes that each have it open
+and have looked at the planted documents, the memory of their own and that of the files which they
+share (Linux's Pss and Rss of the mapped files). The data sets are in the folder named by
 GRISTMILL_DATA.
 """
 
@@ -14,6 +16,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import multiprocessing
 import os
 import random
 import resource
@@ -22,6 +25,8 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +35,7 @@ from curation.decontamination import Detector, Item, build, load, save
 from curation.decontamination.words import hashes
 
 OVERLAP = 13
+WORKERS = 4
 KINDS = ("web", "books", "papers", "docs", "code", "qa")
 
 
@@ -93,6 +99,46 @@ def shuffled(items: list[Item], count: int) -> Iterator[Item]:
         yield Item("made", str(number), " ".join(picks.choices(vocabulary, k=size)))
 
 
+def work(folder: str, texts: list[str], barrier: Barrier, results: Queue) -> None:
+    """Open the index, look for it in texts, and tell kilobytes by kind when all have done so."""
+    before = private()
+    detector = Detector(load(Path(folder), check=False))
+    detector.find(texts)
+    barrier.wait()
+    own = private() - before
+    mapped: Counter[str] = Counter()
+    within = False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        name, _, rest = line.partition(" ")
+        if not name.endswith(":"):
+            within = folder in line
+        elif within and name in ("Rss:", "Pss:"):
+            mapped[name[:-1]] += int(rest.split()[0])
+    results.put({"own": own, **mapped})
+    barrier.wait()
+
+
+def private() -> int:
+    """Kilobytes of this process that are in no other."""
+    rows = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    return sum(int(row.split()[1]) for row in rows if row.startswith("Private_Dirty:"))
+
+
+def share(folder: str, texts: list[str]) -> list[dict[str, int]]:
+    """What `work` tells of WORKERS processes."""
+    context = multiprocessing.get_context("spawn")
+    barrier, results = context.Barrier(WORKERS), context.Queue()
+    workers = [
+        context.Process(target=work, args=(folder, texts, barrier, results)) for _ in range(WORKERS)
+    ]
+    for worker in workers:
+        worker.start()
+    found = [results.get(timeout=120) for _ in workers]
+    for worker in workers:
+        worker.join()
+    return found
+
+
 def main() -> None:
     """Print the figures."""
     data = Path(os.environ["GRISTMILL_DATA"])
@@ -126,6 +172,12 @@ def main() -> None:
         large = Detector(load(Path(scratch)))
         print(f"mean words of a unit: {np.diff(large.index.starts).mean():.1f}")
         print(f"ms a planted document: {cost(large.find, texts):.3f}")
+        found = share(scratch, texts)
+        mib = {name: sum(each[name] for each in found) / 1024 for name in ("Rss", "Pss", "own")}
+        print(
+            f"{WORKERS} processes: {mib['Rss'] / WORKERS:,.0f} MiB of the index in each, "
+            f"{mib['Pss']:,.0f} in all together; {mib['own'] / WORKERS:,.0f} of its own in each"
+        )
 
 
 if __name__ == "__main__":

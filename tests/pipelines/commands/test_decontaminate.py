@@ -1,8 +1,10 @@
 import json
 
+import pyarrow.parquet as pq
 import pytest
 
 from pipelines.commands.decontaminate import index_sets
+from pipelines.run import Run
 from schemas.problems import Problem
 from tests.runs import gristmill
 
@@ -74,3 +76,45 @@ def test_what_is_no_index(tmp_path):
     status, told = run("scan", "--index", str(tmp_path), "-", "--output", "-")
     assert status == 2
     assert "is no index of test items" in told
+
+
+def test_check_tells_what_of_a_set_stands_in_a_finished_run(finished, tmp_path):
+    run = Run.open(str(finished))
+    columns = ("id", "url", "text")
+    rows = [row for batch in run.documents("curate", columns) for row in batch.to_pylist()]
+    longest = sorted(rows, key=lambda row: -len(row["text"]))[:5]
+    # what no other document has, of which the words are written in another way
+    items = [" ".join(row["text"].split()[30:60]).upper() for row in longest]
+    lines = [{"id": row["id"], "question": text} for row, text in zip(longest, items, strict=True)]
+    quiz = write(tmp_path / "quiz.jsonl", [*lines, {"id": "none", "question": QUESTION}])
+    out = tmp_path / "found.parquet"
+    status, told = run_check(str(finished), quiz, "--output", str(out))
+    assert status == 0, told
+    found = pq.read_table(out).to_pylist()
+    assert {row["item"] for row in found} == {row["id"] for row in longest}
+    texts = {row["id"]: row for row in rows}
+    splits = {
+        segment["document_id"].hex(): name
+        for name in ("train", "validation")
+        for path in (finished / "shards" / name).glob("*.parquet")
+        for segments in pq.read_table(path, columns=["segments"])["segments"].to_pylist()
+        for segment in segments
+    }
+    for row in found:
+        assert row["split"] == splits.get(row["id"])
+        assert row["url"] == texts[row["id"]]["url"]
+        place = texts[row["id"]]["text"][row["start"] : row["end"]]
+        assert (
+            place.upper().split()[:5]
+            == items[[r["id"] for r in longest].index(row["item"])].split()[:5]
+        )
+    assert any(row["item"] == row["id"] for row in found)
+    assert "quiz: 5 of 6 items" in told
+    (tmp_path / "run").mkdir()
+    status, told = run_check(str(tmp_path / "run"), quiz)
+    assert (status, "no run here" in told) == (2, True)
+
+
+def run_check(*words):
+    done = gristmill("decontaminate", "check", *words)
+    return done.returncode, done.stderr

@@ -110,3 +110,66 @@ def test_dropped_documents_go_to_the_rejected(texts, tmp_path):
     gone = {row["id"]: (row["reason"], row["value"]) for row in read(lost)}
     assert gone["1"] == ("personal_data", "2")
     assert len(gone) == 2
+
+
+def test_policies_by_type_patterns_and_the_key_of_a_variable(texts, tmp_path):
+    options = ["--policy", "hash", "--policy", "IP_ADDRESS=keep", "--key-variable", "MILL_KEY"]
+    out = tmp_path / "out.jsonl"
+    words = [texts, "--output", str(out), *options, "--pattern", "MEMBER=M-[0-9]{4}"]
+    done = gristmill("redact", *words, MILL_KEY="secret")
+    assert done.returncode == 0, done.stderr
+    first, _, third = (row["text"] for row in read(out))
+    assert first.startswith("Ada: <EMAIL_ADDRESS:")
+    assert first.endswith(">, 8.8.4.4")
+    assert "<MEMBER:" in third
+    assert "1 MEMBER" in done.stderr
+
+
+RECIPE = """
+name: own
+seed: 9
+curate:
+  chain:
+    - redact:
+        policy: fake
+        types: [EMAIL_ADDRESS]
+        patterns: [{type: MEMBER, regex: "M-[0-9]{4}", words: [或者]}]
+        sources: {mail: {policy: placeholder}}
+"""
+
+
+def test_the_settings_of_a_recipe(texts, tmp_path):
+    (tmp_path / "own.yaml").write_text(RECIPE, encoding="utf-8")
+    found = []
+    for name, more in (("a", []), ("b", ["--seed", "9"]), ("c", ["--seed", "1"])):
+        out = tmp_path / f"{name}.jsonl"
+        words = [texts, "--output", str(out), "--recipe", str(tmp_path / "own.yaml"), *more]
+        assert run(*words)[0] == 0
+        found.append([row["text"] for row in read(out)])
+    assert found[0] == found[1]
+    assert found[0][0] == found[2][0] == "Ada: <EMAIL_ADDRESS>, 8.8.4.4"
+    assert found[0][2].endswith("或者<MEMBER>")
+    assert found[0][2] != found[2][2]
+    # rows that the step is not for stay
+    limited = RECIPE.replace("    - redact:", "    - sources: [mail]\n      redact:")
+    (tmp_path / "limited.yaml").write_text(limited, encoding="utf-8")
+    out = tmp_path / "limited.jsonl"
+    assert run(texts, "--output", str(out), "--recipe", str(tmp_path / "limited.yaml"))[0] == 0
+    assert [row["text"] for row in read(out)] == [found[0][0], *(row["text"] for row in ROWS[1:])]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--recipe", "fineweb", "--types", "IP_ADDRESS"], "--types and --recipe"),
+        (["--recipe", "gopher", "--quiet"], "but none"),
+        (["--policy", "fake", "--policy", "keep"], "for all types twice"),
+        (["--policy", "mask"], "redact.policy: "),
+        (["--policy", "US_SSNS=keep"], "`US_SSNS` is not looked for"),
+        (["--pattern", "MEMBER"], "write TYPE=..."),
+        (["--pattern", "MEMBER=("], "no regular expression"),
+    ],
+)
+def test_options_that_do_not_go_together(texts, tmp_path, words, said):
+    status, told = run(texts, "--output", str(tmp_path / "out.jsonl"), *words)
+    assert (status, said in told) == (2, True), told
