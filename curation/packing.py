@@ -40,6 +40,7 @@ def pack(
     ids: pa.Array,
     *,
     packing: Packing = "concatenate",
+    starts: Index | None = None,
     firsts: Index | None = None,
     byte_lengths: npt.NDArray[np.int32],
     padding: int,
@@ -49,7 +50,8 @@ def pack(
 ) -> Packed:
     """Pack the documents of one source into rows of T = `sequence_length` tokens.
 
-    `tokens` are the ids of n documents in order, `offsets` (int64[n + 1]) their borders, `ids`
+    `tokens` are the ids of n documents and no more, `offsets` (int64[n + 1]) their borders in the
+    order of packing, `starts` (int64[n]) where each begins in `tokens` if not in that order, `ids`
     (n x binary(16)) their names, `firsts` (int64[n]) the tokens of each before these, which stand
     elsewhere; `byte_lengths` (int32[vocabulary]) the bytes of each id.
     A document that goes on in another row is a segment there whose `document_offset` is above 0.
@@ -73,10 +75,13 @@ def pack(
     rows = int(places.max(initial=-length)) // length + 1
     schema = shard_schema(length, len(byte_lengths))
     padded = np.full(rows * length, padding, token_type(len(byte_lengths)))
-    for begin, size, place in zip(begins.tolist(), sizes.tolist(), places.tolist(), strict=True):
-        padded[place : place + size] = tokens[begin : begin + size]
+    origins = begins if starts is None else begins + (starts - offsets[:-1])[documents]
+    for origin, size, place in zip(origins.tolist(), sizes.tolist(), places.tolist(), strict=True):
+        padded[place : place + size] = tokens[origin : origin + size]
 
-    own_bytes = _bytes(tokens, begins, byte_lengths)
+    own_bytes = np.empty(len(begins), np.int64)
+    order = np.argsort(origins)
+    own_bytes[order] = _bytes(tokens, origins[order], byte_lengths)
     order = np.argsort(places)
     segment = schema.field("segments").type.value_type
     inside = begins - offsets[documents] + (0 if firsts is None else firsts[documents])

@@ -138,11 +138,11 @@ class PartWriter:
         self.rows += table.num_rows
 
     def close(self) -> str:
-        """Finish the file; returns the digest of all its row groups."""
+        """Finish the file, once; returns the digest of all its row groups."""
         self._convert()
         if self._count:
             self._flush(pa.concat_tables(self._waiting))
-        self._waiting = []
+        self._waiting, self._count = [], 0
         self._writer.close()
         digest = hashlib.blake2b(digest_size=16)
         for rows, value in self.digests:

@@ -10,16 +10,18 @@ stage's own step writes the manifest and closes the ledger.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation.histogram import Counts
 from curation.keys import below
-from curation.mixture import Epoch, Range, document_order, row_order
+from curation.mixture import Range, document_order, row_order
 from curation.packing import pack
 from curation.tokenization import Tokens
 from pipelines.runs import rejections
@@ -33,7 +35,14 @@ from pipelines.stages import tokenizer
 from pipelines.stages.mix.groups import regroup
 from pipelines.stages.mix.plan import epochs_of, make_plan, plan_of
 from pipelines.stages.mix.shards import write_manifest
-from pipelines.stages.mix.tokenparts import TokenFile, flat_tokens, read_rows, step_of, token_files
+from pipelines.stages.mix.tokenparts import (
+    TokenArray,
+    TokenFile,
+    flat_tokens,
+    read_rows,
+    step_of,
+    token_files,
+)
 from schemas.recipe import Recipe
 from schemas.shard import row_group_rows, shard_schema
 from schemas.tables import tokens_schema
@@ -195,8 +204,21 @@ def reject_part(context: Context, step: str, task: Task) -> Receipt:
 # --- shards ---------------------------------------------------------------------------------
 
 
+class _Documents(NamedTuple):
+    """Some documents of a source, or pieces of them, in the order in which files have them."""
+
+    tokens: TokenArray  # of one after the other
+    sizes: Counts
+    ids: pa.Array
+    firsts: Counts  # tokens of a document before its piece
+    epoch: int
+
+
 def write_bucket(context: Context, step: str, task: Task) -> Receipt:
-    """Pack the documents of a bucket, or those of validation, and write their rows."""
+    """Pack the documents of a bucket, or those of validation, and write their rows.
+
+    Holds their tokens twice, and little more.
+    """
     plan, tokens = plan_of(context), tokenizer.load(context)
     recipe, files = context.recipe, _files(context, task.spec["level"])
     names = sorted(plan["sources"])
@@ -205,17 +227,17 @@ def write_bucket(context: Context, step: str, task: Task) -> Receipt:
     sources: dict[str, dict[str, int]] = {}
     for source in names:
         if is_training:
-            found, numbers = _bucket(files, plan, source, task.spec)
+            found = list(_bucket(files, plan, source, task.spec))
         else:
-            found, numbers = _validation(files, plan, source)
-        table, held = _pack(recipe, tokens, found, numbers, source, names)
+            found = list(_validation(files, plan, source))
+        table, held = _pack(recipe, tokens, found, source, names)
         rows.append(table)
         sources[source] = held
         totals.update(held)
     split = "train" if is_training else "validation"
     schema = shard_schema(recipe.mix.sequence_length, tokens.vocabulary)
-    table = pa.concat_tables([schema.empty_table(), *rows])
     folder = f"shards/{split}"
+    order = np.arange(totals["rows"])
     if is_training:
         order = row_order(
             recipe.seed,
@@ -224,18 +246,11 @@ def write_bucket(context: Context, step: str, task: Task) -> Receipt:
         )
         if phase := plan["phases"][task.spec["phase"]]["name"]:
             folder += f"/{phase}"
-        table = table.take(pa.array(order))
-    table = table.combine_chunks()
     size = row_group_rows(recipe.mix.sequence_length)
-    counts: dict[str, Any] = {
-        "split": split,
-        "phase": task.spec.get("phase", 0),
-        "sources": sources,
-        "row_groups": [_row_group(table.slice(i, size)) for i in range(0, table.num_rows, size)],
-        "layout": logical_digest(table.drop_columns(["input_ids"])),
-    }
+    groups: list[dict[str, Any]] = []
+    layout = _layout(rows, order)
     with Attempt(context.run, step, task.key) as attempt:
-        if table.num_rows:
+        if len(order):
             writer = attempt.writer(
                 "rows",
                 schema,
@@ -243,82 +258,107 @@ def write_bucket(context: Context, step: str, task: Task) -> Receipt:
                 row_group_rows=size,
                 dictionary=_DICTIONARY,
             )
-            writer.write(table)
+        for start in range(0, len(order), size):
+            ids = _input_ids(rows, order[start : start + size], schema.field("input_ids").type)
+            group = layout.slice(start, size).add_column(0, schema.field("input_ids"), ids)
+            groups.append({"rows": len(ids), "tokens": pc.sum(group["length"]).as_py()})
+            writer.write(group)
+        if groups:
+            writer.close()
+            for each, (_, digest) in zip(groups, writer.digests, strict=True):
+                each["digest"] = digest
+        counts: dict[str, Any] = {
+            "split": split,
+            "phase": task.spec.get("phase", 0),
+            "sources": sources,
+            "row_groups": groups,
+            "layout": logical_digest(layout),
+        }
         return attempt.commit(totals["documents"], totals["documents"], counts=counts)
+
+
+def _layout(rows: Sequence[pa.Table], order: Counts) -> pa.Table:
+    """All columns of rows in another order but their tokens."""
+    others = pa.concat_tables([table.drop_columns(["input_ids"]) for table in rows])
+    return others.take(pa.array(order)).combine_chunks()
+
+
+def _input_ids(rows: Sequence[pa.Table], order: Counts, kind: pa.DataType) -> pa.Array:
+    """The tokens of some rows; no others are copied."""
+    first = 0
+    found = np.empty((len(order), kind.list_size), str(kind.value_type))
+    for table in rows:
+        for chunk in table["input_ids"].chunks:
+            matrix = chunk.flatten().to_numpy().reshape(-1, kind.list_size)
+            own = (order >= first) & (order < first + len(matrix))
+            found[own] = matrix[order[own] - first]
+            first += len(matrix)
+    return pa.FixedSizeListArray.from_arrays(found.reshape(-1), type=kind)
 
 
 def _bucket(
     files: Sequence[TokenFile], plan: dict[str, Any], source: str, place: Mapping[str, int]
-) -> tuple[list[pa.Table], list[int]]:
-    """A source's documents in a bucket, and the epoch of each table's."""
+) -> Iterator[_Documents]:
+    """A source's documents in a bucket, with their first token within the epoch's stretch, and
+    none outside it."""
     limit = int(plan["sources"][source]["validation_limit"])
-    found, numbers = [], []
     for epoch in epochs_of(plan, source, place["phase"]):
         ranges = epoch.ranges(place["bucket"], place["of"])
         for table in read_rows(files, source, ranges, ("key", *_COLUMNS)):
-            table = table.filter(pa.array(~below(table["holdout"].to_numpy(), limit)))
-            found.append(_pieces(table, epoch))
-            numbers.append(epoch.number)
-    return found, numbers
-
-
-def _pieces(table: pa.Table, epoch: Epoch) -> pa.Table:
-    """Documents with their first token within the epoch's stretch, and none outside it."""
-    sizes = pc.list_value_length(table["tokens"]).to_numpy()
-    firsts, lasts = epoch.pieces(table["key"].to_numpy(), sizes)
-    tokens = table["tokens"]
-    for at in np.flatnonzero((firsts > 0) | (lasts < sizes)).tolist():
-        inside = tokens[at].values.slice(firsts[at], lasts[at] - firsts[at])
-        piece = pa.LargeListArray.from_arrays([0, len(inside)], inside).cast(tokens.type)
-        chunks = [*tokens.slice(0, at).chunks, piece, *tokens.slice(at + 1).chunks]
-        tokens = pa.chunked_array(chunks, tokens.type)
-    table = table.select(_COLUMNS)
-    place = table.schema.get_field_index("tokens")
-    table = table.set_column(place, table.schema.field(place), tokens)
-    return table.append_column("offset", pa.array(firsts))
+            table = _where(table, ~below(table["holdout"].to_numpy(), limit))
+            sizes = pc.list_value_length(table["tokens"]).to_numpy()
+            yield _documents(table, *epoch.pieces(table["key"].to_numpy(), sizes), epoch.number)
 
 
 def _validation(
     files: Sequence[TokenFile], plan: dict[str, Any], source: str
-) -> tuple[list[pa.Table], list[int]]:
+) -> Iterator[_Documents]:
     """A source's documents of validation; their keys are known from the plan."""
     entry = plan["sources"][source]
     limit = int(entry["validation_limit"])
     ranges = [(key, key + 1) for key in sorted(set(entry["validation_keys"]))]
-    found = [
-        table.filter(pa.array(below(table["holdout"].to_numpy(), limit)))
-        for table in read_rows(files, source, ranges, _COLUMNS)
-    ]
-    found = [
-        table.append_column("offset", pa.array(np.zeros(table.num_rows, np.int64)))
-        for table in found
-    ]
-    return found, [0] * len(found)
+    for table in read_rows(files, source, ranges, _COLUMNS):
+        table = _where(table, below(table["holdout"].to_numpy(), limit))
+        sizes = pc.list_value_length(table["tokens"]).to_numpy()
+        yield _documents(table, np.zeros_like(sizes), sizes, 0)
+
+
+def _where(table: pa.Table, mask: npt.NDArray[np.bool_]) -> pa.Table:
+    return table if mask.all() else table.filter(pa.array(mask))
+
+
+def _documents(table: pa.Table, firsts: Counts, lasts: Counts, epoch: int) -> _Documents:
+    tokens = flat_tokens(table["tokens"], firsts, lasts)
+    # copied: a slice would keep its row group
+    ids = table["id"].combine_chunks().take(pa.array(np.arange(table.num_rows)))
+    return _Documents(tokens, lasts - firsts, ids, firsts, epoch)
 
 
 def _pack(
     recipe: Recipe,
     tokens: Tokens,
-    found: Sequence[pa.Table],
-    numbers: Sequence[int],
+    found: list[_Documents],
     source: str,
     names: Sequence[str],
 ) -> tuple[pa.Table, dict[str, int]]:
-    """The rows of one source, and what they hold."""
-    columns = tokens_schema(tokens.token_type)
-    empty = pa.schema([*(columns.field(name) for name in _COLUMNS), ("offset", pa.int64())])
-    table = pa.concat_tables([empty.empty_table(), *found])
-    epoch = np.repeat(np.array(numbers, np.int64), [item.num_rows for item in found])
-    ids = np.array(table["id"].to_pylist(), "V16")
-    order = document_order(recipe.seed, source, epoch, ids)
-    table, epoch = table.take(order), epoch[order]
-    flat, offsets = flat_tokens(table)
-    firsts = table["offset"].to_numpy()
+    """The rows of one source, and what they hold; `found` is emptied."""
+    none = np.empty(0, np.int64)
+    epoch = np.repeat([each.epoch for each in found], [len(each.ids) for each in found])
+    sizes = np.concatenate([none, *(each.sizes for each in found)])
+    firsts = np.concatenate([none, *(each.firsts for each in found)])
+    ids = pa.concat_arrays([pa.array([], pa.binary(16)), *(each.ids for each in found)])
+    flat = np.concatenate([np.empty(0, tokens.token_type), *(each.tokens for each in found)])
+    found.clear()
+    keys = np.frombuffer(ids.buffers()[1] or b"", "V16", len(ids))
+    order = document_order(recipe.seed, source, epoch.astype(np.int64), keys)
+    starts = (np.cumsum(sizes) - sizes)[order]
+    epoch, sizes, firsts = epoch[order], sizes[order], firsts[order]
     rows, cut = pack(
         flat,
-        offsets,
-        pa.concat_arrays(table["id"].chunks) if table.num_rows else pa.array([], pa.binary(16)),
+        np.concatenate([[0], np.cumsum(sizes)]),
+        ids.take(pa.array(order)),
         packing=recipe.mix.packing,
+        starts=starts,
         firsts=firsts,
         byte_lengths=tokens.byte_lengths,
         padding=tokens.padding,
@@ -326,23 +366,15 @@ def _pack(
         source=source,
         sources=names,
     )
-    sizes = np.diff(offsets)
     first = epoch == 0
     begun = firsts == 0  # what goes on from an earlier phase is counted there
+    spelled = pc.sum(pc.struct_field(pc.list_flatten(rows["segments"]), "bytes")).as_py()
     return rows, {
         "rows": rows.num_rows,
         "cut": cut,
         "tokens": len(flat),
         "documents": int(begun.sum()),
-        "bytes": int(tokens.byte_lengths[flat].sum(dtype=np.int64)),
+        "bytes": spelled or 0,
         "first_documents": int((first & begun).sum()),
         "first_tokens": int(sizes[first].sum()),
-    }
-
-
-def _row_group(table: pa.Table) -> dict[str, Any]:
-    return {
-        "rows": table.num_rows,
-        "tokens": int(table["length"].to_numpy().sum(dtype=np.int64)),
-        "digest": logical_digest(table),
     }

@@ -11,12 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from curation.histogram import Counts
 from curation.mixture import Range, rows_between
 from pipelines.runs.steps import Context
 from pipelines.runs.store import Folder
 from schemas.parquet import open_parquet
 from schemas.recipe import Recipe
 
+TokenArray = npt.NDArray[np.unsignedinteger]
 FULL: Range = (0, 1 << 64)
 
 
@@ -82,11 +84,16 @@ def _may_hold(group: pq.RowGroupMetaData, source: str, ranges: Sequence[Range]) 
     return any(start <= high and low < end for start, end in ranges)
 
 
-def flat_tokens(table: pa.Table) -> tuple[npt.NDArray[np.unsignedinteger], npt.NDArray[np.int64]]:
-    """The column `tokens` as one array, and the n + 1 borders of the documents in it."""
-    column = table["tokens"].combine_chunks()
-    if isinstance(column, pa.ChunkedArray):  # of no rows
-        column = pa.concat_arrays([*column.chunks, pa.array([], column.type)])
-    sizes = column.value_lengths().to_numpy()
-    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    return column.flatten().to_numpy(zero_copy_only=False), offsets
+def flat_tokens(column: pa.ChunkedArray, firsts: Counts, lasts: Counts) -> TokenArray:
+    """Of n lists the tokens [firsts, lasts) (int64[n] each), one after the other, as an array of
+    its own: it keeps no row group in memory."""
+    lists = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    if not len(lists):
+        return np.empty(0, str(lists.type.value_type))
+    values, offsets = lists.values.to_numpy(), lists.offsets.to_numpy()[:-1]
+    begins, ends = offsets + firsts, offsets + lasts
+    if np.array_equal(begins[1:], ends[:-1]):
+        whole: TokenArray = values[begins[0] : ends[-1]].copy()
+        return whole
+    pairs = zip(begins.tolist(), ends.tolist(), strict=True)
+    return np.concatenate([values[begin:end] for begin, end in pairs])
