@@ -44,7 +44,6 @@ _AGREEMENT = 0.5
 _AGREEMENT_OF_ONE = 0.2
 _TITLE_CHARACTERS = 500
 _AUTHOR_CHARACTERS = 100
-_DESCRIPTION_CHARACTERS = 1000
 
 _TITLES = ("og:title", "citation_title", "dc.title", "dcterms.title", "twitter:title")
 _SITES = ("og:site_name", "application-name", "citation_journal_title", "dc.publisher")
@@ -91,7 +90,6 @@ _DATES = (
     "date",
 )
 _DATE = re.compile(r"publi(?:sh|c)")
-_DESCRIPTIONS = ("og:description", "description", "twitter:description", "dc.description")
 _ARTICLE = re.compile(
     r"(?:Article|Posting|Report|Review|Recipe|HowTo|Book|Chapter|Thesis|CreativeWork|Question"
     r"|Course|LearningResource|Podcast\w*|VideoObject)\Z"
@@ -116,7 +114,7 @@ class Metadata:
     8601 day, not after the crawl; that of the last change if the page shows no other. canonical:
     the page's own address, absolute and normalised, on the registered domain that it was fetched
     from. language: as the page names it, a BCP 47 tag of language, script and region (`de`,
-    `zh-Hant-TW`). description: of at most 1,000 characters. site: name of the site.
+    `zh-Hant-TW`). site: name of the site.
     """
 
     title: str | None = None
@@ -124,7 +122,6 @@ class Metadata:
     published: str | None = None
     canonical: str | None = None
     language: str | None = None
-    description: str | None = None
     site: str | None = None
 
 
@@ -206,9 +203,6 @@ def read(tree: LexborHTMLParser, url: str | None, crawled: datetime | None) -> M
         published=published,
         canonical=_canonical(link.attributes.get("href"), url, domain) if link else None,
         language=language,
-        description=next(
-            (_line(text, _DESCRIPTION_CHARACTERS) for text in _values(fields, _DESCRIPTIONS)), None
-        ),
         site=site,
     )
 

@@ -10,11 +10,9 @@ from curation.measures.dolma import DOLMA
 from curation.measures.fineweb import FINEWEB
 from curation.measures.fineweb2 import FINEWEB2
 from curation.measures.gopher import QUALITY, REPETITION
-from curation.measures.line_languages import LINE_LANGUAGES
 from curation.measures.nemo import NEMO
 from curation.measures.printed import PRINTED
 from curation.measures.redpajama import REDPAJAMA
-from curation.measures.segments import SEGMENTS
 from curation.measures.signals import Measure, Signals, ratio, round_signal
 from curation.measures.view import View
 
@@ -36,8 +34,6 @@ MEASURES: dict[str, Measure] = {
         REDPAJAMA,
         CODE,
         *PRINTED,
-        SEGMENTS,
-        LINE_LANGUAGES,
         *BAD_WORDS,
     )
 }

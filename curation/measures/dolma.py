@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 
-from curation.measures.bad_words import listed
 from curation.measures.ngrams import repeated
 from curation.measures.signals import Measure, ratio
 from curation.measures.view import View
@@ -49,11 +46,12 @@ def gopher(view: View) -> dict[str, float]:
         else:
             copies = int(lengths[item.places].sum())
             found[f"dup_{n}_gram"] = ratio(copies, int(lengths.sum()))
-    return found | lines(view, view.rows)
+    return found | _lines(view)
 
 
-def lines(view: View, rows: Sequence[str]) -> dict[str, float]:
-    """What dolma measures of lines, cut as `gopher_v1` or `gopher_v2` does."""
+def _lines(view: View) -> dict[str, float]:
+    """What dolma measures of lines."""
+    rows = view.rows
     counts = Counter(rows)
     copies = [(count, len(row)) for row, count in counts.items() if count > 1]
     return {
@@ -62,37 +60,6 @@ def lines(view: View, rows: Sequence[str]) -> dict[str, float]:
         "dup_lines": ratio(sum(count for count, _ in copies), len(rows)),
         "dup_line_characters": sum(count * size for count, size in copies)
         / max(int(view.cut("space").lengths.sum()), 1),
-    }
-
-
-def gopher_v2(view: View) -> dict[str, float]:
-    r"""The lines of dolma's `gopher_v2`, whose other values are those of `gopher_v1`: what stands
-    between runs of `\n`."""
-    return lines(view, view.filled_rows)
-
-
-def c4(view: View, *, fast: bool) -> dict[str, float]:
-    """dolma's `c4_v1` and, if `fast`, `c4_v2`, which takes "javascript" inside words too."""
-    text = view.text
-    lower = text.lower()
-    rows = list(zip(map(str.strip, lower.split("\n")), map(len, view.rows), strict=True))
-    rows = [(row, size + 1) for row, size in rows[:-1]] + rows[-1:]
-    unended = [size for row, size in rows if not row.endswith((".", "?", "!", '"'))]
-    few = [size for row, size in rows if len(row.split(None, 3)) < 3]
-    words, phrases = listed("en")
-    chunks = set(lower.split())
-    return {
-        "lines": len(rows),
-        "no_end_mark": len(unended),
-        "no_end_mark_characters": ratio(sum(unended), len(text)),
-        "too_few_words": len(few),
-        "too_few_words_characters": ratio(sum(few), len(text)),
-        "javascript": float("javascript" in (lower if fast else chunks)),
-        "lorem_ipsum": float("lorem ipsum" in lower),
-        "curly_bracket": float("{" in lower),
-        "bad_words": float(
-            not chunks.isdisjoint(words) or any(phrase in lower for phrase in phrases)
-        ),
     }
 
 
@@ -118,16 +85,7 @@ def pii(view: View) -> dict[str, float]:
     return {"spans": emails + phones + addresses}
 
 
-def _line_formulas(lines: str) -> dict[str, str]:
-    return {
-        "bullet_lines": f"Share of lines ({lines}) that start with `*` or `-`.",
-        "ellipsis_lines": f"Share of lines ({lines}) that end with `…`.",
-        "dup_lines": f"Share of lines ({lines}) that occur more than once, all copies counted.",
-        "dup_line_characters": f"Characters of the lines ({lines}) that occur more than once, all "
-        "copies counted / characters of the words.",
-    }
-
-
+_LINES = r"between `\n`, blank ones too"
 _GOPHER = {
     "characters": "Characters of the text.",
     "words": "Words (between white space).",
@@ -145,37 +103,18 @@ _GOPHER = {
         f"runs of {n} words, overlaps counted each time."
         for n in range(5, 11)
     },
-    **_line_formulas(r"between `\n`, blank ones too"),
+    "bullet_lines": f"Share of lines ({_LINES}) that start with `*` or `-`.",
+    "ellipsis_lines": f"Share of lines ({_LINES}) that end with `…`.",
+    "dup_lines": f"Share of lines ({_LINES}) that occur more than once, all copies counted.",
+    "dup_line_characters": f"Characters of the lines ({_LINES}) that occur more than once, all "
+    "copies counted / characters of the words.",
 }
-
-
-def _c4_formulas(javascript: str) -> dict[str, str]:
-    return {
-        "lines": r"Lines between `\n`, blank ones too.",
-        "no_end_mark": 'Lines without one of `. ? ! "` at their end.',
-        "no_end_mark_characters": r"Share of the text's characters, each line's `\n` too, in lines "
-        "without an end mark.",
-        "too_few_words": "Lines of under 3 words (between white space).",
-        "too_few_words_characters": r"Share of the text's characters, each line's `\n` too, in "
-        "lines of under 3 words.",
-        "javascript": f'1 if the text has "javascript" in any case{javascript}, else 0.',
-        "lorem_ipsum": '1 if the text has "lorem ipsum" in any case, else 0.',
-        "curly_bracket": "1 if the text has a `{`, else 0.",
-        "bad_words": "1 if the text has a word, or a phrase, of C4's English list, else 0.",
-    }
 
 
 _SOURCE = "allenai/dolma 1.2.1, taggers/"
 
 DOLMA = (
     Measure("gopher_dolma", 1, _GOPHER, gopher, source=f"{_SOURCE}gopher.py, `gopher_v1`"),
-    Measure(
-        "gopher_dolma_v2",
-        1,
-        _line_formulas(r"between runs of `\n`"),
-        gopher_v2,
-        source=f"{_SOURCE}gopher.py, `gopher_v2`",
-    ),
     Measure(
         "pii_dolma",
         1,
@@ -185,19 +124,5 @@ DOLMA = (
         },
         pii,
         source=f"{_SOURCE}pii.py, `pii_regex_with_counts_fast_v2`",
-    ),
-    Measure(
-        "c4_dolma",
-        1,
-        _c4_formulas(" as a word"),
-        partial(c4, fast=False),
-        source=f"{_SOURCE}c4.py, `c4_v1`",
-    ),
-    Measure(
-        "c4_dolma_v2",
-        1,
-        _c4_formulas(", inside words too"),
-        partial(c4, fast=True),
-        source=f"{_SOURCE}c4.py, `c4_v2`",
     ),
 )

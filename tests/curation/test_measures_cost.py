@@ -105,8 +105,7 @@ def test_a_degenerate_text_is_judged_by_every_chain(others: dict[str, Chain], na
         assert None not in outcome.signals.values()
         assert all(value == value and abs(value) < 1e9 for value in outcome.signals.values())
     view = View(text, "de")
-    for family in ("redpajama", "segments", "line_languages"):
-        assert all(value >= 0 for value in MEASURES[family](view).values())
+    assert all(value >= 0 for value in MEASURES["redpajama"](view).values())
     assert "".join(view.sentences_by_language) == text
 
 

@@ -70,7 +70,6 @@ def test_trap_all_copies_count_for_dclm_and_dolma() -> None:
 def test_trap_blank_lines_are_lines_for_dolmas_first_version() -> None:
     text = "one\n\ntwo\n\nthree"
     assert measured("gopher_dolma", text)["dup_lines"] == 0.4
-    assert measured("gopher_dolma_v2", text)["dup_lines"] == 0
 
 
 def test_trap_top_n_grams() -> None:
@@ -89,18 +88,6 @@ def test_trap_repeated_n_grams() -> None:
     assert measured("gopher_dolma", text)["dup_5_gram"] == round(10 / 35, 9)  # of all n-grams
     assert measured("nemo", text)["repeating_dup_5gram"] == round(9 / 21, 9)  # the second, blanks
     assert measured("redpajama", text)["frac_chars_dupe_5grams"] == round(10 / 11, 9)
-
-
-def test_trap_javascript_inside_a_word() -> None:
-    text = "Enable JavaScript!"
-    assert measured("c4_dolma", text)["javascript"] == 0
-    assert measured("c4_dolma_v2", text)["javascript"] == 1
-
-
-def test_lines_of_dolma() -> None:
-    found = measured("c4_dolma", 'Menu\nThis is a line.\nno mark at the end\n"Yes, so it is"')
-    assert (found["lines"], found["no_end_mark"], found["too_few_words"]) == (4, 2, 1)
-    assert found["no_end_mark_characters"] == round((5 + 19) / 55, 9)
 
 
 @pytest.mark.parametrize(
