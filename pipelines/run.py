@@ -53,6 +53,7 @@ from pipelines.stages.order import (
     made_of,
     read_made_of,
 )
+from schemas.homes import homes, way_to
 from schemas.problems import Problem, full_disk
 from schemas.recipe import Recipe
 from schemas.shard import ShardManifest
@@ -98,12 +99,22 @@ class Run:
         if stages == STAGES and (wrong := list(check_scopes(recipe, kinds_of(recipe, splits)))):
             raise RecipeError(recipe.name, wrong)
         if recipe.parent is not None:
-            read_saved(Folder(recipe.parent))
+            # it may have been moved with the run
+            places = homes(recipe.parent, home.url)
+            parent = next(
+                (each for each in places if Folder(each).exists("recipe.yaml")), places[0]
+            )
+            read_saved(Folder(parent))
+            recipe = recipe.model_copy(update={"parent": parent})
         with _room():
             saved = save(recipe, home)
         # the roots of inputs may have moved; these decide nothing
         where = {name: getattr(recipe, name) for name in ("inputs", "parent", "expect")}
-        return cls(home, saved.model_copy(update=where), splits, stages)
+        against = {"against": recipe.deduplicate.against}
+        where["deduplicate"] = saved.deduplicate.model_copy(update=against)
+        run = cls(home, saved.model_copy(update=where), splits, stages)
+        run._find_homes()
+        return run
 
     @classmethod
     def open(cls, folder: str) -> Self:
@@ -186,8 +197,8 @@ class Run:
                         StageFinished(stage.name, manifest.records, manifest.kept, manifest.home)
                     )
                 if manifest.home:
-                    homes = {**mill.context.homes, stage.name: manifest.home}
-                    mill.context = replace(mill.context, homes=homes)
+                    found = {**mill.context.homes, stage.name: manifest.home}
+                    mill.context = replace(mill.context, homes=found)
                 expectations.check(mill.context, stage.name, manifest)
             ledger.write(self.folder, done)
         for each in self.shortfalls() if "mix" in done else ():
@@ -210,10 +221,18 @@ class Run:
 
     @property
     def context(self) -> Context:
-        """What reads the files of the run's stages, wherever they stand."""
-        homes = {name: item.home for name, item in self.stages.items() if item.home}
+        """What reads the files of the run's stages, wherever they stand. Raises Problem if a run
+        that holds some of them is gone."""
+        found = {name: item.home for name, item in self.stages.items() if item.home}
+        for name, home in found.items():
+            if not Folder(home).exists(f"{name}/manifest.json"):
+                raise Problem(
+                    f"holds the stage `{name}` of {self.folder.url}, and is gone",
+                    home,
+                    "put it back, or beside the run, or name it as the `parent` of the run",
+                )
         signed = "sign" if self._stages == DEDUPLICATION else "filter"
-        return Context(self.folder, self.recipe, homes, signed)
+        return Context(self.folder, self.recipe, found, signed)
 
     @property
     def ledger(self) -> dict[str, Any]:
@@ -338,10 +357,10 @@ class Run:
     def _stage(self, mill: Mill, stage: Stage, done: dict[str, Manifest]) -> Manifest:
         """The stage's manifest: there already, taken from the parent, or made now."""
         parts = made_of(stage, self.recipe, mill.splits, done)
-        if self.folder.exists(f"{stage.name}/plan.jsonl") or self.folder.exists(
-            f"{stage.name}/manifest.json"
-        ):
-            old = read_made_of(self.folder, stage.name)
+        is_done = self.folder.exists(f"{stage.name}/manifest.json")
+        if is_done or self.folder.exists(f"{stage.name}/plan.jsonl"):
+            home = read_manifest(self.folder, stage.name).home if is_done else ""
+            old = read_made_of(Folder(home or self.folder.url), stage.name)
             if differing := different(old, parts):
                 raise Problem(
                     f"was begun with something else: {'; '.join(differing)}",
@@ -349,7 +368,7 @@ class Run:
                     "start a new run in another folder; with this one as its `parent` it takes "
                     "over the stages that are still equal",
                 )
-            if self.folder.exists(f"{stage.name}/manifest.json"):
+            if is_done:
                 return read_manifest(self.folder, stage.name)
         elif taken := self._from_parent(stage, fingerprint(parts)):
             return taken
@@ -371,12 +390,26 @@ class Run:
         if manifest.fingerprint != mark:
             return None
         home = manifest.home or parent.url
-        taken = replace(manifest, home=home)
         if stage.name == "tokenizer":
             data = Folder(home).read("tokenizer/tokenizer.json")
             self.folder.create("tokenizer/tokenizer.json", data)
-        self.folder.create(f"{stage.name}/manifest.json", taken.to_json())
-        return taken
+        written = replace(manifest, home=way_to(home, self.folder.url))
+        self.folder.create(f"{stage.name}/manifest.json", written.to_json())
+        return replace(manifest, home=home)
+
+    def _find_homes(self) -> None:
+        """Where stages that were taken over are not to be found any more, look in the parent that
+        the recipe names now."""
+        parent = Folder(self.recipe.parent or "")
+        for name, manifest in self.stages.items() if self.recipe.parent else ():
+            if not manifest.home or Folder(manifest.home).exists(f"{name}/manifest.json"):
+                continue
+            if parent.exists(f"{name}/manifest.json"):
+                theirs = read_manifest(parent, name)
+                if theirs.digest == manifest.digest:
+                    way = way_to(theirs.home or parent.url, self.folder.url)
+                    written = replace(manifest, home=way).to_json()
+                    self.folder.replace(f"{name}/manifest.json", written)
 
 
 def _why(

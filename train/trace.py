@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from schemas.homes import homes
 from schemas.parquet import open_parquet
 from schemas.problems import Problem
 from train import metrics
@@ -128,7 +129,8 @@ def find_origins(run: Path, documents: set[str]) -> dict[str, dict[str, Any]]:
     folder = run / "extract"
     if (folder / "manifest.json").is_file():
         home = json.loads((folder / "manifest.json").read_text("utf-8")).get("home")
-        folder = Path(home) / "extract" if home else folder
+        places = [Path(each) / "extract" for each in homes(home, str(run))] if home else [folder]
+        folder = next((each for each in places if each.is_dir()), places[0])
     wanted = pa.array(sorted(documents), pa.string())
     found = {}
     for path in sorted(folder.glob("documents/*.parquet")):

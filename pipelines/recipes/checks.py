@@ -76,7 +76,7 @@ def check_own(recipe: Recipe) -> list[Mistake]:
 
 
 def check_files(recipe: Recipe, *, inputs: bool) -> Iterator[Mistake]:
-    """Files that are not there: models and lists, runs that the recipe names, and `inputs`."""
+    """Files that are not there: models and lists, runs to deduplicate against, and `inputs`."""
     from curation.folders import find_folder
 
     found: list[Mistake] = []
@@ -98,12 +98,12 @@ def check_files(recipe: Recipe, *, inputs: bool) -> Iterator[Mistake]:
 
     with_files(recipe, look)
     yield from found
-    runs = [("parent", recipe.parent)] if recipe.parent else []
     for number, run in enumerate(recipe.deduplicate.against):
-        runs.append((f"deduplicate.against[{number}]", run))
-    for path, run in runs:
         if not Folder(run).exists("recipe.yaml"):
-            yield path, f"no run here (it has no recipe.yaml): {run}"
+            yield (
+                f"deduplicate.against[{number}]",
+                f"no run here (it has no recipe.yaml): {run}",
+            )
     for at, item in enumerate(recipe.inputs if inputs else ()):
         yield from files_of(at, item)[1]
 

@@ -232,9 +232,14 @@ def _check_folders(path: str, step: Step, run: Folder) -> Iterator[tuple[str, st
 
 
 def differences(old: Recipe, new: Recipe) -> list[tuple[str, str, str]]:
-    """What differs, as (YAML path, old, new); `parent` and `expect` decide nothing and are left
-    out."""
-    said: Any = {"parent": True, "expect": True, "inputs": {"__all__": {"root"}}}
+    """What differs, as (YAML path, old, new); where inputs and other runs are decides nothing, nor
+    what is expected."""
+    said: Any = {
+        "parent": True,
+        "expect": True,
+        "inputs": {"__all__": {"root"}},
+        "deduplicate": {"against"},  # the stage is made of their digests
+    }
 
     def flat(value: Any, path: str) -> Iterator[tuple[str, Any]]:
         if isinstance(value, dict) and value.get("sha256"):

@@ -29,7 +29,6 @@ from pipelines.run import Run
 from pipelines.runs import ledger
 from pipelines.runs.documents import has_raw
 from pipelines.runs.steps import Context, Manifest
-from pipelines.runs.store import Folder
 from pipelines.stages.order import STAGES
 from schemas.extract import OptOut
 from schemas.problems import Problem
@@ -50,11 +49,6 @@ def collect(run: Run) -> shape.Report:
     context, done = run.context, run.stages
     if "extract" not in done:
         raise Problem("no stage is finished yet: there is nothing to report", run.folder.url)
-    for name, home in context.homes.items():
-        if not Folder(home).exists(f"{name}/manifest.json"):
-            raise Problem(
-                f"holds the stage `{name}` of {run.folder.url}, and is gone", home, "put it back"
-            )
     ledger.check(done)
     curated = RowSample(context, "curate", "text") if "curate" in done else None
     verdicts = RowSample(context, "filter", "signals") if "filter" in done else None

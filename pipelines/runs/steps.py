@@ -15,7 +15,7 @@ import tempfile
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from pipelines.runs.receipts import (
 )
 from pipelines.runs.store import Folder
 from pipelines.runs.usage import Usage, metered
+from schemas.homes import homes
 from schemas.parquet import open_parquet
 from schemas.problems import Problem
 from schemas.recipe import Recipe
@@ -50,7 +51,7 @@ class Manifest:
     records: int
     kept: int
     rejected: dict[str, int]
-    # the run whose folder holds the files; empty: this one
+    # the run whose folder holds the files; empty: this one. Written as the way from this run's
     home: str = ""
     # SHA-256 of what else the step was made of: its plan, its receipts, the recipe
     files: dict[str, str] = field(default_factory=dict)
@@ -173,8 +174,14 @@ def _folder(url: str, sha256: str) -> Path:
 
 
 def read_manifest(run: Folder, step: str) -> Manifest:
-    """The manifest of a finished step; FileNotFoundError if it is not finished."""
-    return Manifest(**json.loads(run.read(f"{step}/manifest.json")))
+    """The manifest of a finished step, its `home` as it is found from here; FileNotFoundError if
+    it is not finished."""
+    written = Manifest(**json.loads(run.read(f"{step}/manifest.json")))
+    if not written.home:
+        return written
+    places = homes(written.home, run.url)
+    there = (each for each in places if Folder(each).exists(f"{step}/manifest.json"))
+    return replace(written, home=next(there, places[0]))
 
 
 def read_plan(run: Folder, step: str) -> list[Task]:

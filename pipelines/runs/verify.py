@@ -23,7 +23,7 @@ from pipelines.runs import ledger
 from pipelines.runs.closing import summary
 from pipelines.runs.documents import PRUNED, RAW
 from pipelines.runs.receipts import Receipt
-from pipelines.runs.steps import Manifest, canonical, fingerprint, read_receipts
+from pipelines.runs.steps import Manifest, canonical, fingerprint, read_manifest, read_receipts
 from pipelines.runs.store import SUMS, Folder
 from schemas.problems import Problem
 
@@ -131,7 +131,7 @@ class _Look:
         mend = self._again(run, step)
         try:
             manifest = Manifest(**json.loads(run.read(name)))
-            home, files = Folder(manifest.home or run.url), dict(manifest.files)
+            home, files = Folder(read_manifest(run, step).home or run.url), dict(manifest.files)
             parts = json.loads(home.read(f"{step}/fingerprint.json")) if "/" not in step else None
             for upstream, digest in (parts["upstream"] if parts else {}).items():
                 if json.loads(run.read(f"{upstream}/manifest.json"))["digest"] != digest:
