@@ -43,6 +43,7 @@ from pipelines.runs.steps import (
 from pipelines.runs.store import Folder
 from pipelines.runs.verify import Findings, verify
 from pipelines.runs.verify import clean as remove
+from pipelines.stages import inherit
 from pipelines.stages.order import (
     DEDUPLICATION,
     OWN,
@@ -439,7 +440,7 @@ def _splits(run: Folder, recipe: Recipe) -> list[Task]:
     """The frozen splits of the run's input; planned now if the run is new."""
     if run.exists("extract/plan.jsonl"):
         return read_plan(run, "extract")
-    return sorted(plan_splits(recipe), key=lambda task: task.key)
+    return sorted(plan_splits(recipe, inherit.splits(recipe)), key=lambda task: task.key)
 
 
 @contextmanager

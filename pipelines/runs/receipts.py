@@ -232,10 +232,11 @@ def task_bytes(total: int, most: int) -> int:
     return min(most, max(LEAST_BYTES, -(-total // TASKS)))
 
 
-def pack_parts(sizes: Mapping[str, int], most: int) -> list[Task]:
-    """Tasks that read consecutive parts, by key with their bytes; see `task_bytes`."""
+def pack_parts(sizes: Mapping[str, int], most: int, first: int = 0) -> list[Task]:
+    """Tasks that read consecutive parts, by key with their bytes, see `task_bytes`; they are
+    numbered from `first` on."""
     bins = bin_pack(list(sizes.items()), task_bytes(sum(sizes.values()), most))
     return [
         Task(f"{index:06d}", {"parts": keys}, sum(sizes[key] for key in keys))
-        for index, keys in enumerate(bins)
+        for index, keys in enumerate(bins, first)
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 _MOST_FILES = 4096  # that a task opens
 
 
-def plan_splits(recipe: Recipe) -> list[Task]:
-    """The tasks over every input file.
+def plan_splits(recipe: Recipe, old: Sequence[Task] = ()) -> list[Task]:
+    """The tasks over every input file; of `old` ones those whose files are there and unchanged
+    stay, and only the other files make new ones.
 
     A file is cut where its format can be entered in the middle, and small ones are put together.
     Ranges depend on names and sizes alone. Raises Problem for a root or glob
@@ -42,14 +44,46 @@ def plan_splits(recipe: Recipe) -> list[Task]:
     for item, files in zip(recipe.inputs, found, strict=True):
         if recipe.limit is not None:
             # in one task, which alone can count
-            task = task_of(item, list(_ranges(item, files, recipe, total + 1)))
+            task = task_of(item, list(_ranges(item, files, recipe, total + 1, readable=0)))
             tasks.append(replace(task, spec={**task.spec, "limit": recipe.limit}))
             continue
-        ranges = list(_ranges(item, files, recipe, most))
+        kept = _unchanged(item, files, [task for task in old if task.spec["source"] == item.source])
+        tasks += kept
+        read = {piece["file"] for task in kept for piece in task.spec["ranges"]}
+        rest = [each for each in files if each[0] not in read]
+        ranges = list(_ranges(item, rest, recipe, most, readable=len(read)))
         # to open a file takes time too, however small it is
         weights = [(each, max(range_bytes(each), most // _MOST_FILES)) for each in ranges]
         tasks += [task_of(item, group) for group in bin_pack(weights, most)]
     return tasks
+
+
+def _unchanged(
+    item: Input, files: Sequence[tuple[str, dict[str, Any], bool]], tasks: Sequence[Task]
+) -> list[Task]:
+    """The tasks of an input all of whose files are as they were, and are read whole by such
+    tasks."""
+    if not tasks:
+        return []
+    root = Folder(item.root)
+    licences = FolderLicences(root)
+    pieces = [piece for task in tasks for piece in task.spec["ranges"]]
+    marks = {piece["file"]: (piece.get("etag"), piece.get("licence")) for piece in pieces}
+    code = {piece["file"] for piece in pieces if piece.get("format") == "code"}
+    sizes = {}
+    for name, info, _ in files:
+        if name in marks:
+            licence = licences.of(name) if name in code else None
+            if marks[name] == (etag(root, name, info), licence):
+                sizes[name] = max(1, int(info["size"]))
+    while True:
+        kept = [task for task in tasks if all(p["file"] in sizes for p in task.spec["ranges"])]
+        covered: Counter[str] = Counter()
+        for piece in (piece for task in kept for piece in task.spec["ranges"]):
+            covered[piece["file"]] += range_bytes(piece)
+        if all(covered[name] == size for name, size in sizes.items()):
+            return kept
+        sizes = {name: size for name, size in sizes.items() if covered[name] == size}
 
 
 def unreadable(recipe: Recipe, tasks: Sequence[Task]) -> list[tuple[str, str]]:
@@ -74,16 +108,21 @@ def range_bytes(piece: Mapping[str, Any]) -> int:
 
 
 def _ranges(
-    item: Input, files: Sequence[tuple[str, dict[str, Any], bool]], recipe: Recipe, most: int
+    item: Input,
+    files: Sequence[tuple[str, dict[str, Any], bool]],
+    recipe: Recipe,
+    most: int,
+    *,
+    readable: int,
 ) -> Iterator[dict[str, Any]]:
     """What tasks read: ranges of the input's files, of at most `most` bytes where files can be
-    cut, in the order of their names."""
+    cut, in the order of their names. Raises Problem if files cannot be read, and none can;
+    `readable`: so many others of the input."""
     from curation.readers import storable
 
     root = Folder(item.root)
     licences = FolderLicences(root)
     lost: list[Problem] = []
-    readable = 0
     for name, info, is_named in files:
         size = int(info["size"])
         try:

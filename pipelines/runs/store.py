@@ -14,7 +14,7 @@ import socket
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -214,6 +214,17 @@ class Folder:
                 shutil.copyfile(finished, part)
                 part.replace(target)
             finished.unlink()
+
+    def adopt(self, other: Folder, name: str) -> None:
+        """Have the file `name` of another folder too: by a link where both are on one disk."""
+        if self.exists(name):
+            return
+        if self.local is not None and other.local is not None:
+            (self.local / name).parent.mkdir(parents=True, exist_ok=True)
+            with suppress(OSError):
+                os.link(other.local / name, self.local / name)
+                return
+        self.replace(name, other.read(name))
 
     def scratch(self) -> Path:
         """A new local folder for files in the making, on the target's own disk if it has one."""

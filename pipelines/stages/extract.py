@@ -23,6 +23,7 @@ from pipelines.runs.receipts import Attempt, Receipt, Task
 from pipelines.runs.splits import input_of, read_split
 from pipelines.runs.steps import Context, Manifest, by_digest, model_path
 from pipelines.runs.store import Folder
+from pipelines.stages import inherit
 from schemas.extract import Extract
 from schemas.inputs import Format, Input
 from schemas.recipe import Recipe
@@ -65,7 +66,9 @@ def relevant(recipe: Recipe) -> Any:
 
 def run(mill: Mill, step: str, mark: str) -> Manifest:
     """Extract every split."""
-    manifest = mill.do(step, extract_split, mill.plan(step, mark, lambda: mill.splits))
+    tasks = mill.plan(step, mark, lambda: mill.splits)
+    inherit.take_over(mill.context, step, tasks)
+    manifest = mill.do(step, extract_split, tasks)
     mistyped: Counter[str] = Counter()
     for receipt in mill.context.receipts(step):
         mistyped.update(receipt.counts["mistyped"])

@@ -10,7 +10,7 @@ from pipelines.runs.mill import Mill
 from pipelines.runs.parts import read_part
 from pipelines.runs.receipts import Attempt, Receipt, Task, pack_parts
 from pipelines.runs.steps import Context, Manifest
-from pipelines.stages import chains
+from pipelines.stages import chains, inherit
 from pipelines.stages.dedup.signatures import schema as signature_schema
 from pipelines.stages.dedup.signatures import signature_table, signing
 from schemas.recipe import Recipe
@@ -40,15 +40,20 @@ def relevant(recipe: Recipe) -> Any:
 
 
 def plan(context: Context) -> list[Task]:
-    """A task takes as many parts of documents as make a part of the recipe's size."""
-    receipts = context.receipts("extract")
+    """A task takes as many parts of documents as make a part of the recipe's size; tasks of the
+    parent over parts that are still equal stay."""
+    kept = inherit.parts(context)
+    there = {part for task in kept for part in task.spec["parts"]}
+    receipts = [each for each in context.receipts("extract") if each.task not in there]
     sizes = {receipt.task: int(receipt.counts["bytes"]) for receipt in receipts}
-    return pack_parts(sizes, context.recipe.splits.part_bytes)
+    first = max((int(task.key) for task in kept), default=-1) + 1
+    return [*kept, *pack_parts(sizes, context.recipe.splits.part_bytes, first)]
 
 
 def run(mill: Mill, step: str, mark: str) -> Manifest:
     """Filter every document."""
     tasks = mill.plan(step, mark, lambda: plan(mill.context))
+    inherit.take_over(mill.context, step, tasks)
     return mill.do(step, filter_parts, tasks)
 
 
