@@ -17,7 +17,7 @@ from pipelines.recipes.mistakes import RecipeError
 from pipelines.recipes.saving import differences, read_saved, save, with_models
 from pipelines.recipes.scopes import check_scopes, kinds_of, scoped
 from pipelines.recipes.sizes import too_small
-from pipelines.runs import documents, expectations, ledger, pruning, rejections
+from pipelines.runs import documents, expectations, ledger, pruning, rejections, takedowns
 from pipelines.runs.events import (
     Event,
     Limited,
@@ -396,6 +396,7 @@ class Run:
             self.folder.create("tokenizer/tokenizer.json", data)
         written = replace(manifest, home=way_to(home, self.folder.url))
         self.folder.create(f"{stage.name}/manifest.json", written.to_json())
+        takedowns.note_user(Folder(home), "stages", self.folder.url)
         return replace(manifest, home=home)
 
     def _find_homes(self) -> None:

@@ -27,7 +27,11 @@ ROOMS: dict[str, set[str]] = {
     "look": {"runs", "recipes", "stages", "run"},
     "report": {"runs", "recipes", "stages", "run", "look"},
     "exports": {"runs", "recipes", "stages", "run"},
-    "commands": {"exports", "engines", "runs", "recipes", "stages", "run", "look", "report"},
+    "takedown": {"runs", "recipes", "stages", "run", "look", "report"},
+    "commands": {
+        *("engines", "runs", "recipes", "stages", "run", "look", "report", "exports"),
+        "takedown",
+    },
 }
 # libraries that a part must do without, as it is installed without them
 WITHOUT = {

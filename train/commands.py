@@ -37,6 +37,9 @@ def trace(arguments: Sequence[str]) -> None:
     asked = parser.add_mutually_exclusive_group(required=True)
     asked.add_argument("--step", type=int, metavar="N", help="rows, documents and URLs of a step")
     asked.add_argument("--document", metavar="ID", help="steps that saw a document")
+    asked.add_argument(
+        "--documents", type=Path, metavar="FILE", help="steps that saw one of the ids in a file"
+    )
     parser.add_argument("--run", metavar="RUN", help="where the run is now, if it was moved")
     options = parser.parse_args(arguments)
     from train.trace import Trace
@@ -44,6 +47,8 @@ def trace(arguments: Sequence[str]) -> None:
     found = Trace(options.model, options.run)
     if options.document is not None:
         lines = found.document(options.document)
+    elif options.documents is not None:
+        lines = found.documents(options.documents.read_text("utf-8").split())
     else:
         lines = [asdict(segment) for segment in found.step(options.step)]
     for line in lines:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
@@ -157,16 +157,15 @@ class ShardReader:
         table = self._table(number)
         return dict(table.slice(row - int(self._ends[number]) + table.num_rows, 1).to_pylist()[0])
 
-    def rows_of(self, document: bytes) -> Iterator[int]:
-        """Numbers of the rows that hold a part of a document, in order."""
+    def rows_of(self, documents: Collection[bytes]) -> Iterator[int]:
+        """Numbers of the rows that hold a part of one of these documents, in order."""
+        wanted = pa.array(sorted(documents), pa.binary(16))
         for number, end in enumerate(self._ends.tolist()):
             lists = self._file(self._groups[number][0]).read_row_group(
                 self._groups[number][1], columns=["segments"], use_threads=False
             )["segments"]
             ids = pc.struct_field(pc.list_flatten(lists), "document_id")
-            rows = pc.list_parent_indices(lists).filter(
-                pc.equal(ids, pa.scalar(document, ids.type))
-            )
+            rows = pc.list_parent_indices(lists).filter(pc.is_in(ids, wanted))
             yield from (end - len(lists) + row for row in rows.unique().to_pylist())
 
     def _read_group(self, number: int) -> Rows:

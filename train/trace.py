@@ -7,7 +7,7 @@ and the run's `extract/` their URLs and places in the crawl.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -78,13 +78,16 @@ class Trace:
 
     def document(self, identity: str) -> list[dict[str, int]]:
         """The steps that saw a document, with the row of each. Raises Problem if none holds it."""
-        try:
-            key = bytes.fromhex(identity)
-        except ValueError:
-            raise Problem(f"{identity}: an id is 32 hexadecimal digits") from None
-        rows = list(self.reader.rows_of(key))
-        if not rows:
+        if found := self.documents([identity]):
+            return found
+        if not list(self.reader.rows_of([_key(identity)])):
             raise Problem(f"{identity}: no row of the train split holds this document")
+        return []
+
+    def documents(self, identities: Iterable[str]) -> list[dict[str, int]]:
+        """The steps that saw one of these documents, with the rows of each. Raises Problem for
+        what is no id."""
+        rows = list(self.reader.rows_of({_key(each) for each in identities}))
         step_of = {line["first_row"]: line["step"] for line in self.steps}
         before = max(step_of, default=-1) + 1
         return sorted(
@@ -104,6 +107,15 @@ class Trace:
         return [
             Segment(**{**asdict(segment), **origins.get(segment.document, {})}) for segment in found
         ]
+
+
+def _key(identity: str) -> bytes:
+    try:
+        if len(key := bytes.fromhex(identity)) == 16:
+            return key
+    except ValueError:
+        pass
+    raise Problem(f"{identity}: an id is 32 hexadecimal digits")
 
 
 def segments(reader: ShardReader, rows: Sequence[int]) -> Iterator[Segment]:

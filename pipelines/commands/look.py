@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from pipelines.commands.parsing import Add
@@ -37,7 +38,11 @@ def _why(options: argparse.Namespace) -> int:
     from pipelines.run import Run
 
     run = Run.open(options.run)
-    for number, told in enumerate(why.stories(run, options.record)):
+    told_of: Iterable[why.Story] = why.stories(run, options.record)
+    if options.text:  # of several records at a URL, those that have one
+        every = list(told_of)
+        told_of = [told for told in every if told.extracted] or every
+    for number, told in enumerate(told_of):
         if options.html:
             sys.stdout.buffer.write(why.original(run, told))
         elif options.text:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from pipelines.exports import texts, tokens
 from pipelines.run import Run
+from pipelines.runs import takedowns
 from pipelines.runs.store import Folder
 from schemas.problems import Problem
 
@@ -38,6 +39,7 @@ def export(run: Run, to: str, output: str, sources: Collection[str] = ()) -> Non
     if folder.glob("**/*"):
         raise Problem("holds something", output, "give a new folder")
     folder.make()
+    takedowns.note_user(run.folder, to, output)
     (TEXTS | TOKENS)[to](
         run, folder, [label for label in labels if not sources or label in sources]
     )

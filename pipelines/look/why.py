@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -12,7 +12,7 @@ from curation.readers import Damage
 from curation.verdicts import Criterion, criteria
 from pipelines.look.display import visible
 from pipelines.run import Run
-from pipelines.runs import documents, index, rejections
+from pipelines.runs import documents, index, rejections, takedowns
 from pipelines.runs.receipts import Task
 from pipelines.runs.splits import input_of, read_split
 from pipelines.runs.steps import Context
@@ -91,8 +91,10 @@ def stories(run: Run, named: str) -> Iterator[Story]:
     if not found:
         what = "no record has this id" if is_id else "no record is of this URL"
         raise Problem(f"{what} in {run.folder.url}", named)
+    gone = takedowns.documents(run.folder)
     for id_, part in sorted(found.items()):
-        yield story(run, id_, part)
+        told = story(run, id_, part)
+        yield replace(told, end=f"{told.end}; taken down since") if id_ in gone else told
 
 
 def story(run: Run, id_: str, part: str) -> Story:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
+from pipelines.runs import takedowns
 from pipelines.runs.steps import Manifest
 from pipelines.runs.store import Folder
 
@@ -58,13 +58,16 @@ def balance(manifests: Mapping[str, Manifest]) -> dict[str, Any]:
     }
 
 
-def to_json(manifests: Mapping[str, Manifest]) -> bytes:
-    """The balance as stored."""
-    return (json.dumps(balance(manifests), indent=1, ensure_ascii=False) + "\n").encode()
+def to_json(run: Folder, manifests: Mapping[str, Manifest]) -> bytes:
+    """The balance as stored; with `taken_down`, if something was."""
+    value = balance(manifests)
+    if taken := takedowns.totals(run):
+        value["taken_down"] = taken
+    return takedowns.to_json(value)
 
 
 def write(run: Folder, manifests: Mapping[str, Manifest]) -> None:
     """Write the balance of the stages that are finished to `ledger.json`."""
-    data = to_json(manifests)
+    data = to_json(run, manifests)
     if not run.exists("ledger.json") or run.read("ledger.json") != data:
         run.replace("ledger.json", data)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, cast
 
 import yaml
 
-from pipelines.runs import ledger
+from pipelines.runs import ledger, takedowns
 from pipelines.runs.closing import summary
 from pipelines.runs.documents import PRUNED, RAW
 from pipelines.runs.receipts import Receipt
@@ -28,7 +28,7 @@ from pipelines.runs.store import SUMS, Folder
 from schemas.problems import Problem
 
 _READERS = 8
-_LOG = re.compile(r"(^|/)(workers\.log|failure\.txt|failures/.*|\.lock|lock/.*)$")
+_LOG = re.compile(r"(^|/)(workers\.log|failure\.txt|failures/.*|\.lock|lock/.*|users/.*\.json)$")
 # What a killed attempt may leave behind: names that only gristmill gives.
 _LEFT = re.compile(
     r"(^|/)\.part-[^/]*/|(^|/)\.[^/]+\.[0-9a-f]{32}$|(^|/)\.?probe-[0-9a-f]{32}$"
@@ -80,6 +80,7 @@ class _Look:
         self.there = dict(run.walk())
         # by run, name and digest: one who says otherwise is told, whichever it is
         self.promised: dict[tuple[str, str, str], _Promise] = {}
+        self.superseded: dict[str, dict[str, str]] = {}
 
     def run_through(self, stages: Sequence[str]) -> None:
         steps = {
@@ -100,11 +101,18 @@ class _Look:
         except ledger.LedgerError as error:
             self._fault(f"{self.run.url}/ledger.json", str(error), "report this")
         if done:
-            self._promise(self.run, "ledger.json", ledger.to_json(done), "its stages", "run again")
+            data = ledger.to_json(self.run, done)
+            self._promise(self.run, "ledger.json", data, "its stages", "run again")
         if PRUNED in self.there:
             data = "".join(f"{name}\n" for name in _pruned(self.run)).encode()
             self._promise(self.run, PRUNED, data, "itself", "prune it again")
         self._models()
+        for each in takedowns.begun(self.run):
+            if not takedowns.is_done(self.run, each):
+                what = "is a takedown that was begun and not finished"
+                self._fault(f"{self.run.url}/{each}", what, "ask for it again, and it goes on")
+                for name in (self.run / each).names():
+                    self._take(f"{each}/{name}")
         for name in self.there:
             if posixpath.basename(name) == SUMS:
                 self._sums(name)
@@ -179,8 +187,19 @@ class _Look:
                     continue
                 # of a stage that was taken, what was copied here too
                 for place in {home.url, self.run.url if file.path in self.there else home.url}:
-                    self.promised[place, file.path, file.sha256] = _Promise("its receipt", mend)
+                    revised = self._revised(place).get(file.path)
+                    if revised is None:
+                        self.promised[place, file.path, file.sha256] = _Promise("its receipt", mend)
+                    else:
+                        promise = _Promise("its takedown", "report this")
+                        self.promised[place, file.path, revised] = promise
         return receipts
+
+    def _revised(self, place: str) -> dict[str, str]:
+        """The checksums of files that were written anew, by path."""
+        if place not in self.superseded:
+            self.superseded[place] = takedowns.superseded(Folder(place))
+        return self.superseded[place]
 
     # --- what belongs to no step ------------------------------------------------------------
 

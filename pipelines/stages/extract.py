@@ -16,7 +16,8 @@ from curation.extraction import NOT_A_PAGE, Extractor, Page, Rejected
 from curation.extraction.sandbox import Sandbox
 from curation.readers import Damage, Record
 from curation.urls import Blocked, Kind, read_list
-from pipelines.runs import rejections
+from pipelines.recipes.saving import read_saved
+from pipelines.runs import rejections, takedowns
 from pipelines.runs.events import Warned
 from pipelines.runs.mill import Mill
 from pipelines.runs.receipts import Attempt, Receipt, Task
@@ -171,8 +172,11 @@ def extract_split(context: Context, step: str, task: Task) -> Receipt:
             documents.write(waiting)
             waiting.clear()
 
+        gone = _taken_down(context)
         for name, record, result in sandbox.extract(read_split(context.recipe, task)):
             records += 1
+            if gone and rejections.origin(item, name, record)["id"] in gone:
+                result = Rejected(takedowns.REASON, None)
             if isinstance(result, Rejected):
                 rejected[result.reason] += 1
                 if result.reason == NOT_A_PAGE:
@@ -194,6 +198,15 @@ def extract_split(context: Context, step: str, task: Task) -> Receipt:
             **{name: dict(sorted(counted.items())) for name, counted in noted.items()},
         }
         return attempt.commit(records, records - rejected.total(), rejected, counts)
+
+
+def _taken_down(context: Context) -> frozenset[str]:
+    """Ids of documents that were taken out of this run or out of its parents."""
+    found, home = takedowns.documents(context.run), context.recipe.parent
+    while home is not None and Folder(home).exists("recipe.yaml"):
+        found |= takedowns.documents(Folder(home))
+        home = read_saved(Folder(home)).parent
+    return found
 
 
 _NOTED = ("flaws", "opt_outs", "licences", "mistyped", "others")

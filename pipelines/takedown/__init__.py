@@ -1,0 +1,1 @@
+"""Taking documents out of a finished run: text and tokens go, nothing moves."""
