@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from pipelines.commands.parsing import Add
+from schemas.problems import Problem
 
 if TYPE_CHECKING:
     from pipelines.takedown.find import Touched
@@ -48,7 +54,10 @@ def _takedown(options: argparse.Namespace) -> int:
     run = Run.open(options.run)
     asked = Asked(options.domain, options.url, options.text)
     if options.dry_run or options.model:
-        print(_told(find(run, asked, options.model)))
+        touched = find(run, asked)
+        print(_told(touched))
+        for model in options.model:
+            print(steps_told(model, touched.documents, options.run))
     if options.dry_run:
         return 0
     done = take_down(run, asked, options.why)
@@ -80,9 +89,6 @@ def _told(touched: Touched) -> str:
             f"some are duplicates of {len(touched.stay):,} documents elsewhere, which stay: "
             + ", ".join(touched.stay[:5])
         )
-    for model, steps in touched.models.items():
-        span = f", from step {steps['first']:,} to {steps['last']:,}" if steps["steps"] else ""
-        lines.append(f"{model}: {steps['steps']:,} steps saw them{span}")
     return "\n".join([*lines, *map(_other, touched.others)])
 
 
@@ -92,3 +98,19 @@ def _other(each: dict[str, str]) -> str:
     if each["what"] == "lent its stages":
         return f"{each['url']} holds stages of this run: take them down there too"
     return f"{each['url']} is an export ({each['what']}) of this run: make it again"
+
+
+def steps_told(model: str, documents: Iterable[str], run: str) -> str:
+    """How many steps of a trained model saw documents, and the first and last of them. Raises
+    Problem if the model was not trained on the run."""
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as names:
+        names.write("\n".join(sorted(documents)))
+        names.flush()
+        words = ["trace", model, "--documents", names.name, "--run", run]
+        command = [sys.executable, "-P", "-m", "train", *words]
+        result = subprocess.run(command, capture_output=True, text=True)  # noqa: S603 - our own
+    if result.returncode:
+        raise Problem(result.stderr.strip().splitlines()[-1], model)
+    steps = {json.loads(line)["step"] for line in result.stdout.splitlines()}
+    span = f", from step {min(steps):,} to {max(steps):,}" if steps else ""
+    return f"{model}: {len(steps):,} steps saw them{span}"

@@ -149,6 +149,8 @@ def text_of(run: Run, told: Story) -> str:
     context = run.context
     if told.extracted is None:
         raise Problem(f"no text was extracted of it: {told.end}", told.id)
+    if told.curated is None:
+        documents.check_raw(context)
     if told.curated is not None:
         path = context.receipt("curate", told.task or "").file("text").path
         found = documents.find_rows(context.home("curate"), path, [told.id], ["text"])

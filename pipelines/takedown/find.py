@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,6 +13,7 @@ from pipelines.runs import documents, index, takedowns
 from pipelines.runs.parts import read_part, read_table
 from pipelines.runs.steps import Context
 from schemas.problems import Problem
+from schemas.tables import SEGMENT
 
 
 @dataclass(frozen=True)
@@ -35,8 +31,7 @@ class Touched:
 
     documents: by id the task of `extract` that has it; already: how many others were taken down
     before. segments: SEGMENT rows of the shards. stay: ids of documents elsewhere of which some of
-    these are duplicates, and which stay. others: runs and exports with the same texts; models: by
-    model how many steps saw them, and the first and last.
+    these are duplicates, and which stay. others: runs and exports with the same texts.
     """
 
     documents: dict[str, str]
@@ -44,7 +39,6 @@ class Touched:
     segments: pa.Table
     stay: list[str]
     others: list[dict[str, str]]
-    models: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @property
     def tokens(self) -> int:
@@ -52,9 +46,9 @@ class Touched:
         return int(pc.sum(self.segments["tokens"]).as_py() or 0)
 
 
-def find(run: Run, asked: Asked, models: Sequence[str] = ()) -> Touched:
-    """What is asked for. Raises Problem if the run has read nothing or has shards and no index, if
-    no document is found, or a model was not trained on the run."""
+def find(run: Run, asked: Asked) -> Touched:
+    """What is asked for. Raises Problem if the run has read nothing or has shards and no index, or
+    if no document is found."""
     context, done = run.context, run.stages
     if "extract" not in done:
         raise Problem("has read nothing yet", run.folder.url)
@@ -71,14 +65,13 @@ def find(run: Run, asked: Asked, models: Sequence[str] = ()) -> Touched:
         raise Problem("no document is found", run.folder.url)
     before = takedowns.documents(run.folder)
     new = {id_: part for id_, part in found.items() if id_ not in before}
-    segments = index.segments(context, new) if "mix" in done else index.SEGMENT.empty_table()
+    segments = index.segments(context, new) if "mix" in done else SEGMENT.empty_table()
     return Touched(
         new,
         len(found) - len(new),
         segments,
         _representatives(context, new) if "deduplicate" in done else [],
         others(run),
-        {model: _steps(run, model, new) for model in models},
     )
 
 
@@ -112,9 +105,16 @@ def with_phrase(context: Context, phrase: str) -> Iterator[str]:
     if not wanted:
         raise Problem("is empty", "text")
     for stage, kind in TEXTS:
-        if context.home(stage).exists(f"{stage}/manifest.json"):
+        if has_texts(context, stage):
             for receipt in context.receipts(stage):
                 yield from holding(context, stage, receipt.file(kind).path, wanted)
+
+
+def has_texts(context: Context, stage: str) -> bool:
+    """Whether a stage is finished, and its texts were not pruned."""
+    home = context.home(stage)
+    pruned = stage in documents.RAW and home.exists(documents.PRUNED)
+    return not pruned and home.exists(f"{stage}/manifest.json")
 
 
 def holding(context: Context, stage: str, path: str, wanted: str) -> Iterator[str]:
@@ -148,18 +148,3 @@ def tasks_of(context: Context, found: dict[str, str]) -> list[str]:
     """The tasks of `filter` that have documents of these."""
     parts = set(found.values())
     return [task for task, own in documents.parts(context).items() if parts.intersection(own)]
-
-
-def _steps(run: Run, model: str, found: dict[str, str]) -> dict[str, int]:
-    """How many steps of a model saw the documents, and the first and last of them."""
-    with tempfile.NamedTemporaryFile("w", suffix=".txt") as names:
-        names.write("\n".join(sorted(found)))
-        names.flush()
-        words = ["trace", model, "--documents", names.name, "--run", run.folder.url]
-        command = [sys.executable, "-P", "-m", "train", *words]
-        result = subprocess.run(command, capture_output=True, text=True)  # noqa: S603 - our own
-    if result.returncode:
-        raise Problem(result.stderr.strip().splitlines()[-1], model)
-    lines: list[dict[str, Any]] = [json.loads(line) for line in result.stdout.splitlines()]
-    steps = {line["step"] for line in lines}
-    return {"steps": len(steps), **({"first": min(steps), "last": max(steps)} if steps else {})}

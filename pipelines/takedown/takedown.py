@@ -32,7 +32,16 @@ from pipelines.runs.steps import Context
 from pipelines.runs.store import Folder
 from pipelines.runs.takedowns import FOLDER, Revised, to_json
 from pipelines.takedown import cover
-from pipelines.takedown.find import TEXTS, Asked, Touched, find, flat_text, holding, tasks_of
+from pipelines.takedown.find import (
+    TEXTS,
+    Asked,
+    Touched,
+    find,
+    flat_text,
+    has_texts,
+    holding,
+    tasks_of,
+)
 from schemas.parquet import open_parquet
 from schemas.problems import Problem
 from schemas.shard import RowGroup, ShardManifest
@@ -210,7 +219,7 @@ def own_texts(run: Run, found: dict[str, str] | None = None) -> Iterator[str]:
     parts = None if found is None else set(found.values())
     tasks = set(tasks_of(context, found)) if found is not None and "filter" in done else None
     for stage, kind in TEXTS:
-        if stage in done and not done[stage].home:
+        if stage in done and not done[stage].home and has_texts(context, stage):
             wanted = parts if stage == "extract" else tasks
             for receipt in context.receipts(stage):
                 if wanted is None or receipt.task in wanted:

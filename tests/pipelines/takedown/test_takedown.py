@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from curation.urls import read_list
+from pipelines.commands.takedown import steps_told
 from pipelines.exports.export import export
 from pipelines.look import why
 from pipelines.recipes.loading import load
@@ -296,10 +297,10 @@ def test_a_training_goes_on(copy: Path, tmp_path: Path, capsys: pytest.CaptureFi
     words = [str(copy), "--output", str(model), "--preset", str(tmp_path / "small.yaml")]
     words += ["--set", "evaluation.rows=8"]
     assert main([*words, "--steps", "6"]) == 0
-    touched = find(Run.open(str(copy)), Asked(domain=DOMAIN), [str(model)])
-    steps = touched.models[str(model)]
-    assert 0 < steps["steps"] <= 6
-    assert 1 <= steps["first"] <= steps["last"] <= 6
+    ids = pages(copy)
+    told = steps_told(str(model), ids, str(copy))
+    first, last = map(int, re.findall(r" steps saw them, from step (\d+) to (\d+)", told)[0])
+    assert 1 <= first <= last <= 6
     takedown.take_down(Run.open(str(copy)), Asked(domain=DOMAIN))
     capsys.readouterr()
     assert main([*words, "--steps", "12", "--extend"]) == 0
@@ -307,5 +308,16 @@ def test_a_training_goes_on(copy: Path, tmp_path: Path, capsys: pytest.CaptureFi
     log = metrics.read(model / "steps.jsonl")
     assert [line["step"] for line in log if line["kind"] == "step"] == list(range(1, 13))
     with pytest.raises(Problem, match=r"no steps\.jsonl"):
-        find(Run.open(str(copy)), Asked(url="https://directory.libsyn.com/categories/inspect/id/62"),
-             [str(tmp_path)])  # fmt: skip
+        steps_told(str(tmp_path), ids, str(copy))
+
+
+def test_a_run_whose_raw_text_was_pruned(copy: Path) -> None:
+    run = Run.open(str(copy))
+    ids = pages(copy)
+    pruned = gristmill("prune", str(copy), "--yes")
+    assert pruned.returncode == 0, pruned.stderr
+    done = takedown.take_down(run, Asked(domain=DOMAIN))
+    assert done is not None
+    assert done.documents == len(ids)
+    assert done.tokens > 0
+    assert Run.open(str(copy)).verify().faults == []
