@@ -328,8 +328,8 @@ def _overlay(
             replaces = isinstance(value, Replace) or value.get("replace") is True
             value = {k: v for k, v in value.items() if k != "replace" or v is not True}
             if isinstance(below.get(key), dict) and not replaces:
-                if here in own.places:
-                    layer.places[here] = own.places[here]
+                layer.places.pop(here, None)
+                layer.places |= {at: place for at, place in own.places.items() if at == here}
                 _overlay(layer, below[key], own, value, here, inside)
                 continue
             # what is in it may be marked too
