@@ -130,6 +130,8 @@ def _fit(options: argparse.Namespace) -> int:
         settings = Settings(**given)
     except ValueError as error:
         raise Problem(str(error)) from None
+    if options.pool and options.survival is None:
+        raise Problem("nothing is a share of it", "pool", "give --survival too")
     examples, data = _examples(options, options.group)
     if options.label and not options.labels:
         raise Problem("the set named first scores high", f"label {options.label}", "leave it out")

@@ -50,6 +50,7 @@ _OPTIONS = frozenset(
             "memory",
             "model",
             "near",
+            "pool",
             "prefer",
             "rule",
             "rules",

@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from schemas.problems import Problem
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -90,10 +92,16 @@ def reading(
     `also`: another file that is read.
     """
     from pipelines.runs.inputs import Rows, check_apart, columns_of, inputs_of, named
+    from schemas.inputs import LAYOUTS
 
     layout = columns_of(options.columns or "text", pages=pages)
     asked: dict[str, Any] = {"format": options.format} if options.format else {}
     if not pages:
+        read = {"text", *(columns or {})}
+        if options.columns not in LAYOUTS and (idle := layout.model_fields_set - read):
+            raise Problem(
+                f"`{min(idle)}` decides nothing here", f"columns {options.columns}", "leave it out"
+            )
         own = {"id": getattr(options, "id", "id"), **(columns or {}), **layout.named()}
         asked["columns"] = Rows(**own)
     elif options.columns:

@@ -59,6 +59,11 @@ def piped(data: bytes, *words: str) -> "subprocess.CompletedProcess[bytes]":
         (["language", "--threshold", "xx=.2"], "names no such language"),
         (["language", "--expected", "nope"], "--expected nope: no row has such a column"),
         (["dedup", "--prefer", "wiki"], "--prefer wiki: no input is called so; there are in0"),
+        (
+            ["redact", "--columns", "text=text,url=topic"],
+            "--columns text=text,url=topic: `url` dec",
+        ),
+        (["dedup", "--columns", "title=topic"], "`title` decides nothing here"),
         (["redact", "--seed", "3"], "--seed is of --policy fake"),
         (["redact", "--keep-text", "--policy", "hash"], "--keep-text replaces nothing"),
     ],
@@ -78,6 +83,8 @@ def test_options_that_decide_something_are_not(texts: str, tmp_path: Path) -> No
         ["dedup", f"wiki={texts}", "--prefer", "wiki"],
         ["redact", texts, "--seed", "3", "--policy", "fake"],
         ["filter", texts, "--rules", "fineweb", "--model", "both"],
+        ["dedup", texts, "--columns", "text=text,url=topic", "--url", "best"],
+        ["filter", texts, "--rules", "mc4", "--columns", "fineweb"],
     ):
         result = gristmill(*words, "--output", str(tmp_path / "out.jsonl"))
         assert result.returncode == 0, result.stderr
@@ -225,6 +232,7 @@ def test_a_classifier_is_fitted_on_a_column_of_labels(tmp_path: Path) -> None:
     for words, said in (
         ((*column, "--label", "best"), "give one of bad, good"),
         ((*sets, "--label", "good"), "the set named first scores high"),
+        ((*sets, "--pool", path), "nothing is a share of it"),
         (("--set", path, "--labels", "grade", "--label", "good"), "--labels grade: no row has a"),
     ):
         wrong = gristmill("classifier", "fit", *words, "--output", str(one), *common)
