@@ -33,32 +33,10 @@ _RENAMED = {"judge": "filter", "--pieces": "--spans"}
 # What the command line adds to a problem, by where it is: parameters of calls are options here.
 _OPTIONS = frozenset(
     (
-        *(
-            "columns",
-            "expected",
-            "format",
-            "from",
-            "group",
-            "id",
-            "index",
-            "keep",
-            "label",
-            "labels",
-        ),
-        *(
-            "languages",
-            "memory",
-            "model",
-            "near",
-            "pool",
-            "prefer",
-            "rule",
-            "rules",
-            "runner",
-            "set",
-            "source",
-        ),
-        *("spans", "threshold", "top", "until", "url", "workers"),
+        *("columns", "expected", "format", "from", "group", "id", "index", "keep"),
+        *("label", "labels", "languages", "memory", "model", "near", "pool", "prefer"),
+        *("rule", "rules", "runner", "set", "source", "spans", "threshold", "top"),
+        *("until", "url", "workers"),
     )
 )
 _MENDS = {"inputs": "or give --input SOURCE=PATH", "parent": "or leave --parent out"}
