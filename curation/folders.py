@@ -10,26 +10,35 @@ from schemas.base import ModelFile, ModelFolder
 from schemas.pii import PiiKey
 from schemas.problems import Problem
 
+LIST = "SHA256SUMS"  # in a copy, its `listing`
+
 
 def names(folder: Path) -> list[str]:
-    """The files in a folder and those below it, sorted, with `/`; none that begin with a dot."""
+    """The files in a folder and those below it, sorted, with `/`; no LIST, and none that begin with
+    a dot."""
     found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return sorted(
         path.as_posix()
         for path in found
-        if not any(part.startswith(".") or part == "__pycache__" for part in path.parts)
+        if not any(part.startswith(".") or part in ("__pycache__", LIST) for part in path.parts)
     )
 
 
-def digest(folder: Path) -> str:
-    """sha256 of the names and checksums of a folder's files. Raises Problem if it has none."""
+def listing(folder: Path) -> bytes:
+    """Checksums and names of a folder's files, as sha256sum(1) writes them. Raises Problem if it
+    has none."""
     try:
         lines = [f"{_sha256(folder / name)}  {name}\n" for name in names(folder)]
     except OSError as error:
         raise Problem(f"cannot be read: {error}", str(folder)) from None
     if not lines:
         raise Problem("is no folder with files", str(folder))
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    return "".join(lines).encode()
+
+
+def digest(folder: Path) -> str:
+    """What a folder is known by: sha256 of its `listing`."""
+    return hashlib.sha256(listing(folder)).hexdigest()
 
 
 def _sha256(path: Path) -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 from curation.folders import find_folder
-from curation.pii.finding import TYPES, Finder, Pattern
+from curation.pii.finding import TYPES, Finder, Names, Pattern
 from curation.pii.names import load_names
 from curation.pii.policies import Redacted, Redactor
+from curation.pii.spans import Span
 from schemas.base import ModelFolder
 from schemas.pii import PiiKey, PiiPolicies, Redact
 from schemas.problems import Problem, close_to
@@ -55,20 +57,42 @@ class Redaction:
     def _redactor(self, label: str) -> Redactor:
         if not self._redactors:
             asked = self._asked
-            patterns = [
-                Pattern(one.type, re.compile(one.regex), one.words, one.score)
-                for one in asked.patterns
-            ]
             model = asked.names
             names = (
                 load_names(str(self._find(model.model)), frozenset(model.types)) if model else None
             )
-            finder = Finder(frozenset(asked.types), patterns, names)
+            finder = Finder(frozenset(asked.types), _patterns(asked), names)
             key = key_of(asked.key) if asked.key else b""
             for each in ("", *asked.sources):
                 own = self._policies(each)
                 self._redactors[each] = Redactor(finder, own.policy, own.policies, self._seed, key)
         return self._redactors[label]
+
+
+def everything(
+    asked: Iterable[Redact], find: Callable[[ModelFolder], Path] = find_folder
+) -> Redactor:
+    """Puts stand-ins in the place of all that needs no model, and of what these settings look for
+    besides: their patterns, and names by their models, which are loaded with the first text."""
+    asked = list(asked)
+    models = dict.fromkeys(each.names for each in asked if each.names)
+
+    @cache
+    def loaded() -> list[Names]:
+        return [load_names(str(find(one.model)), frozenset(one.types)) for one in models]
+
+    def names(texts: Sequence[str]) -> list[list[Span]]:
+        found = (each(texts) for each in loaded())
+        return [[span for own in each for span in own] for each in zip(*found, strict=True)]
+
+    patterns = [pattern for each in asked for pattern in _patterns(each)]
+    return Redactor(Finder(TYPES, patterns, names if models else None))
+
+
+def _patterns(asked: Redact) -> list[Pattern]:
+    return [
+        Pattern(one.type, re.compile(one.regex), one.words, one.score) for one in asked.patterns
+    ]
 
 
 def check(asked: Redact) -> Iterator[tuple[str, str]]:

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
 
-from curation.pii import TYPES, replace
+from curation.pii import TYPES, Finder, Redactor
+from curation.pii.settings import everything
+from pipelines.recipes.files import CHAINS
+from pipelines.runs.steps import Context, folder_path
+from schemas.base import ModelFolder
+from schemas.chain import RedactStep
 
 # Text that is looked at to find personal data. What stands across its end may be missed there,
 # so that as much as an e-mail address can have (254 characters, RFC 5321) is not shown.
@@ -34,13 +43,33 @@ def visible(text: str) -> str:
     return text.translate(_VISIBLE)
 
 
+_PLAIN = Redactor(Finder(TYPES))
+_redactor: ContextVar[Redactor | None] = ContextVar("redactor", default=None)
+
+
+@contextmanager
+def redacting(context: Context) -> Iterator[None]:
+    """Excerpts leave out what the run's recipe looks for too: patterns, and names by a model."""
+    steps = (step for name in CHAINS for step in getattr(context.recipe, name).chain)
+    asked = [step.asked for step in steps if isinstance(step, RedactStep)]
+
+    def find(model: ModelFolder) -> Path:
+        return folder_path(context.run, str(model.sha256))
+
+    token = _redactor.set(everything(asked, find))
+    try:
+        yield
+    finally:
+        _redactor.reset(token)
+
+
 def excerpt(text: str, most: int) -> tuple[str, bool]:
     """At most `most` characters of a text, without personal data; and whether there is more.
 
-    Personal data of all kinds is replaced, whatever the recipe replaces. It is still text of
-    strangers: the reader of it escapes it.
+    Personal data of all kinds is replaced, whatever the recipe replaces; see `redacting`. It is
+    still text of strangers: the reader of it escapes it.
     """
-    clean, _ = replace(text[:_WINDOW], TYPES)
+    clean = (_redactor.get() or _PLAIN).redact([text[:_WINDOW]])[0].text
     if len(text) > _WINDOW:
         clean = clean[: max(0, len(clean) - _MARGIN)]
     clean = "\n".join(line.strip() for line in clean.splitlines() if line.strip())

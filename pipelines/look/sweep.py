@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 
 from curation.keys import key64_many
 from curation.verdicts import Criterion, criteria
-from pipelines.look.display import excerpt, line
+from pipelines.look.display import excerpt, line, redacting
 from pipelines.run import Run
 from pipelines.runs import documents
 from pipelines.runs.ids import flat
@@ -413,7 +413,7 @@ def _samples(
     run: Run, receipts: Sequence[Receipt], tests: Sequence[Criterion], changed: Any, most: int
 ) -> list[Sample]:
     """Some documents that change sides, by a keyed hash, of the first parts that have enough."""
-    if not most:
+    if not most or not documents.has_raw(run.context):
         return []
     chosen: dict[str, list[tuple[str, str, str]]] = {"kept": [], "lost": []}
     for receipt in receipts:
@@ -435,11 +435,13 @@ def _samples(
     for id_, task, _ in (each for own in chosen.values() for each in own):
         wanted.setdefault(task, set()).add(id_)
     pages = documents.find(run.context, wanted, ["url", "text"])
-    return [
-        Sample(id_, side, line(pages[id_]["url"]), why, excerpt(pages[id_]["text"], _CHARACTERS)[0])
-        for side, own in chosen.items()
-        for id_, _, why in own
-    ]
+    with redacting(run.context):
+        return [
+            Sample(id_, side, line(page["url"]), why, excerpt(page["text"], _CHARACTERS)[0])
+            for side, own in chosen.items()
+            for id_, _, why in own
+            if (page := pages[id_])
+        ]
 
 
 def _why(row: Mapping[str, Any], tests: Sequence[Criterion]) -> str:

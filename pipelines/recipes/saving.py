@@ -129,20 +129,22 @@ def _save(path: str, named: Named, run: Folder) -> Named:
 
 
 def _save_folder(path: str, named: ModelFolder, run: Folder) -> ModelFolder:
-    from curation.folders import digest, find_folder, names
+    from curation.folders import LIST, find_folder, listing, names
 
     try:
         source = find_folder(named)
-        sha256 = digest(source)
+        listed = listing(source)
     except Problem as error:
         raise Problem(f"{path}: {error}") from None
-    scratch = (run / "models").scratch()
+    sha256 = hashlib.sha256(listed).hexdigest()
+    copy = run / f"models/{sha256[:16]}-{source.name}"
+    scratch = copy.scratch()
     try:
         for name in names(source):
-            copy = f"models/{sha256[:16]}-{source.name}/{name}"
-            if not run.exists(copy):
+            if not copy.exists(name):
                 shutil.copyfile(source / name, scratch / "file")
-                run.publish(scratch / "file", copy)
+                copy.publish(scratch / "file", name)
+        copy.create(LIST, listed)
     finally:
         shutil.rmtree(scratch)
     return named.model_copy(update={"sha256": sha256})

@@ -17,7 +17,7 @@ from typing import get_args
 import pyarrow.compute as pc
 
 from curation.extraction import NOT_A_PAGE
-from pipelines.look.display import visible
+from pipelines.look.display import redacting, visible
 from pipelines.recipes.scopes import kinds_of, passed_by, unredacted
 from pipelines.report import samples, shape
 from pipelines.report.contamination import contamination
@@ -46,6 +46,11 @@ def collect(run: Run) -> shape.Report:
     Raises Problem if nothing of it is finished, or a parent whose stages it uses is gone;
     LedgerError if the run's ledger does not balance.
     """
+    with redacting(run.context):
+        return _collect(run)
+
+
+def _collect(run: Run) -> shape.Report:
     context, done = run.context, run.stages
     if "extract" not in done:
         raise Problem("no stage is finished yet: there is nothing to report", run.folder.url)

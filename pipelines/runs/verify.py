@@ -206,15 +206,18 @@ class _Look:
     def _models(self) -> None:
         """Promises of the models that the recipe names."""
         mend = "put the right file there"
-        names = [name for name in self.there if posixpath.dirname(name) == "models"]
         try:
-            wanted = dict.fromkeys(_digests(yaml.safe_load(self.run.read("recipe.yaml"))))
+            recipe = yaml.safe_load(self.run.read("recipe.yaml"))
+            # of a folder its list, which names its files
+            wanted = dict.fromkeys(_digests(recipe, "file"), "")
+            wanted |= dict.fromkeys(_digests(recipe, "folder"), f"/{SUMS}")
         except (yaml.YAMLError, *_BROKEN):
             self._fault(f"{self.run.url}/recipe.yaml", "cannot be read", "put it back")
             return
-        for sha256 in wanted:
-            own = [name for name in names if name.startswith(f"models/{sha256[:16]}-")]
-            for name in own or [f"models/{sha256[:16]}-..."]:
+        for sha256, inside in wanted.items():
+            pattern = re.compile(f"models/{sha256[:16]}-[^/]+{inside}")
+            own = [name for name in self.there if pattern.fullmatch(name)]
+            for name in own or [f"models/{sha256[:16]}-...{inside}"]:
                 self.promised[self.run.url, name, sha256] = _Promise("recipe.yaml", mend)
 
     def _sums(self, name: str) -> None:
@@ -276,10 +279,12 @@ def _sha256(home: Folder, name: str) -> str:
         return ""
 
 
-def _digests(value: Any) -> Iterator[str]:
-    """The digests of the models that a frozen recipe names."""
-    if isinstance(value, dict) and isinstance(value.get("sha256"), str) and "file" in value:
+def _digests(value: Any, key: str) -> Iterator[str]:
+    """The digests of the models that a frozen recipe names: by `key`, files or folders."""
+    # a key of hashes, which may be in a variable, is not in the run
+    keyed = isinstance(value, dict) and key in value and "variable" not in value
+    if keyed and isinstance(value.get("sha256"), str):
         yield value["sha256"]
     for item in value.values() if isinstance(value, dict) else value:
         if isinstance(item, dict | list):
-            yield from _digests(item)
+            yield from _digests(item, key)

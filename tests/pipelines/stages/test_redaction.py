@@ -1,11 +1,13 @@
 """The steps `redact` and `decontaminate` in a run, before and after deduplication."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import spacy
 
 from pipelines.commands.decontaminate import index_sets
 from pipelines.recipes.loading import resolve
@@ -160,6 +162,7 @@ def test_the_digest_of_a_key_decides_and_another_key_stops_the_work(
     moved = {"policy": "hash", "key": {"file": "here"}}
     again = recipe(folder, curate={"chain": [{"redact": moved}]})
     assert Run.create(again, str(folder / "run")).stages.keys() >= {"curate"}
+    assert run.verify().faults == []
 
 
 @pytest.mark.parametrize("section", ["filter", "curate"])
@@ -270,3 +273,67 @@ def test_a_signal_that_a_step_does_not_give_is_a_mistake(folder: Path) -> None:
     table = {"rules": {"name": "own", "rules": [own]}}
     made, _ = curated(folder, curate={"chain": [step, table]})
     assert made.ledger["curate"]["rejected"] == {"ssn": 2}
+
+
+@pytest.fixture
+def names(folder: Path) -> Path:
+    """A pipeline of spaCy that knows two people and a place."""
+    pipeline = spacy.blank("en")
+    pipeline.add_pipe("entity_ruler").add_patterns(
+        [
+            {"label": "PERSON", "pattern": "Jane Roe"},
+            {"label": "PERSON", "pattern": [{"LOWER": "bob"}, {"LOWER": "mill"}]},
+            {"label": "GPE", "pattern": "Millbrook"},
+        ]
+    )
+    pipeline.to_disk(folder / "names")
+    return folder / "names"
+
+
+def test_names_by_a_model_that_is_a_copy_in_the_run(folder: Path, names: Path) -> None:
+    text = BODY.format("Spring") + f"Jane Roe of Millbrook and BOB Mill wrote to {MAIL}."
+    (folder / "web.jsonl").write_text(json.dumps({"text": text}) + "\n")
+    asked = {
+        "names": {"model": "names", "types": ["PERSON"]},
+        "policies": {"PERSON": "placeholder"},
+    }
+    rule = {"signal": "pii.person", "operator": ">=", "threshold": 1, "reason": "no_person"}
+    table = {"rules": {"name": "own", "rules": [rule]}}
+    step = {"curate": {"chain": [{"redact": asked}, table]}}
+    made = Run.create(recipe(folder, **step), str(folder / "run"))
+    shutil.rmtree(names)
+    made.go(until="curate")
+    (row,) = [row for batch in made.documents("curate", ["text"]) for row in batch.to_pylist()]
+    written = "<PERSON> of Millbrook and <PERSON> wrote to email@example.com."
+    assert row["text"].endswith(written)
+    assert made.ledger["curate"]["rejected"] == {"no_person": 3}
+    found = made.verify()
+    assert (found.faults, found.unknown) == ([], [])
+    (copy,) = (folder / "run" / "models").glob("*-names")
+    (copy / "meta.json").write_text("{}")
+    (fault,) = made.verify().faults
+    assert fault.where == str(copy / "meta.json")
+    with pytest.raises(Problem, match=r"curate\.chain\[0\]\.redact\.names\.model: .*names"):
+        Run.create(recipe(folder, **step), str(folder / "other"))
+
+
+def test_samples_of_the_report_leave_out_what_the_recipe_looks_for(
+    folder: Path, names: Path
+) -> None:
+    text = f"Jane Roe has the badge M-1234 and writes from {MAIL}, says Bob Mill."
+    (folder / "web.jsonl").write_text(json.dumps({"text": text}) + "\n")
+    rule = {"signal": "gopher.words", "operator": ">=", "threshold": 20, "reason": "short"}
+    redact = {
+        "patterns": [{"type": "BADGE", "regex": r"M-\d{4}"}],
+        "names": {"model": "names"},
+        "policy": "keep",
+    }
+    table = {"rules": {"name": "own", "rules": [rule]}}
+    # what rejects is in front of what redacts, and the policy is to keep
+    chains_ = {"filter": {"chain": [table]}, "curate": {"chain": [{"redact": redact}]}}
+    made, _ = curated(folder, **chains_)
+    report = collect(made)
+    (sample,) = [each for group in report["rejected_samples"] for each in group["samples"]]
+    assert sample["text"] == (
+        "<PERSON> has the badge <BADGE> and writes from email@example.com, says <PERSON>."
+    )
