@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from pipelines.recipes.saving import read_saved
+from pipelines.runs.documents import PRUNED
 from pipelines.runs.receipts import Receipt, Task, has_receipt
 from pipelines.runs.steps import Context, read_manifest, read_plan, read_receipts
 from pipelines.runs.store import Folder
@@ -37,7 +38,7 @@ class _Old:
 
 
 def _parent(recipe: Recipe, step: str) -> _Old | None:
-    """The parent's stage, if it is finished, and by the versions of today."""
+    """The parent's stage, if it is finished, by the versions of today, and has its raw text."""
     if recipe.parent is None:
         return None
     parent = Folder(recipe.parent)
@@ -45,6 +46,8 @@ def _parent(recipe: Recipe, step: str) -> _Old | None:
     if not parent.exists(f"{step}/manifest.json"):
         return None
     home = Folder(read_manifest(parent, step).home or parent.url)
+    if home.exists(PRUNED):
+        return None
     (module,) = (stage.module for stage in STAGES if stage.name == step)
     versions = {name: importlib.metadata.version(name) for name in module.LIBRARIES}
     made_of = read_made_of(home, step)

@@ -99,6 +99,15 @@ def test_a_child_takes_what_is_equal_and_says_what_it_lacks(run: Path, tmp_path:
             made.go()
 
 
+def test_a_child_with_fewer_inputs_extracts_anew(run: Path, tmp_path: Path) -> None:
+    Run.open(str(run)).prune()
+    inputs = [{"source": "web", "root": "sample", "files": ["web-00000.warc.gz"]}]
+    value = {"extends": str(DEMO), "parent": str(run), "inputs": inputs}
+    child = Run.create(resolve("few", value, DEMO.parent), str(tmp_path / "few"))
+    child.go(until="filter")
+    assert next(child.documents("filter")).num_rows > 0
+
+
 def test_raw_text_that_is_still_needed_stays(run: Path) -> None:
     shutil.rmtree(run / "curate")
     done = gristmill("prune", str(run), "--yes")
