@@ -32,6 +32,7 @@ PRUNED = "pruned.txt"
 BATCH_ROWS = 256
 # Rows of text that are decoded at once to find a few.
 _FEW_ROWS = 16
+_TEXT = "text"  # the column of which only few are held
 
 
 def read(context: Context, stage: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -133,11 +134,19 @@ def find_rows(
             if len(found) == len(wanted):
                 break
             column = file.read_row_group(group, ["id"], use_threads=False)["id"]
-            if not pc.any(pc.is_in(column, wanted)).as_py():
-                continue
-            for batch in file.iter_batches(_FEW_ROWS, [group], chosen, use_threads=False):
-                rows = batch.filter(pc.is_in(batch["id"], wanted)).to_pylist()
-                found.update((row["id"], row) for row in rows)
+            places = pc.indices_nonzero(pc.is_in(column, wanted)).to_pylist()
+            if places and _TEXT not in (chosen or file.schema_arrow.names):
+                table = file.read_row_group(group, chosen, use_threads=False)
+                found.update((row["id"], row) for row in table.take(places).to_pylist())
+            elif places:
+                first = 0
+                for batch in file.iter_batches(_FEW_ROWS, [group], chosen, use_threads=False):
+                    own = [at - first for at in places if first <= at < first + batch.num_rows]
+                    if own:
+                        found.update((row["id"], row) for row in batch.take(own).to_pylist())
+                    first += batch.num_rows
+                    if first > places[-1]:
+                        break
     return found
 
 

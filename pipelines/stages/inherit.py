@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from pipelines.recipes.saving import read_saved
+from pipelines.runs import takedowns
 from pipelines.runs.documents import PRUNED
 from pipelines.runs.receipts import Receipt, Task, has_receipt
 from pipelines.runs.steps import Context, read_manifest, read_plan, read_receipts
@@ -83,12 +84,17 @@ def parts(context: Context) -> list[Task]:
 def take_over(context: Context, step: str, tasks: Sequence[Task]) -> None:
     """Give equal tasks the parent's receipts, and the files that these name."""
     old = _parent(context.recipe, step)
+    # what was taken down there is neither what its receipt says, nor to be had from it
+    covered = takedowns.superseded(old.home) if old else {}
     for task in tasks if old else ():
         assert old is not None  # noqa: S101 - there are tasks only then
         if old.tasks.get(task.key) != task or has_receipt(context.run, step, task.key):
             continue
         if _is_same(context, old, task):
             receipt = old.receipts[task.key]
+            if any(file.path in covered for file in receipt.files):
+                continue
+            takedowns.note_user(old.home, "stages", context.run.url)
             for file in receipt.files:
                 context.run.adopt(old.home, file.path)
             (context.run / f"{step}/receipts").create(f"{task.key}.json", receipt.to_json())
