@@ -16,6 +16,7 @@ from pipelines.commands.dedup import add_dedup
 from pipelines.commands.export import add_export
 from pipelines.commands.extract import add_extract
 from pipelines.commands.filter import add_filter
+from pipelines.commands.inspect import add_inspect
 from pipelines.commands.language import add_language
 from pipelines.commands.look import add_query, add_why
 from pipelines.commands.parsing import adder
@@ -121,7 +122,7 @@ def parser() -> argparse.ArgumentParser:
         *(add_run, add_extract, add_filter, add_rules, add_dedup, add_apply, add_plan),
         *(add_redact, add_decontaminate, add_language, add_classifier, add_report, add_export),
         *(add_prune, add_recipe, add_verify, add_why),
-        *(add_query, add_takedown),
+        *(add_inspect, add_query, add_takedown),
     ):
         add_command(add)
     # `main` has handed it on before anything is parsed: here it is for the list of commands
