@@ -44,7 +44,7 @@ def _pages(run: Run) -> str:
     signals = f"s.* EXCLUDE ({_SHARED})," if there else ""
     join = "JOIN signals s ON d.id = s.id" if there else ""
     chosen = f"SELECT d.*, {signals} r.stage, r.reason, r.representative"
-    return f"{chosen} FROM documents d {join} LEFT JOIN rejections r ON d.id = r.id"  # noqa: S608
+    return f"{chosen} FROM documents d {join} LEFT JOIN rejections r ON d.id = r.id"
 
 
 def condition(where: str = "", reason: str = "", source: str = "", domain: str = "") -> str:
