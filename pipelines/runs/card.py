@@ -55,6 +55,9 @@ def markdown(
         ],
     }
     made = {name: recipe.model_dump(mode="json")[name] for name in _MADE_BY}
+    # where runs stand is nobody's business
+    against = [url.rstrip("/").rpartition("/")[2] for url in recipe.deduplicate.against]
+    made["deduplicate"]["against"] = against
     parts = [
         f"---\n{_yaml(head)}---\n\n# {recipe.name}",
         " ".join(recipe.description.split()),

@@ -185,6 +185,7 @@ class _Parquet:
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._path, self._schema, self._others = path, schema, pa.schema([])
+        self._large: set[str] = set()  # columns with integers that int64 does not hold
         self._waiting = path.with_name(".waiting")
         self._spool = pa.OSFile(str(self._waiting), "wb")
 
@@ -206,8 +207,12 @@ class _Parquet:
 
     def _column(self, name: str, values: list[Any]) -> pa.Array:
         try:
-            return pa.array(values)
-        except pa.ArrowException as error:
+            try:
+                return pa.array(values)
+            except OverflowError:  # at least 2^63
+                self._large.add(name)
+                return pa.array(values, pa.uint64())
+        except (pa.ArrowException, OverflowError) as error:
             raise self._mixed(f"`{name}`: {error}") from None
 
     def _mixed(self, why: str) -> Problem:
@@ -220,7 +225,10 @@ class _Parquet:
     def close(self) -> None:
         """Write the file."""
         self._spool.close()
-        fields = [field.with_type(_typed(field.type)) for field in self._others]
+        fields = [
+            field.with_type(pa.uint64() if field.name in self._large else _typed(field.type))
+            for field in self._others
+        ]
         whole = pa.schema([*self._schema, *fields], metadata=self._schema.metadata)
         writer = PartWriter(self._path, whole)
         with pa.OSFile(str(self._waiting), "rb") as spool:

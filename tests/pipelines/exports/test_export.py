@@ -245,3 +245,11 @@ def test_the_runs_own_text_is_read_by_the_commands(home: Path, tmp_path: Path) -
     found = [json.loads(line)["id"] for line in out.open()]
     ids = [r["id"] for source in ("notes", "rows", "scripts") for r in curated(home, source)]
     assert sorted(found) == sorted(ids)
+    # every column goes through, structs and keys of 64 bits too
+    out = tmp_path / "verdicts.parquet"
+    done = gristmill("filter", "--rules", "mc4", str(home / "curate/text"), "--output", str(out))
+    assert done.returncode == 0, done.stderr
+    rows = {row["id"]: row for row in pq.read_table(out).to_pylist()}
+    for own in curated(home, "notes"):
+        for name in ("holdout", "signals", "licences", "user_id", "score", "offset"):
+            assert rows[own["id"]][name] == own[name], name
