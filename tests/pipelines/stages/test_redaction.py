@@ -5,11 +5,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import spacy
 
+from curation.chain import Chain
+from curation.rules import load_chain
 from pipelines.commands.decontaminate import index_sets
+from pipelines.engines.runners import Engine
 from pipelines.recipes.loading import resolve
 from pipelines.recipes.mistakes import RecipeError
 from pipelines.report.collect import collect
@@ -337,3 +341,37 @@ def test_samples_of_the_report_leave_out_what_the_recipe_looks_for(
     assert sample["text"] == (
         "<PERSON> has the badge <BADGE> and writes from email@example.com, says <PERSON>."
     )
+
+
+def test_a_chain_in_a_file_names_what_is_beside_it(folder: Path) -> None:
+    (folder / "chain.yaml").write_text(
+        "chain:\n- decontaminate: {index: index, policy: cut, least_words: 1}\n"
+        "- redact: {policy: hash, key: {file: key}}\n"
+    )
+    chain = Chain(load_chain("chain.yaml", folder))
+    text = f"Ask {MAIL}. {QUESTION} No more."
+    found = chain.apply(pa.RecordBatch.from_pydict({"text": [text, "Nothing."]}))
+    assert found.texts[0].startswith("Ask <EMAIL_ADDRESS:")
+    assert "moss" not in found.texts[0]
+    assert found.texts[1] == "Nothing."
+    assert found.signals["contamination.items"].to_pylist() == [1, 0]
+    assert found.signals["contamination.characters"].to_pylist()[0] >= len(QUESTION) - 1
+    assert [hit["item"] for hit in found.hits[0]] == ["m"]
+
+
+@pytest.mark.slow
+def test_workers_share_an_index_and_give_the_same(folder: Path, several_parts: None) -> None:
+    steps = [
+        {"decontaminate": {"index": "index", "policy": "cut", "least_words": 5}},
+        {"redact": {"policy": "fake", "names": {"model": "names"}}},
+    ]
+    pipeline = spacy.blank("en")
+    pipeline.add_pipe("entity_ruler").add_patterns([{"label": "PERSON", "pattern": "Nobody"}])
+    pipeline.to_disk(folder / "names")
+    asked = recipe(folder, filter={"chain": steps[:1]}, curate={"chain": steps[1:]})
+    digests = []
+    for name, engine in (("one", Engine()), ("two", Engine("local", 2))):
+        run = Run.create(asked, str(folder / name))
+        done = run.go(engine, until="curate")
+        digests.append({stage: manifest.digest for stage, manifest in done.items()})
+    assert digests[0] == digests[1]
