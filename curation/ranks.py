@@ -21,18 +21,19 @@ import tokenizers
 
 Pair = tuple[bytes, bytes]
 
-# How our own tokenizers cut text into the words that merges never cross: letters (with the marks
+# How our own tokenizers cut text into words that merges never cross: letters (with the marks
 # that belong to them, as Indic scripts need) after at most one other sign; digits by three, so
 # that numbers are cut the same everywhere; signs; line ends; spaces. No run is longer than this:
 # the trainer's cost is quadratic in the length of a word, and a crawl holds "words" of megabytes.
 LONGEST_WORD = 128
 
 
-def _words(some: str, any_: str) -> str:
+def words(digits: int, some: str = "{1,128}", any_: str = "{0,128}") -> str:
+    """The pattern, with so many digits in a word at most; `some` and `any_` bound the others."""
     return "|".join(
         [
             rf"[^\r\n\p{{L}}\p{{M}}\p{{N}}]?[\p{{L}}\p{{M}}]{some}",
-            r"\p{N}{1,3}",
+            rf"\p{{N}}{{1,{digits}}}",
             rf" ?[^\s\p{{L}}\p{{M}}\p{{N}}]{some}[\r\n]{any_}",
             rf"\s{any_}[\r\n]{some}",
             rf"\s{some}(?!\S)",
@@ -41,9 +42,8 @@ def _words(some: str, any_: str) -> str:
     )
 
 
-WORDS = _words(f"{{1,{LONGEST_WORD}}}", f"{{0,{LONGEST_WORD}}}")
 # Bounds make large automata: without them texts are cut in half the time.
-_UNBOUNDED = {WORDS: _words("+", "*")}
+_UNBOUNDED = {words(digits): words(digits, "+", "*") for digits in (1, 3)}
 _BLANK = np.isin(np.arange(256), [*b"\t\n\v\f\r "])
 _DARK = ~_BLANK & (np.arange(256) < 128)
 

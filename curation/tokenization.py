@@ -1,9 +1,9 @@
-"""Byte-level BPE: trained or loaded; text to token ids; the bytes that every id stands for."""
+"""Byte-level BPE: text to token ids; the bytes that every id stands for."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -11,14 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import tokenizers
-from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, trainers
+from tokenizers import pre_tokenizers
 
-from curation.ranks import WORDS, Ranks, ranks_of
+from curation.ranks import Ranks, ranks_of
 from schemas.problems import Problem
-from schemas.shard import RESERVED_SPECIAL_IDS, TokenType, token_type
-from schemas.tokenizer import TrainTokenizer
+from schemas.shard import TokenType, token_type
 
-BEGIN_OF_TEXT = "<|begin_of_text|>"
 PADDING = "<|padding|>"
 # The names under which published tokenizers have a token for padding.
 PADDING_NAMES = (PADDING, "<|pad|>", "<pad>", "[PAD]", "<|PAD|>", "<|finetune_right_pad_id|>")
@@ -43,7 +41,7 @@ class Encoded(NamedTuple):
     """[n]: UTF-8 bytes that the ids of each document decode to."""
 
 
-def _pieces(text: str) -> Iterator[str]:
+def pieces(text: str) -> Iterator[str]:
     """Cut a long text, after a line end where there is one in the second half of a piece."""
     start = 0
     while len(text) - start > PIECE_CHARACTERS:
@@ -52,48 +50,6 @@ def _pieces(text: str) -> Iterator[str]:
         yield text[start : line or end]
         start = line or end
     yield text[start:]
-
-
-def train_tokenizer(
-    texts: Iterable[str],
-    spec: TrainTokenizer,
-    end_of_text: str = "<|end_of_text|>",
-    begin_of_text: str | None = None,
-) -> bytes:
-    """Train a byte-level BPE and return its `tokenizer.json`.
-
-    Ids are the 256 bytes, then merges of pairs seen at least twice, then special ids: end of
-    text, begin of text, padding and `<|reserved_k|>`, 128 in all. Where the texts give fewer
-    merges than `spec.vocabulary` has room for, the vocabulary is smaller: reserved ids fill it up
-    to the next multiple of 128. The result depends on neither the order of the texts nor the
-    number of threads. Raises Problem if two special tokens have one name.
-    """
-    named = [end_of_text, begin_of_text or BEGIN_OF_TEXT, PADDING]
-    if len(set(named)) < len(named) or any(name.startswith("<|reserved_") for name in named):
-        raise Problem(
-            f"tokenizer.end_of_text and tokenizer.begin_of_text ({named[0]}, {named[1]}): choose "
-            f"two different names, other than {PADDING} and <|reserved_...|>"
-        )
-    tokenizer = tokenizers.Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(WORDS), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=spec.vocabulary - RESERVED_SPECIAL_IDS,
-        min_frequency=2,
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator((piece for text in texts for piece in _pieces(text)), trainer)
-    learned = tokenizer.get_vocab_size()
-    special = RESERVED_SPECIAL_IDS + -learned % 128
-    names = named + [f"<|reserved_{k}|>" for k in range(special - len(named))]
-    tokenizer.add_special_tokens([AddedToken(name, special=True) for name in names])
-    return tokenizer.to_str(pretty=True).encode()
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +114,7 @@ class Tokens:
         batch: list[str] = []
         size = 0
         for number, text in enumerate(texts):
-            for piece in _pieces(text):
+            for piece in pieces(text):
                 numbers.append(number)
                 batch.append(piece)
                 size += len(piece)

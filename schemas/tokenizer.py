@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -14,6 +14,15 @@ class TrainTokenizer(Contract):
 
     vocabulary: int = Field(
         32_768, ge=384, description="Ids in all: bytes, merges and 128 special ids; x 128."
+    )
+    digits: Literal[1, 3] = Field(
+        3, description="Digits that a token may hold: 1 makes each a token of its own."
+    )
+    nfc: bool = Field(False, description="Compose characters first (Unicode's NFC).")
+    special: tuple[str, ...] = Field(
+        (),
+        max_length=100,
+        description="Further special tokens, such as those of a chat; each takes a reserved id.",
     )
     sample_bytes: int = Field(
         1 << 30, ge=1, description="UTF-8 bytes of text, divided over sources by `weights`."

@@ -196,6 +196,8 @@ def over_of(asked: Mapping[str, Any]) -> dict[str, Any]:
     }
     if over.get("keep", ".").isidentifier() and over["keep"] not in ORDERS:
         over["keep"] = ROW + over["keep"]
+    if asked.get("index"):
+        over["index"] = True
     if asked.get("spans") is not None:
         over["spans"] = spans_of(asked["spans"])
     if asked.get("against"):

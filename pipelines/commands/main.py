@@ -27,6 +27,7 @@ from pipelines.commands.redact import add_redact
 from pipelines.commands.rules import add_rules
 from pipelines.commands.run import add_report, add_run, add_verify
 from pipelines.commands.takedown import add_takedown
+from pipelines.commands.tokenizer import add_tokenizer
 from schemas.problems import Problem
 
 # What had another name before.
@@ -121,7 +122,7 @@ def parser() -> argparse.ArgumentParser:
     for add_command in (
         *(add_run, add_extract, add_filter, add_rules, add_dedup, add_apply, add_plan),
         *(add_redact, add_decontaminate, add_language, add_classifier, add_report, add_export),
-        *(add_prune, add_recipe, add_verify, add_why),
+        *(add_prune, add_recipe, add_tokenizer, add_verify, add_why),
         *(add_inspect, add_query, add_takedown),
     ):
         add_command(add)

@@ -7,7 +7,7 @@ never trained on them.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,12 +15,14 @@ import pyarrow as pa
 
 from curation.histogram import Histogram, from_table
 from curation.mixture import exact, reserve_threshold, sample_keys, sample_threshold, shares
-from curation.tokenization import Tokens, load_tokenizer, train_tokenizer
+from curation.tokenization import Tokens, load_tokenizer
+from curation.training import train_tokenizer
 from pipelines.runs.mill import Mill
 from pipelines.runs.parts import read_part, read_table
 from pipelines.runs.receipts import Attempt, Receipt, Task
 from pipelines.runs.steps import Context, Manifest
 from schemas.recipe import Recipe
+from schemas.tokenizer import TrainTokenizer
 
 VERSION = 1
 LIBRARIES = ("tokenizers",)
@@ -71,25 +73,13 @@ def make_tokenizer(context: Context, step: str, task: Task) -> Receipt:
     """Train or load the tokenizer; check that it is one."""
     recipe = context.recipe
     spec = recipe.tokenizer
-    by_holdout = histograms(context, "curate", "holdout")
-    reserve = {
-        source: reserve_threshold(
-            histogram, min(recipe.mix.validation.tokens, histogram.total // (8 * LARGEST_RESERVE))
-        )
-        for source, histogram in by_holdout.items()
-    }
+    reserve = reserved(context)
     sampled = dict.fromkeys(reserve, 0)
     if spec.load is not None:
         data = context.model(str(spec.load.sha256)).read_bytes()
         name = spec.load.file
     elif spec.train is not None:
-        totals = {source: histogram.total for source, histogram in by_holdout.items()}
-        weights = spec.train.weights
-        parts = totals if weights is None else {s: exact(weights.get(s, 0)) for s in totals}
-        wanted = shares(spec.train.sample_bytes, parts)
-        by_sample = histograms(context, "curate", "sample")
-        limits = {source: sample_threshold(by_sample[source], wanted[source]) for source in wanted}
-        texts = _sample(context, limits, reserve, sampled)
+        texts = sample(context, spec.train, sampled)
         data = train_tokenizer(texts, spec.train, spec.end_of_text, spec.begin_of_text)
         name = FILE
     else:
@@ -106,10 +96,24 @@ def make_tokenizer(context: Context, step: str, task: Task) -> Receipt:
         return attempt.commit(0, 0, counts=counts)
 
 
-def _sample(
-    context: Context, limits: Mapping[str, int], reserve: Mapping[str, int], sampled: dict[str, int]
-) -> Iterator[str]:
-    """Texts of the sample; counts their bytes by source into `sampled`."""
+def reserved(context: Context) -> dict[str, int]:
+    """As `reserves`, of what is curated."""
+    wanted = context.recipe.mix.validation.tokens
+    return {
+        source: reserve_threshold(histogram, min(wanted, histogram.total // (8 * LARGEST_RESERVE)))
+        for source, histogram in histograms(context, "curate", "holdout").items()
+    }
+
+
+def sample(context: Context, spec: TrainTokenizer, sampled: dict[str, int]) -> Iterator[str]:
+    """Curated texts to train a tokenizer on, by a keyed hash, without what is reserved; counts
+    their bytes by source into `sampled`."""
+    reserve, by_sample = reserved(context), histograms(context, "curate", "sample")
+    totals = {source: histogram.total for source, histogram in by_sample.items()}
+    weights = spec.weights
+    parts = totals if weights is None else {s: exact(weights.get(s, 0)) for s in totals}
+    wanted = shares(spec.sample_bytes, parts)
+    limits = {source: sample_threshold(by_sample[source], wanted[source]) for source in wanted}
     seed, home = context.recipe.seed, context.home("curate")
     columns = ("id", "source", "text", "bytes", "holdout")
     for receipt in context.receipts("curate"):
@@ -125,5 +129,5 @@ def _sample(
                 keys = sample_keys(seed, source, ids)
                 for row, key in zip(own, keys.tolist(), strict=True):
                     if key < limits[source]:
-                        sampled[source] += row["bytes"]
+                        sampled[source] = sampled.get(source, 0) + row["bytes"]
                         yield row["text"]

@@ -14,7 +14,8 @@ import numpy as np
 
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
-from curation.tokenization import Encoded, Tokens, load_tokenizer, train_tokenizer
+from curation.tokenization import Encoded, Tokens, load_tokenizer
+from curation.training import train_tokenizer
 from schemas.tokenizer import TrainTokenizer
 
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from curation.histogram import HISTOGRAMS, Histogram, to_table
 from curation.mixture import mixing_keys
-from curation.tokenization import train_tokenizer
+from curation.training import train_tokenizer
 from pipelines.engines.runners import Engine
 from pipelines.recipes.loading import to_yaml
 from pipelines.runs.mill import Mill

@@ -9,7 +9,8 @@ import tokenizers
 from tokenizers import Regex, models, normalizers, pre_tokenizers, trainers
 
 from curation.ranks import LONGEST_WORD, Ranks, ranks_of
-from curation.tokenization import load_tokenizer, train_tokenizer
+from curation.tokenization import load_tokenizer
+from curation.training import train_tokenizer
 from schemas.tokenizer import TrainTokenizer
 from tests.conftest import REPOSITORY
 
@@ -177,3 +178,16 @@ def test_half_a_surrogate_is_no_text() -> None:
     tokens = load_tokenizer(own().to_str().encode(), "x", "<|end_of_text|>", None)
     with pytest.raises(UnicodeEncodeError):
         tokens.encode(["a\ud800b"])
+
+
+@pytest.mark.parametrize("digits", [1, 3])
+def test_digits_and_composition_are_as_asked(digits: int) -> None:
+    spec = TrainTokenizer(vocabulary=1280, digits=digits, nfc=True, special=("<|user|>",))
+    data = train_tokenizer([*TEXTS, "123456 " * 99], spec)
+    tokens = load_tokenizer(data, "x", "<|end_of_text|>", None)
+    assert tokens._ranks is not None
+    assert tokens._ranks.quick is not None
+    ids = tokens.encode(["123456", "e\u0301"])
+    assert len(ids.tokens) == (6 if digits == 1 else 2) + 1 + len(tokens.encode(["é"]).tokens)
+    longest = max(len(text) for text in tokens.tokenizer.get_vocab() if text.isdigit())
+    assert longest == digits

@@ -14,8 +14,9 @@ import pytest
 import tokenizers
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, trainers
 
-from curation import tokenization
-from curation.tokenization import Tokens, load_tokenizer, train_tokenizer
+from curation import ranks, tokenization
+from curation.tokenization import Tokens, load_tokenizer
+from curation.training import train_tokenizer
 from schemas.problems import Problem
 from schemas.tokenizer import TrainTokenizer
 
@@ -136,7 +137,7 @@ def test_words_are_bounded() -> None:
     rng = random.Random(1)
     hostile = ["".join(rng.choices("abcdefghijklmnopqrst", k=300_000)), "=" * 300_000]
     train_tokenizer(hostile, TrainTokenizer(vocabulary=1024))
-    split = pre_tokenizers.Split(tokenizers.Regex(tokenization.WORDS), "isolated")
+    split = pre_tokenizers.Split(tokenizers.Regex(ranks.words(3)), "isolated")
     for text in SENTENCES + STRANGE + hostile:
         words = [word for word, _ in split.pre_tokenize_str(text)]
         assert "".join(words) == text
@@ -147,7 +148,7 @@ def test_words_are_bounded() -> None:
 
 TRAIN = """
 import json, sys
-from curation.tokenization import train_tokenizer
+from curation.training import train_tokenizer
 from schemas.tokenizer import TrainTokenizer
 texts = json.load(sys.stdin)
 sys.stdout.buffer.write(train_tokenizer(texts, TrainTokenizer(vocabulary=2048)))

@@ -50,8 +50,8 @@ def plan(options: Deduplicate, documents: int, characters: int, workers: int, me
     bands, row = near.bands, _row_bytes(options)
     hashing = CHARACTERS if near.shingle_characters else WORDS
     sign = characters * READ
-    cluster = DROPS + row * INDEX
-    other = row * KEPT
+    cluster = DROPS + (row * INDEX if options.index else 0)
+    other = row * KEPT if options.index else 0
     shuffled = 0
     if options.near is not None:
         permutations = near.bands * near.rows

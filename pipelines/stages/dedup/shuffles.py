@@ -431,7 +431,10 @@ class CommitLeaves(Commit):
 
 
 def write_index(attempt: Attempt, context: Context, number: int, dropped: pa.Array) -> None:
-    """The signatures of what is left of a part, that later runs can be deduplicated against."""
+    """The signatures of what is left of a part, that later runs can be deduplicated against; if
+    they are asked for."""
+    if not context.recipe.deduplicate.index:
+        return
     whole = parts(context)[number].read()
     index = attempt.writer("index", schema(context.recipe.deduplicate), dictionary=("scope",))
     index.write(whole.filter(undropped(whole["id"], [dropped])))

@@ -187,6 +187,10 @@ def index_digest(recipe: Deduplicate, url: str) -> str:
     if not folder.exists("deduplicate/manifest.json"):
         raise Problem(f"deduplicate.against: {url}: no run that has come to its deduplication")
     theirs = read_saved(folder).deduplicate
+    if not theirs.index:
+        raise Problem(
+            f"deduplicate.against: {url}: has no index: give its recipe `deduplicate.index: true`"
+        )
     if signing(theirs) != signing(recipe):
         raise Problem(
             f"deduplicate.against: {url}: has {signing(theirs)}, this recipe {signing(recipe)}: "

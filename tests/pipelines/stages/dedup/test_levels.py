@@ -15,6 +15,7 @@ deduplicate:
   near: {{bands: 20, rows: 5, shingle_characters: 24, verify_by: {by}}}
   keep: fineweb.line_punct_ratio
   prefer: [web]
+  index: true
   against: [{against}]
 """
 
