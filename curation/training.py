@@ -112,7 +112,7 @@ def _unigram(spec: TrainTokenizer) -> tuple[tokenizers.Tokenizer, trainers.Train
 
 def _wordpiece(spec: TrainTokenizer) -> tuple[tokenizers.Tokenizer, trainers.Trainer]:
     tokenizer = tokenizers.Tokenizer(models.WordPiece(unk_token=UNKNOWN))
-    steps = [pre_tokenizers.BertPreTokenizer()]
+    steps: list[Any] = [pre_tokenizers.BertPreTokenizer()]
     if spec.digits == 1:
         steps.append(pre_tokenizers.Digits(individual_digits=True))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(steps)

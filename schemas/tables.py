@@ -163,25 +163,29 @@ VERDICT = _schema(
 EDIT = _schema("edit/2", "Texts of kept documents that an edit changed.", [_ID, _TEXT])
 
 
-def signature_schema(levels: Sequence[str], sketch_bytes: int, bands: int) -> pa.Schema:
-    """Of what deduplication works on, a row a kept document; without a sketch if `sketch_bytes` is
-    0."""
+def signature_schema(
+    levels: Sequence[str], bands: int, band_bytes: int, sketch_bytes: int = 0
+) -> pa.Schema:
+    """Of what deduplication works on, a row a kept document. `bands` hold so many bytes of the
+    signature each; where it is too long for that, keys, beside a sketch of `sketch_bytes`."""
     keyed = []
     if "url" in levels:
         preference = field("url_preference", pa.uint64(), "The smallest of one URL is kept.")
         keyed += [maybe("url", ID, "Digest of the normalised address."), preference]
     if "normalised" in levels:
         keyed.append(field("normalised", ID, "Digest of the normalised text."))
-    sketch = "16 bits of values of the MinHash signature, little-endian."
-    near = [
-        field("sketch", pa.binary(sketch_bytes), sketch),
-        *(
-            field(f"band_{band:04d}", pa.uint64(), "Key of a band of the signature.")
-            for band in range(bands)
-        ),
-    ]
+    values = "16 bits of each value of a band of the MinHash signature, little-endian."
+    near = [field(f"band_{band:04d}", pa.binary(band_bytes), values) for band in range(bands)]
+    if sketch_bytes:
+        near = [
+            field("sketch", pa.binary(sketch_bytes), values.replace("a band of", "the first of")),
+            *(
+                field(f"band_{band:04d}", pa.uint64(), "Key of a band of the signature.")
+                for band in range(bands)
+            ),
+        ]
     return _schema(
-        "signature/2",
+        "signature/3",
         "What deduplication compares, of each kept document.",
         [
             _PACKED,
@@ -189,7 +193,7 @@ def signature_schema(levels: Sequence[str], sketch_bytes: int, bands: int) -> pa
             _PREFERENCE,
             field("digest", ID, "Digest of the text."),
             *keyed,
-            *(near if sketch_bytes else []),
+            *near,
         ],
     )
 
@@ -469,7 +473,7 @@ TABLES: dict[str, pa.Schema] = {
     "filter/edits": EDIT,
     "filter/personal_data": PERSONAL_DATA,
     "filter/contamination, curate/contamination": CONTAMINATION,
-    "filter/signatures, deduplicate/index": signature_schema(("url", "normalised"), 2, 1),
+    "filter/signatures, deduplicate/index": signature_schema(("url", "normalised"), 1, 16),
     "deduplicate/clusters": CLUSTER,
     "deduplicate/cuts": CUT,
     "deduplicate/candidates": CANDIDATE,

@@ -16,7 +16,7 @@ from pipelines.stages.dedup.signatures import signature_table, signing
 from schemas.recipe import Recipe
 from schemas.tables import EDIT, PERSONAL_DATA
 
-VERSION = 7
+VERSION = 8
 LIBRARIES = ("numpy", "spacy")
 
 MICRO_BATCH = 256

@@ -33,7 +33,7 @@ from schemas.problems import Problem
 from schemas.recipe import Recipe
 from schemas.tables import HEX
 
-VERSION = 2
+VERSION = 3
 LIBRARIES = ("numpy",)
 
 # Before the name of a column that `keep` names, as a recipe's signals have a family.

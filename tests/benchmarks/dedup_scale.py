@@ -21,7 +21,6 @@ import numpy as np
 import psutil
 import pyarrow as pa
 
-from curation.dedup.minhash import band_keys, sketch
 from curation.dedup.words import mix
 from pipelines.commands.dedup import near_of
 from pipelines.engines.runners import Engine
@@ -33,7 +32,7 @@ from pipelines.runs.receipts import Attempt, Receipt, Task
 from pipelines.runs.steps import Context
 from pipelines.runs.store import Folder
 from pipelines.stages.dedup import stage as deduplicate
-from pipelines.stages.dedup.signatures import schema
+from pipelines.stages.dedup.signatures import near_columns, schema
 from schemas.recipe import Recipe
 
 PART = 50_000
@@ -68,15 +67,12 @@ def make(context: Context, step: str, task: Task) -> Receipt:
             changed = noise / 2**64 > SIMILARITY**0.5
             signatures[changed] = mix(noise[changed])
             ids = np.stack([mix(number), number], axis=1)
-            short = np.ascontiguousarray(sketch(signatures))
-            keys = band_keys(signatures, near.bands, near.rows)
             columns = {
                 "id": binary(ids),
                 "scope": pa.array([""] * rows),
                 "preference": pa.array(mix(number + np.uint64(5)) >> np.uint64(1)),
                 "digest": binary(ids),
-                "sketch": binary(short),
-                **{f"band_{band:04d}": pa.array(keys[:, band]) for band in range(near.bands)},
+                **near_columns(near, signatures, [""] * rows),
             }
             writer.write(pa.table(columns, schema(context.recipe.deduplicate)))
         return attempt.commit(count, count)

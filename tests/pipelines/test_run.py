@@ -121,6 +121,17 @@ def test_a_run_goes_on_after_its_folder_was_moved(finished: Path, tmp_path: Path
     assert shards(tmp_path / "elsewhere") == shards(finished)
 
 
+def test_inputs_in_another_order_make_the_same_shards(tmp_path: Path) -> None:
+    names = [f"web-0000{number}.warc.gz" for number in range(3)]
+    two = [{"source": "a", "files": names[:1]}, {"source": "b", "files": names[1:]}]
+    other = [two[1] | {"files": names[:0:-1]}, two[0]]
+    for folder, inputs in (("one", two), ("other", other)):
+        over = {"inputs": [{**each, "root": str(SAMPLE)} for each in inputs]}
+        Run.create(load(str(DEMO), over), str(tmp_path / folder)).go()
+    assert shards(tmp_path / "one") == shards(tmp_path / "other")
+    assert balanced(tmp_path / "one") == balanced(tmp_path / "other")
+
+
 def test_the_memory_of_an_engine_never_changes_the_answer(finished: Path, tmp_path: Path) -> None:
     """With next to none: a pass for each band, and rounds of stars for the components."""
     mill(tmp_path / "run", "--memory", "600")
@@ -235,7 +246,8 @@ def test_killed_at_ten_points_and_resumed(finished: Path, tmp_path: Path) -> Non
     assert len(stages) >= 4, f"the points fell into {stages} only"
     mill(output)
     assert shards(output) == shards(finished)
-    balanced(output)
+    assert balanced(output) == balanced(finished)
+    assert Run.open(str(output)).verify().faults == []
     assert set(receipts(output)) == set(receipts(finished))
     assert not [p for p in output.rglob("*") if p.name.startswith(".part-")]
 

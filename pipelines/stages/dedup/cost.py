@@ -24,8 +24,9 @@ KEY, BUCKET, MEMBER, COMPARED, EDGE = 1.6, 0.27, 0.33, 2.0e-4, 0.063
 DROPS, INDEX = 4.7, 0.0055
 # Beam's workers take as much more than one worker in a loop does.
 SHUFFLE = 1.5
-# Bytes on the disk of a document: who shares a bucket, and edges; without and for each band.
-BUCKET_BYTES, EDGE_BYTES, BAND_BYTES = 1, 41, 2.2
+# Bytes on the disk of a document: drop lists and components; who shares a bucket, and edges, for
+# each band that two copies agree in: of SHARED of their values each.
+DROPS_BYTES, BAND_BYTES, SHARED = 14, 8.6, 0.93
 KEY_BYTES = 32  # of a band's key, while a pass is shuffled
 KEPT = 0.8
 # Bytes of memory: of the process that runs the jobs, of a worker.
@@ -58,7 +59,7 @@ def plan(options: Deduplicate, documents: int, characters: int, workers: int, me
         sign += characters * (hashing + permutations * PERMUTATION) + bands * KEY
         sketch = 2 * sketch_values(near)
         cluster += bands * (BUCKET + MEMBER + EDGE + COMPARED * sketch)
-        other += bands * (BUCKET_BYTES + BAND_BYTES) + EDGE_BYTES
+        other += bands * BAND_BYTES * SHARED**near.rows + DROPS_BYTES
         shuffled = documents * bands * KEY_BYTES
     each = 1 if workers == 1 else SHUFFLE
     return Plan(

@@ -34,12 +34,16 @@ from pipelines.stages.dedup.edges import (
 )
 from pipelines.stages.dedup.signatures import (
     KEYED,
+    band_columns,
     keyed_levels,
+    keys_of_band,
     parts,
     raw,
     schema,
     signer,
+    sketch_columns,
     sketch_values,
+    sketches,
     texts_of,
 )
 from schemas.deduplicate import Near
@@ -123,7 +127,7 @@ class BandChunks:
         near, part = self.near, parts(self.context)[element]
         bands = sorted({int(task.spec["band"]) for task in self.tasks})
         columns = sorted({*bands, *((band + 1) % near.bands for band in bands)})
-        table = part.read(["id", *(f"band_{band:04d}" for band in columns)])
+        table = part.read(["id", *band_columns(columns)])
         row = np.arange(table.num_rows)
         levels = keyed_levels(self.context.recipe.deduplicate)
         if levels and part.index is None:
@@ -134,8 +138,8 @@ class BandChunks:
         rows["row"], rows["part"] = row, element
         rows["id"] = np.frombuffer(raw(table["id"]), ">u8")[::2]
         for band in bands:
-            rows["key"] = table[f"band_{band:04d}"].to_numpy()
-            following = table[f"band_{(band + 1) % near.bands:04d}"].to_numpy()
+            rows["key"] = keys_of_band(near, table, band)
+            following = keys_of_band(near, table, (band + 1) % near.bands)
             rows["next"] = following & np.uint64(0xFFFFFFFF)
             own = [task for task in self.tasks if task.spec["band"] == band]
             where = _range_of(rows["key"], own[0].spec["of"])
@@ -201,14 +205,14 @@ class FetchMembers:
         """MEMBER rows of rows of a part, and what gives the bytes that follow some of them."""
         part = parts(self.context)[number]
         by_signatures = self.near.verify_by == "signatures"
-        columns = ["id", "preference", *(["sketch"] if by_signatures else [])]
+        columns = ["id", "preference", *(sketch_columns(self.near) if by_signatures else [])]
         table = part.read(columns).take(wanted)
         documents = np.empty(len(wanted), MEMBER)
         documents["node"] = part.nodes(table, number)
         if by_signatures:
-            sketches = np.frombuffer(raw(table["sketch"]), np.uint8).reshape(len(wanted), -1)
-            documents["size"] = sketches.shape[1]
-            return documents, lambda rows: sketches[rows].tobytes()
+            short = sketches(self.near, table)
+            documents["size"] = short.shape[1]
+            return documents, lambda rows: short[rows].tobytes()
         sign = signer(self.near)
         shingles = {
             id_: np.unique(sign.shingles(text)).tobytes()
@@ -376,8 +380,8 @@ class CommitNear(Commit):
         compare: candidates.Compare
         minima: candidates.Minima
         if near.verify_by == "signatures":
-            sketches = np.frombuffer(data, "<u2").reshape(-1, sketch_values(near))
-            compare, minima = candidates.by_signatures(sketches), sketches.__getitem__
+            short = np.frombuffer(data, "<u2").reshape(-1, sketch_values(near))
+            compare, minima = candidates.by_signatures(short), short.__getitem__
         else:
             ends = np.cumsum(rows["size"], dtype=np.int64) // 8
             hashes = np.frombuffer(data, "<u8")

@@ -1,4 +1,9 @@
-"""What deduplication works on: a row of digests, band keys and a sketch for every document."""
+"""What deduplication works on: a row of digests and the bands of its signature for every document.
+
+A band is stored as 16 bits of each of its values: what candidates are found by, one band at a time,
+is so what they are compared by, all bands together. Of signatures with more than SKETCH_VALUES
+values keys of 64 bits are stored instead, beside a sketch of the first values.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curation.dedup.exact import digest, normalised_digest
 from curation.dedup.nodes import Array, nodes, preference
@@ -27,6 +33,7 @@ if TYPE_CHECKING:
 
 # Levels that compare one digest a document, in their order, and the column that holds it.
 KEYED = {"url": "url", "exact": "digest", "normalised": "normalised"}
+_BAND = "band_{:04d}"
 _UNNAMED = 254  # rank of the sources that `prefer` does not name
 
 
@@ -37,9 +44,16 @@ def keyed_levels(recipe: Deduplicate) -> list[str]:
 
 def schema(recipe: Deduplicate) -> pa.Schema:
     """Of the rows of `signature_table`."""
-    near = recipe.near
-    sketch, bands = (2 * sketch_values(near), near.bands) if near else (0, 0)
-    return signature_schema(keyed_levels(recipe), sketch, bands)
+    near, levels = recipe.near, keyed_levels(recipe)
+    if near is None:
+        return signature_schema(levels, 0, 0)
+    sketch = 0 if _is_whole(near) else 2 * sketch_values(near)
+    return signature_schema(levels, near.bands, 2 * near.rows, sketch)
+
+
+def _is_whole(near: Near) -> bool:
+    """Whether all values of a signature are stored."""
+    return sketch_values(near) == near.bands * near.rows
 
 
 def sketch_values(near: Near) -> int:
@@ -90,17 +104,57 @@ def signature_table(recipe: Deduplicate, rows: Sequence[Mapping[str, Any]]) -> p
             pa.binary(16),
         )
     if (near := recipe.near) is not None:
-        from curation.dedup.minhash import band_keys, sketch
-
-        signed = signer(near).sign(texts)
-        keys = band_keys(signed, near.bands, near.rows, scopes)
-        short = np.ascontiguousarray(sketch(signed))
-        columns["sketch"] = pa.FixedSizeBinaryArray.from_buffers(
-            pa.binary(2 * short.shape[1]), len(rows), [None, pa.py_buffer(short)]
-        )
-        for band in range(near.bands):
-            columns[f"band_{band:04d}"] = pa.array(keys[:, band])
+        columns |= near_columns(near, signer(near).sign(texts), scopes)
     return pa.table(columns, schema(recipe))
+
+
+def near_columns(near: Near, signed: Array, scopes: Sequence[str]) -> dict[str, pa.Array]:
+    """What is stored of signatures [n, bands * rows]."""
+    from curation.dedup.minhash import band_keys, sketch
+
+    short = sketch(signed)
+    if _is_whole(near):
+        values = short.reshape(len(short), near.bands, near.rows)
+        return {_BAND.format(band): _binary(values[:, band]) for band in range(near.bands)}
+    keys = band_keys(signed, near.bands, near.rows, scopes)
+    bands = {_BAND.format(band): pa.array(keys[:, band]) for band in range(near.bands)}
+    return {"sketch": _binary(short), **bands}
+
+
+def _binary(values: Array) -> pa.FixedSizeBinaryArray:
+    data = np.ascontiguousarray(values)
+    kind = pa.binary(data.itemsize * data.shape[1])
+    return pa.FixedSizeBinaryArray.from_buffers(kind, len(data), [None, pa.py_buffer(data)])
+
+
+def band_columns(bands: Sequence[int]) -> list[str]:
+    """The columns that `keys_of_band` needs."""
+    return ["scope", *map(_BAND.format, bands)]
+
+
+def keys_of_band(near: Near, table: pa.Table, band: int) -> Array:
+    """The keys of a band, uint64 [n], equal where its values and the scopes are."""
+    from curation.dedup.minhash import band_keys
+
+    column = table[_BAND.format(band)]
+    if not _is_whole(near):
+        keys: Array = column.to_numpy()
+        return keys
+    values = np.frombuffer(raw(column), "<u2").reshape(table.num_rows, near.rows)
+    scopes = pc.unique(table["scope"])
+    labels = scopes[0].as_py() if len(scopes) == 1 else table["scope"].to_pylist()
+    return band_keys(values.astype(np.uint64), 1, near.rows, labels)[:, 0]
+
+
+def sketch_columns(near: Near) -> list[str]:
+    """The columns that `sketches` needs."""
+    return [_BAND.format(band) for band in range(near.bands)] if _is_whole(near) else ["sketch"]
+
+
+def sketches(near: Near, table: pa.Table) -> Array:
+    """The sketches of rows, uint8 [n, 2 * values]."""
+    parts = [np.frombuffer(raw(table[name]), np.uint8) for name in sketch_columns(near)]
+    return np.concatenate([part.reshape(table.num_rows, -1) for part in parts], axis=1)
 
 
 def _preferences(
