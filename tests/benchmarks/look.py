@@ -204,8 +204,7 @@ def timed(what: str, work: Callable[[], Any]) -> Any:
 def main(total: int, folder: str) -> None:
     """Make the run and look at it."""
     run = Folder(folder)
-    recipe = load(str(DEMO))
-    made = Run.create(recipe, folder)
+    made = Run.open(folder) if run.exists("recipe.yaml") else Run.create(load(str(DEMO)), folder)
     tasks = [
         Task(f"{first:012d}", {"first": first, "count": min(PART, total - first), "source": "web",
                                "ranges": [], "parts": [f"{first:012d}"]})
@@ -218,7 +217,8 @@ def main(total: int, folder: str) -> None:
     for step in ("tokenizer", "tokenize", "mix"):
         one = mill.plan(step, step, lambda: [Task("a", {})])
         mill.do(step, nothing, one)
-    timed("write shards", partial(shards, run, total))
+    if not run.exists("shards/manifest.json"):
+        timed("write shards", partial(shards, run, total))
     timed("index", partial(index.run, mill, "index", "index"))
     size = sum(path.stat().st_size for path in (Path(folder) / "index").rglob("*.parquet"))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

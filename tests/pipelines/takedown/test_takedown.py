@@ -15,7 +15,7 @@ from curation.urls import read_list
 from pipelines.commands.takedown import steps_told
 from pipelines.exports.export import export
 from pipelines.look import why
-from pipelines.recipes.loading import load
+from pipelines.recipes.loading import load, resolve
 from pipelines.run import Run
 from pipelines.runs import takedowns
 from pipelines.runs.store import Folder
@@ -321,3 +321,31 @@ def test_a_run_whose_raw_text_was_pruned(copy: Path) -> None:
     assert done.documents == len(ids)
     assert done.tokens > 0
     assert Run.open(str(copy)).verify().faults == []
+
+
+def test_inputs_that_grow_do_not_bring_it_back(tmp_path: Path, sample: Path) -> None:
+    """Tasks that hold what was taken down are done anew, and reject it."""
+    crawl = tmp_path / "crawl"
+    crawl.mkdir()
+    names = sorted(path.name for path in sample.glob("*.warc.gz"))
+    for name in names[:2]:
+        shutil.copy(sample / name, crawl / name)
+    value: dict[str, Any] = {
+        "inputs": [{"source": "web", "root": str(crawl), "files": ["*.warc.gz"]}],
+        "extract": {"engine": "resiliparse"},
+        "filter": {"chain": [{"rules": "gopher_quality"}]},
+        "splits": {"bytes": 1 << 18, "part_bytes": 20_000},
+    }
+    parent = Run.create(resolve("grows", value, tmp_path), str(tmp_path / "parent"))
+    parent.go(until="filter")
+    ids = pages(tmp_path / "parent")
+    takedown.take_down(parent, Asked(domain=DOMAIN))
+    assert parent.verify().faults == []
+    shutil.copy(sample / names[2], crawl / names[2])
+    value["parent"] = str(tmp_path / "parent")
+    child = Run.create(resolve("grows", value, tmp_path), str(tmp_path / "child"))
+    child.go(until="filter")
+    assert child.ledger["extract"]["rejected"][takedowns.REASON] == len(ids)
+    kept = {id_ for b in child.documents("extract", ["id"]) for id_ in b["id"].to_pylist()}
+    assert not kept & ids.keys()
+    assert child.verify().faults == []
