@@ -50,7 +50,9 @@ class _Loader(yaml.SafeLoader):
 
 _Loader.add_constructor("!replace", _Loader.replacing)
 # YAML 1.2's floats, which 1.1 takes for texts unless they have a point and a sign
-_Loader.yaml_implicit_resolvers = {**yaml.SafeLoader.yaml_implicit_resolvers}
+_Loader.yaml_implicit_resolvers = {
+    first: [*own] for first, own in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"[-+]?(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)[eE][-+]?\d+$"),

@@ -12,14 +12,14 @@ A position sees those of its document up to itself, and those of its document's 
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from typing import Literal, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
+
+from train import local
 
 Backend = Literal["documents", "dense", "flex", "varlen"]
 
@@ -45,11 +45,11 @@ Mask = Tensor | BlockMask | Documents | Varlen
 def document_mask(
     segments: Tensor,
     backend: Backend,
-    *,
     prefix: Tensor | None = None,
     bounds: Tensor | None = None,
-    bidirectional: bool = False,
     places: Tensor | None = None,
+    *,
+    bidirectional: bool = False,
     compiled: bool = False,
 ) -> Mask:
     """What each position may see. Built once for a batch, outside compiled blocks.
@@ -81,7 +81,8 @@ def document_mask(
         seen = at >= k if prefix is None else (at >= k) | prefix[b, k]
         return (segments[b, at] == segments[b, k]) & seen
 
-    create = _compiled_create_block_mask() if compiled else create_block_mask
+    # Uncompiled it writes the dense mask before it is reduced to blocks.
+    create = local.compiled(create_block_mask) if compiled else create_block_mask
     return create(visible, batch, None, len(queries), length, device=segments.device)
 
 
@@ -104,7 +105,9 @@ def _by_document(q: Tensor, k: Tensor, v: Tensor, mask: Documents, grouped: bool
     seen: list[Tensor | None] = [None] * len(mask.lengths)
     if mask.prefix is not None:
         prefixes = torch.split(mask.prefix, mask.lengths)
-        seen = [prefix | _causal(len(prefix), prefix.device) for prefix in prefixes]
+        seen = [
+            prefix | torch.ones_like(prefix).expand(len(prefix), -1).tril() for prefix in prefixes
+        ]
     attended = [
         F.scaled_dot_product_attention(
             a[None], b[None], c[None], attn_mask=m, is_causal=m is None, enable_gqa=grouped
@@ -112,10 +115,6 @@ def _by_document(q: Tensor, k: Tensor, v: Tensor, mask: Documents, grouped: bool
         for a, b, c, m in zip(*parts, seen, strict=True)
     ]
     return torch.unflatten(torch.cat(attended, 1), 1, (q.shape[0], -1)).transpose(0, 1)
-
-
-def _causal(length: int, device: torch.device) -> Tensor:
-    return torch.ones(length, length, dtype=torch.bool, device=device).tril()
 
 
 def _varlen(q: Tensor, k: Tensor, v: Tensor, mask: Varlen, grouped: bool) -> Tensor:
@@ -135,9 +134,3 @@ def _varlen(q: Tensor, k: Tensor, v: Tensor, mask: Varlen, grouped: bool) -> Ten
         enable_gqa=grouped,
     )
     return torch.unflatten(cast(Tensor, attended), 0, (q.shape[0], -1)).transpose(1, 2)
-
-
-@functools.cache
-def _compiled_create_block_mask() -> Callable[..., BlockMask]:
-    # Uncompiled it writes the dense mask before it is reduced to blocks.
-    return torch.compile(create_block_mask)

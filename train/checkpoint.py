@@ -21,28 +21,24 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
-from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import async_save
 
 from schemas.problems import Problem
 from train import metrics
-from train.agree import agreed, gathered
-from train.guard import Monitor
+from train.files import digest_of, write_text
 from train.job import (
     Job,
     Record,
     Rollback,
     check_same,
     checkpoints,
-    digest_of,
+    folder_of,
     read_record,
     resumable,
-    write_text,
 )
 from train.local import local
-from train.mesh import World
-from train.model import Decoder
-from train.optim import Optimizer
+from train.origin import damaged, load_state
+from train.step import Trainer
 
 # A single process saves without a process group, and means to.
 warnings.filterwarnings("ignore", message="torch.distributed is disabled", category=UserWarning)
@@ -51,27 +47,19 @@ warnings.filterwarnings("ignore", message="torch.distributed is disabled", categ
 class Checkpointer:
     """Saves and restores weights, optimizer state and the monitor's losses of one run."""
 
-    def __init__(
-        self,
-        job: Job,
-        world: World,
-        model: Decoder,
-        optimizer: Optimizer,
-        monitor: Monitor,
-    ) -> None:
+    def __init__(self, job: Job, trainer: Trainer) -> None:
         """Nothing is read or written yet."""
-        self._job, self._world = job, world
-        self._model, self._optimizer, self._monitor = model, optimizer, monitor
+        self._job, self._trainer, self._world = job, trainer, trainer.world
         # The thread that writes talks to those of the other processes past the training's group.
         self._group: dist.ProcessGroup | None = None
-        if world.size > 1:
+        if self._world.size > 1:
             self._group = cast(dist.ProcessGroup, dist.new_group(backend="gloo"))
         self._pool = ThreadPoolExecutor(1)
         self._writing: Future[None] | None = None
 
     def weights_are_finite(self) -> bool:
         """Whether every weight of every process is a finite number."""
-        whole = [torch.isfinite(local(p)).all() for p in self._model.parameters()]
+        whole = [torch.isfinite(local(p)).all() for p in self._trainer.model.parameters()]
         ruined = (~torch.stack(whole)).sum().float()
         return self._world.all_reduce(ruined).item() == 0
 
@@ -87,7 +75,7 @@ class Checkpointer:
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
 
-        agreed(self._world, clear)
+        self._world.agreed(clear)
         copied = async_save(
             self._state(),
             checkpoint_id=temporary / "state",
@@ -97,17 +85,15 @@ class Checkpointer:
         finish = functools.partial(self._finish, record, temporary, cast(Future[Any], copied))
         self._writing = self._pool.submit(finish)
 
-    def failure(self) -> str | None:
-        """Why what is being written cannot be; None if it may yet."""
-        if self._writing is None or not self._writing.done():
-            return None
-        error = self._writing.exception()
-        return str(error) if error else None
+    def check(self) -> None:
+        """Raise Problem if it is known by now that what is being written cannot be."""
+        if self._writing is not None and self._writing.done():
+            self._writing.result()
 
     def wait(self) -> None:
         """Wait for what is being written. Raises Problem if it cannot be."""
         if self._writing is not None:
-            agreed(self._world, self._writing.result)
+            self._world.agreed(self._writing.result)
             self._writing = None
 
     def restore(self) -> Record | None:
@@ -116,7 +102,7 @@ class Checkpointer:
         Returns what it says of itself; None if there is none. Those that are damaged are named.
         Raises Problem if none of several is whole, or if it is of another run.
         """
-        names = agreed(self._world, lambda: resumable(self._job))
+        names = self._world.agreed(lambda: resumable(self._job))
         record = self._load_first(names)
         if names and record is None:
             raise Problem(
@@ -133,11 +119,11 @@ class Checkpointer:
         """
         self.wait()
         folder = self._job.checkpoints
-        record = self._load_first(agreed(self._world, lambda: self._healthy(rollback.start)))
+        record = self._load_first(self._world.agreed(lambda: self._healthy(rollback.start)))
+        rollback.to_step = record.step if record else 0
 
         def forget() -> None:
-            entry = rollback.model_copy(update={"to_step": record.step if record else 0})
-            lines = ",\n".join(known.model_dump_json() for known in [*before, entry])
+            lines = ",\n".join(entry.model_dump_json() for entry in [*before, rollback])
             write_text(folder / "rollbacks.json", f"[{lines}]\n")
             self._point_to(record.name if record else None)
             for name in checkpoints(folder):
@@ -145,20 +131,13 @@ class Checkpointer:
                     shutil.rmtree(folder / name)
             self.store()
 
-        agreed(self._world, forget)
+        self._world.agreed(forget)
         return record
 
     def give_up(self, before: int) -> None:
         """Let `latest` name the newest healthy checkpoint up to a position."""
         self.wait()
-        agreed(self._world, lambda: self._point_to(next(iter(self._healthy(before)), None)))
-
-    def damaged(self, checkpoint: Path, record: Record) -> list[str]:
-        """Files of a checkpoint that are not what was written; each process reads some."""
-        folder = checkpoint / "state"
-        names = sorted(record.files)[self._world.rank :: self._world.size]
-        found = [name for name in names if digest_of(folder / name) != record.files[name]]
-        return sorted(name for part in gathered(self._world, found) for name in part)
+        self._world.agreed(lambda: self._point_to(next(iter(self._healthy(before)), None)))
 
     def store(self) -> None:
         """Bring what is stored of the output up to date, if it is. For rank 0."""
@@ -185,39 +164,36 @@ class Checkpointer:
 
     def _state(self) -> dict[str, dict[str, Tensor]]:
         """The tensors themselves by names that no mesh changes, to be copied or filled."""
+        model, optimizer = self._trainer.model, self._trainer.optimizer
         # First this, which shards again what a validation has left gathered.
-        weights = self._model.state_dict()
+        weights = model.state_dict()
         moments = {
             f"{name}/{key}": value
-            for name, parameter in self._model.named_parameters()
-            for key, value in self._optimizer.state[parameter].items()
+            for name, parameter in model.named_parameters()
+            for key, value in optimizer.state[parameter].items()
         }
-        return {"model": weights, "optimizer": moments, "monitor": self._monitor.state_dict()}
+        return {
+            "model": weights,
+            "optimizer": moments,
+            "monitor": self._trainer.monitor.state_dict(),
+        }
 
     def _load_first(self, names: Sequence[str]) -> Record | None:
         """Load the first of some checkpoints that is whole; returns its record."""
         for name in names:
             folder = self._job.checkpoints / name
-            record = agreed(self._world, lambda: read_record(folder))  # noqa: B023
-            if record is None:
-                self._say(f"{folder}: checkpoint.json is missing or damaged")
-                continue
-            agreed(self._world, lambda: check_same(self._job, record))  # noqa: B023
-            damaged = self.damaged(folder, record)
-            if damaged:
-                self._say(f"{folder}: damaged: {', '.join(damaged)}")
-                continue
-            self._load(record)
-            return record
+            record = self._world.agreed(lambda: read_record(folder))  # noqa: B023
+            files = ["checkpoint.json"]
+            if record:
+                self._world.agreed(lambda: check_same(self._job, record))  # noqa: B023
+                files = damaged(folder, record, self._world)
+            if record and not files:
+                load_state(self._state(), folder, alone=self._world.size == 1)
+                return record
+            if self._world.rank == 0:
+                told = f"{folder}: damaged: {', '.join(files)}: the one before it is taken"
+                metrics.show_progress(told)
         return None
-
-    def _load(self, record: Record) -> None:
-        folder = self._job.checkpoints / record.name / "state"
-        try:
-            load(self._state(), checkpoint_id=folder, no_dist=self._world.size == 1)
-        except CheckpointException as error:
-            causes = [cause for cause, _ in error.failures.values()]
-            raise Problem(f"{folder}: cannot be loaded ({causes[0]!r})") from None
 
     def _finish(self, record: Record, temporary: Path, copied: Future[Any]) -> None:
         """Wait for the tensors to be written, hash them, and give the checkpoint its name."""
@@ -231,14 +207,13 @@ class Checkpointer:
             failure = str(next(iter(error.failures.values()))[0])
         except OSError as error:
             failure = str(error)
-        parts = gathered(self._world, (files, failure), self._group)
+        parts = self._world.gathered((files, failure), self._group)
         if self._world.rank > 0:
             return
-        failures = [failure for _, failure in parts if failure]
         try:
-            if failures:
-                raise OSError(failures[0])
-            for files, _ in parts:
+            for files, failure in parts:
+                if failure:
+                    raise OSError(failure)
                 record.files.update(files)
             self._commit(record, temporary)
         except (OSError, Problem) as error:
@@ -254,34 +229,27 @@ class Checkpointer:
         write_text(temporary / "checkpoint.json", record.model_dump_json(indent=2) + "\n")
         shutil.rmtree(folder / record.name, ignore_errors=True)
         temporary.rename(folder / record.name)
-        _sync(folder)
+        descriptor = os.open(folder, os.O_RDONLY)  # the rename outlasts a loss of power
+        os.fsync(descriptor)
+        os.close(descriptor)
         self._point_to(record.name)
-        self._prune(record.name)
+        self._prune(record)
         self.store()
 
-    def _prune(self, newest: str) -> None:
-        """Leave the newest checkpoints that are healthy, those to keep for ever, and the newest.
+    def _prune(self, newest: Record) -> None:
+        """Leave the newest, the newest healthy ones, those to keep for ever, and the best.
 
         What lies after the newest is of a future given up.
         """
         folder, settings = self._job.checkpoints, self._job.config.checkpoint
         names = checkpoints(folder)
-        records = [read_record(folder / name) for name in names if name <= newest]
+        records = [read_record(folder / name) for name in names if name <= newest.name]
         healthy = [record for record in records if record and record.healthy]
-        kept = {newest, *(record.name for record in healthy[-settings.keep :])}
+        kept = {newest.name, *(record.name for record in healthy[-settings.keep :])}
         if settings.keep_every:
             kept.update(r.name for r in healthy if r.step % settings.keep_every == 0)
+        if self._job.config.evaluation.patience:
+            kept.add(folder_of(newest.best_step))
         for name in names:
             if name not in kept:
                 shutil.rmtree(folder / name)
-
-    def _say(self, text: str) -> None:
-        if self._world.rank == 0:
-            metrics.show_progress(f"{text}: the one before it is taken")
-
-
-def _sync(folder: Path) -> None:
-    """Make a rename in `folder` outlast a loss of power."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    os.fsync(descriptor)
-    os.close(descriptor)

@@ -29,33 +29,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Train by the command line; returns the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     options = _parser().parse_args(words)
-    # What follows takes seconds to import; --help does not wait for it.
-    from schemas.problems import Problem
-
     # Threads that spin while they wait train ten times slower where another process wants the
     # core, and only a quarter faster where none does. Must be set before torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # This takes seconds to import; --help does not wait for it.
+    from train.mesh import MENDABLE, ToldByFirst, leave, status_of
+
     under_torchrun = "RANK" in os.environ and "WORLD_SIZE" in os.environ
     try:
-        if under_torchrun:
-            return _work(options)
-        if options.processes is not None and options.processes < 1:
-            raise Problem(f"--processes {options.processes}: must be 1 or more")
-        processes = options.processes or _default_processes()
-        job = _prepare(options, processes)
-        if processes == 1:
-            return _train(job)
-        from train.job import resumable
-        from train.launch import launch
-
-        resumable(job)  # a mistake is told before the processes start
-
-        return launch(words, processes)
-    except (Problem, OSError) as error:
+        status = _work(options) if under_torchrun else _start(options, words)
+    except ToldByFirst as told:
+        time.sleep(3)  # the first tells of it, before torchrun ends it as we exit
+        status = told.status
+    except MENDABLE as error:
         print(f"gristmill train: {error}", file=sys.stderr)
-        return 2
+        status = status_of(error)
     except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+        status = 128 + signal.SIGINT
+    return leave(status) if under_torchrun else status
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -68,117 +59,89 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("run", metavar="RUN", help="folder of a finished run, or its URL, such as s3://bucket/run")
     add("--output", required=True, help="folder, or URL, for checkpoints, log and report")
-    add(
-        "--preset",
-        default="tiny",
-        help="a YAML file, or one of those in train/presets: tiny (default), 124m, 350m, 1b",
-    )
+    presets = "a YAML file, or one of those in train/presets: tiny (default), 124m, 350m, 1b, ..."
+    add("--preset", default="tiny", help=presets)
     add("--steps", type=int, metavar="N", help="updates in all; without it, one epoch")
     add("--batch-rows", type=int, metavar="B", help="rows of one update, over all processes")
-    add(
-        "--processes",
-        type=int,
-        metavar="N",
-        help="processes on this machine; one a GPU if not given, or one on the CPU",
-    )
-    add(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change a key of the preset, such as optimizer.lr=1e-3; may be repeated",
-    )
-    add(
-        "--from",
-        dest="origin",
-        type=Path,
-        metavar="WEIGHTS",
-        help="begin with the weights, and the shape, of another run's --output, a checkpoint, or a "
-        "folder in Hugging Face's layout",
-    )
+    processes = "processes on this machine; if not given, one a GPU, or one on the CPU"
+    add("--processes", type=int, metavar="N", help=processes)
+    change = "change a key of the preset, such as optimizer.lr=1e-3; may be repeated"
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help=change)
+    origin = "begin with the weights of another --output, a checkpoint, or a Hugging Face folder"
+    add("--from", dest="origin", type=Path, metavar="WEIGHTS", help=origin)
     add("--extend", action="store_true", help="more steps than before, though the rate jumps")
     add("--check", action="store_true", help="compare every file of the shards with its SHA-256")
-    add("--resume", action="store_true", help="fail if --output has no checkpoint to go on from")
     return parser
 
 
 def _prepare(options: argparse.Namespace, processes: int) -> Job:
-    from train.config import load, settings
+    from train import config, origin
     from train.job import prepare
 
-    overrides = settings(options.set)
-    if options.steps is not None:
-        overrides["steps"] = options.steps
-    if options.batch_rows is not None:
-        overrides["batch_rows"] = options.batch_rows
-    weights = None
-    if options.origin is not None:
-        from train import origin
-
-        weights = origin.find(options.origin)
+    overrides = config.settings(options.set)
+    for key in ("steps", "batch_rows"):
+        if getattr(options, key) is not None:
+            overrides[key] = getattr(options, key)
+    weights = origin.find(options.origin) if options.origin else None
+    if weights:
         shape = {f"model.{key}": value for key, value in origin.shape_of(weights).items()}
         overrides = shape | overrides
     job = prepare(
         options.run,
         options.output,
-        load(options.preset, overrides),
+        config.load(options.preset, overrides),
         processes,
         check=options.check,
-        must_resume=options.resume,
         may_extend=options.extend,
         origin=weights,
     )
-    if weights is not None:
+    if weights:
         tokenizer = job.shards / job.manifest.tokenizer.path
         origin.check_tokenizer(weights, job.manifest, tokenizer)
     return job
 
 
-def _default_processes() -> int:
+def _start(options: argparse.Namespace, words: Sequence[str]) -> int:
+    """Train in this process, or start several."""
     import torch
 
-    return torch.cuda.device_count() or 1
+    from schemas.problems import Problem
+    from train.job import resumable
+    from train.launch import launch
+
+    if options.processes is not None and options.processes < 1:
+        raise Problem(f"--processes {options.processes}: must be 1 or more")
+    processes = options.processes or torch.cuda.device_count() or 1
+    job = _prepare(options, processes)
+    if processes == 1:
+        return _train(job)
+    resumable(job)  # a mistake is told before the processes start
+    return launch(words, processes)
 
 
 def _work(options: argparse.Namespace) -> int:
     """Be one of the processes of torchrun."""
     from schemas.problems import Problem
-    from train.agree import ToldByFirst
-    from train.mesh import leave
+    from train.mesh import ToldByFirst
 
     try:
         job = _prepare(options, int(os.environ["WORLD_SIZE"]))
     except Problem:
         if os.environ["RANK"] == "0":
             raise
-        return _wait_for_first(2)
-    try:
-        status = _train(job)
-    except ToldByFirst:
-        status = _wait_for_first(2)
-    return leave(status)
-
-
-def _wait_for_first(status: int) -> int:
-    """All find the same mistake and one tells it, before torchrun ends it as we exit."""
-    time.sleep(3)
-    return status
+        raise ToldByFirst from None
+    return _train(job)
 
 
 def _train(job: Job) -> int:
     import torch.distributed as dist
 
-    from train.guard import Diverged
     from train.loop import train
     from train.mesh import start
 
     world = start(job.config.parallel)
     try:
         number = train(job, world)
-    except Diverged as error:
-        if world.rank == 0:
-            print(f"gristmill train: {error}", file=sys.stderr)
-        return 1 if world.rank == 0 else _wait_for_first(1)
     except RuntimeError as error:
         if "gloo/transport" not in str(error) and not isinstance(error, dist.DistError):
             raise
@@ -187,9 +150,7 @@ def _train(job: Job) -> int:
         return 1
     if world.size > 1:
         dist.destroy_process_group()
-    if number == 0:
-        return 0
-    if world.rank == 0:
+    if number and world.rank == 0:
         name = signal.Signals(number).name
         print(f"stopped by {name}: the same command goes on from here", file=sys.stderr)
-    return 128 + number
+    return 128 + number if number else 0

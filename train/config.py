@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from schemas.base import Contract
+from schemas.files import read_yaml
+from schemas.mistakes import checked
 from schemas.problems import Problem
 from train.shape import Model
 
@@ -33,22 +34,19 @@ FREE_SECTIONS = ("evaluation.", "checkpoint.", "guard.", "parallel.", "reference
 
 
 class Optimizer(Contract):
-    """The optimizer and its learning rate, with a linear warmup."""
+    """The optimizer and its learning rate, with a linear warmup.
 
-    name: Literal["adamw", "muon", "adam", "sgd", "adafactor", "lion"] = Field(
-        "adamw", description="muon: for the matrices of the blocks, AdamW for the rest."
-    )
+    `muon` is for the matrices of the blocks, with AdamW for the rest.
+    """
+
+    name: Literal["adamw", "muon", "adam", "sgd", "adafactor", "lion"] = "adamw"
     lr: float = Field(gt=0, description="Peak learning rate.")
     schedule: Literal["cosine", "linear", "wsd", "constant", "inverse-root"] = "cosine"
     final_lr: float = Field(0.1, ge=0, le=1, description="Last rate, as a fraction of the peak.")
     warmup: float = Field(0.02, ge=0, lt=1, description="Fraction of all steps spent rising.")
     decay: float = Field(0.2, gt=0, le=1, description="Fraction of all steps wsd spends falling.")
-    embedding_lr: float | None = Field(
-        None,
-        gt=0,
-        description="Times the rate, for the embedding; null is embedding_std / init_std, so that "
-        "it turns as fast as matrices do.",
-    )
+    # null is embedding_std / init_std, so that the embedding turns as fast as matrices do.
+    embedding_lr: float | None = Field(None, gt=0, description="Times lr, for the embedding.")
     beta1: float = Field(0.9, ge=0, lt=1)
     beta2: float = Field(0.95, ge=0, lt=1)
     momentum: float = Field(0.95, ge=0, lt=1, description="Of sgd and muon.")
@@ -58,18 +56,16 @@ class Optimizer(Contract):
 
 
 class Objective(Contract):
-    """What is learned from a row."""
+    """What is learned from a row.
 
-    name: Literal["causal", "prefix", "masked", "span"] = Field(
-        "causal",
-        description="The next token; the same after a prefix that sees all of itself (PaLM, T5); "
-        "masked tokens (BERT); spans that were lost (T5).",
-    )
+    The next token; the same after a prefix that sees all of itself (PaLM, T5); masked tokens
+    (BERT); spans that were lost (T5).
+    """
+
+    name: Literal["causal", "prefix", "masked", "span"] = "causal"
     rate: float = Field(0.15, gt=0, lt=1, description="Of the tokens that masked and span hide.")
     span: float = Field(3.0, ge=1, description="Mean tokens of a span.")
-    middle: float = Field(
-        0.0, ge=0, le=1, description="Of causal documents, those whose middle is told last."
-    )
+    middle: float = Field(0.0, ge=0, le=1, description="Of causal documents, told middle last.")
     seed: int = Field(0, ge=0)
 
 
@@ -80,14 +76,10 @@ class Parallel(Contract):
     replicate: int = Field(1, ge=1, description="Copies of the sharded weights (HSDP).")
     context: int = Field(1, ge=1, description="Processes that share the tokens of a row.")
     tensor: int = Field(1, ge=1, description="Processes that share heads and channels.")
-    zero: Literal[2, 3] = Field(
-        3, description="3 gathers the weights of a block again for its backward pass; 2 keeps them."
-    )
-    reduce_every_pass: bool = Field(
-        False,
-        description="Reduce gradients after every forward and backward pass: holds a share of "
-        "them in place of all, and sends as much as there are passes.",
-    )
+    # 3 gathers the weights of a block again for its backward pass; 2 keeps them.
+    zero: Literal[2, 3] = 3
+    # Holds a share of the gradients in place of all, and sends as much as there are passes.
+    reduce_every_pass: bool = False
 
     def mesh(self, size: int) -> tuple[int, int, int, int, int]:
         """Lengths of the five dimensions for `size` processes. Raises Problem."""
@@ -110,13 +102,16 @@ class Reference(Contract):
 
 
 class Evaluation(Contract):
-    """When the validation loss is taken; it always is at the end."""
+    """When the validation loss is taken; it always is at the end.
+
+    With `patience`, training ends after so many validations in a row that did not improve on the
+    lowest loss; a checkpoint is written with each, and the best one is kept.
+    """
 
     every: int = Field(500, ge=1, description="Steps between two evaluations.")
     rows: int | None = Field(1024, ge=1, description="The first so many rows; null takes all.")
-    tasks: tuple[str, ...] = Field(
-        (), description="Files of multiple-choice questions that are asked then, see tasks.py."
-    )
+    patience: int | None = Field(None, ge=1, description="Validations; null never ends early.")
+    tasks: tuple[str, ...] = Field((), description="Files of multiple choice, see tasks.py.")
 
 
 class Checkpoint(Contract):
@@ -125,32 +120,23 @@ class Checkpoint(Contract):
     every: int = Field(500, ge=1, description="Steps between two checkpoints.")
     minutes: float | None = Field(None, gt=0, description="At most so long between two.")
     keep: int = Field(2, ge=1, description="How many of the newest healthy ones stay on disk.")
-    keep_every: int | None = Field(
-        None, ge=1, description="Those of steps that this divides are never removed."
-    )
+    keep_every: int | None = Field(None, ge=1, description="Steps it divides are never removed.")
 
 
 class Guard(Contract):
     """What is done where the loss is not finite or leaves the course of the steps before.
 
     A spike is a loss that lies `sigmas` standard deviations above the mean of the last `window`
-    losses that were none. A loss that is not finite always leaves the weights as they are.
+    losses that were none. A loss that is not finite always leaves the weights as they are; `skip`
+    also does so at a spike. `go back` trains on: after `patience` spikes in a row it returns to the
+    last healthy checkpoint and passes over the rows of those steps, at most `rollbacks` times.
     """
 
-    spikes: Literal["go back", "skip", "ignore"] = Field(
-        "go back",
-        description="skip also leaves the weights as they are at a spike; go back trains on, and "
-        "returns to before the first of `patience` in a row.",
-    )
+    spikes: Literal["go back", "skip", "ignore"] = "go back"
     sigmas: float = Field(6.0, gt=0)
     window: int = Field(128, ge=2)
-    patience: int = Field(
-        10,
-        ge=1,
-        description="After so many steps in a row that were spikes or not finite, training "
-        "returns to the last healthy checkpoint, and passes over the rows of those steps.",
-    )
-    rollbacks: int = Field(3, ge=0, description="Returns in a run; the next time it ends.")
+    patience: int = Field(10, ge=1)
+    rollbacks: int = Field(3, ge=0)
 
 
 class Config(Contract):
@@ -158,57 +144,34 @@ class Config(Contract):
 
     model: Model
     optimizer: Optimizer
-    evaluation: Evaluation = Field(default_factory=lambda: Evaluation.model_validate({}))
-    checkpoint: Checkpoint = Field(default_factory=lambda: Checkpoint.model_validate({}))
-    guard: Guard = Field(default_factory=lambda: Guard.model_validate({}))
-    objective: Objective = Field(default_factory=lambda: Objective.model_validate({}))
-    parallel: Parallel = Field(default_factory=lambda: Parallel.model_validate({}))
+    evaluation: Evaluation = Evaluation()
+    checkpoint: Checkpoint = Checkpoint()
+    guard: Guard = Guard()
+    objective: Objective = Objective()
+    parallel: Parallel = Parallel()
     reference: Reference | None = None
     batch_rows: int = Field(ge=1, description="Rows of one update, over all processes.")
-    micro_rows: int = Field(
-        8, ge=1, description="Most rows one process takes through the model at once."
-    )
+    micro_rows: int = Field(8, ge=1, description="Most rows of one pass of one process.")
+    # Without `steps` and `max_epochs` it is one epoch.
     steps: int | None = Field(None, ge=1, description="Updates in all.")
-    max_epochs: int | None = Field(
-        None,
-        ge=1,
-        description="Most times a row is seen. Without `steps` and `max_epochs` it is one.",
-    )
-    lanes: int = Field(
-        0,
-        ge=0,
-        description="Parts the rows are read in, a divisor of batch_rows; the number of processes "
-        f"must divide it. 0 takes the largest divisor up to {MAX_DEFAULT_LANES}.",
-    )
+    max_epochs: int | None = Field(None, ge=1, description="Most times a row is seen.")
+    # Parts the rows are read in, a divisor of batch_rows; the number of processes must divide it.
+    lanes: int = Field(0, ge=0, description="0 takes the largest divisor up to MAX_DEFAULT_LANES.")
     seed: int = Field(0, ge=0, description="Of the first weights.")
-    precision: Literal["auto", "bf16", "fp32", "fp16", "float8"] = Field(
-        "auto",
-        description="Of the matrix products; auto is bf16 on a GPU. Weights stay fp32. fp16 scales "
-        "the loss; float8 is bf16 with float8 in the blocks.",
-    )
-    attention: Literal["auto", "documents", "dense", "flex", "varlen"] = Field(
-        "auto", description="auto is varlen or flex on a GPU when compiled, and documents on a CPU."
-    )
+    # Of matrix products; weights stay fp32. auto is bf16 on a GPU; fp16 scales the loss; float8 is
+    # bf16 with float8 in the blocks.
+    precision: Literal["auto", "bf16", "fp32", "fp16", "float8"] = "auto"
+    # auto is varlen or flex on a GPU when compiled, and documents on a CPU.
+    attention: Literal["auto", "documents", "dense", "flex", "varlen"] = "auto"
     compile: bool | Literal["auto"] = Field("auto", description="auto is on with a GPU.")
-    recompute: Literal["none", "selective", "full"] = Field(
-        "none",
-        description="What blocks compute again in the backward pass: selective keeps matrix "
-        "products and attention, full keeps nothing and is a third more work.",
-    )
+    # In the backward pass; selective keeps matrix products and attention, full keeps nothing.
+    recompute: Literal["none", "selective", "full"] = "none"
     tf32: bool = Field(True, description="Let a GPU round fp32 matrix products to TF32.")
-    loss_chunk: int | None = Field(
-        None,
-        ge=1,
-        description="Tokens whose logits are held at once; null is 4,096 on a GPU, and 256 on a "
-        "CPU, whose caches hold them.",
-    )
+    # null is 4,096 on a GPU, and 256 on a CPU, whose caches hold them.
+    loss_chunk: int | None = Field(None, ge=1, description="Tokens whose logits are held at once.")
     log_every: int = Field(10, ge=1, description="Steps between two lines of progress.")
-    cache_gigabytes: float = Field(
-        100.0, gt=0, description="Of shards in an object store, kept on the local disk."
-    )
-    log_to: tuple[Literal["tensorboard", "wandb"], ...] = Field(
-        (), description="Where numbers go besides steps.jsonl; each is an extra of its own."
-    )
+    cache_gigabytes: float = Field(100.0, gt=0, description="Of stored shards, on the local disk.")
+    log_to: tuple[Literal["tensorboard", "wandb"], ...] = Field((), description="Extras, each.")
 
     @model_validator(mode="after")
     def _lanes_divide(self) -> Self:
@@ -235,7 +198,10 @@ def load(source: str, overrides: Mapping[str, Any] | None = None) -> Config:
     Keys of `overrides` are dotted, as in `optimizer.lr`. Raises Problem that names every
     mistake at once: unknown keys with what would be right, wrong values with the reason.
     """
-    value = _read(source)
+    path = PRESETS / f"{source}.yaml" if source in presets() else Path(source)
+    if not path.exists():
+        raise Problem(f"neither a file nor one of the presets {', '.join(presets())}", source)
+    value = read_yaml(path, source, "configuration")
     mistakes: list[str] = []
     for key, setting in (overrides or {}).items():
         *sections, last = key.split(".")
@@ -245,13 +211,11 @@ def load(source: str, overrides: Mapping[str, Any] | None = None) -> Config:
         if isinstance(target, dict):
             target[last] = setting
         else:
-            mistakes.append(f"{key}: unknown key; {_right_key(key.split('.'))}")
-    try:
-        config = Config.model_validate(value)
-    except ValidationError as error:
-        mistakes += [_explain(dict(entry)) for entry in error.errors()]
-    if mistakes:
-        raise Problem(f"{source}: {'; '.join(mistakes)}")
+            mistakes.append(f"{key}: unknown key")
+    config, found = checked(Config, value)
+    mistakes += [f"{each.where or 'configuration'}: {each.text}" for each in found]
+    if config is None or mistakes:
+        raise Problem("; ".join(mistakes), source)
     return config
 
 
@@ -283,51 +247,6 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         and key not in FREE_KEYS
         and not key.startswith(FREE_SECTIONS)
     ]
-
-
-def _read(source: str) -> dict[str, Any]:
-    path = PRESETS / f"{source}.yaml" if source in presets() else Path(source)
-    try:
-        value = yaml.safe_load(path.read_text("utf-8"))
-    except OSError:
-        raise Problem(
-            f"{source}: neither a file nor one of the presets {', '.join(presets())}"
-        ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise Problem(f"{source}: not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(value, dict):
-        raise Problem(f"{source}: must be a mapping of keys to values")
-    return value
-
-
-def _explain(error: dict[str, Any]) -> str:
-    parts = [str(part) for part in error["loc"] if part not in ("bool", "literal['auto']")]
-    if error["type"] == "extra_forbidden":
-        return f"{'.'.join(parts)}: unknown key; {_right_key(parts)}"
-    message = str(error["msg"]).removeprefix("Value error, ")
-    return f"{'.'.join(parts) or 'configuration'}: {message[:1].lower()}{message[1:]}"
-
-
-def _right_key(parts: Sequence[str]) -> str:
-    """Say which key was probably meant by the unknown one."""
-    known = list(_keys(Config))
-    key = ".".join(parts)
-    namesakes = [name for name in known if name.split(".")[-1] == parts[-1]]
-    close = namesakes or difflib.get_close_matches(key, known, n=1)
-    if close:
-        return f"did you mean {' or '.join(close)}?"
-    section = ".".join(parts[:-1])
-    prefix = f"{section}." if any(name.startswith(f"{section}.") for name in known) else ""
-    return "known are " + ", ".join(name for name in known if name.startswith(prefix))
-
-
-def _keys(model: type[Contract], prefix: str = "") -> Iterator[str]:
-    for name, field in model.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, Contract):
-            yield from _keys(kind, f"{prefix}{name}.")
-        else:
-            yield prefix + name
 
 
 def _flatten(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

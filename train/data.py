@@ -6,10 +6,9 @@ Row groups are read whole and without copies; nothing here works token by token.
 from __future__ import annotations
 
 import functools
-import hashlib
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from schemas.parquet import open_parquet
 from schemas.problems import Problem
 from schemas.shard import ShardManifest, read_manifest, shard_schema
+from train.files import digest_of
 from train.remote import Cache
 
 IGNORED = -100  # the label that cross-entropy passes over
@@ -76,6 +76,16 @@ class Rows(NamedTuple):
     begins: NDArray[np.bool_]  # [rows, T], true at the first token of a segment
     sources: NDArray[np.int64]  # [rows], index into the reader's names
     text_bytes: NDArray[np.int64]  # [rows], bytes of text that the labels of the row spell
+
+    @classmethod
+    def padding(cls, rows: int, length: int, token: int) -> Rows:
+        """Rows without text."""
+        ids, begins = np.full((rows, length), token), np.zeros((rows, length), np.bool_)
+        return cls(ids, begins, np.zeros(rows, np.int64), np.zeros(rows, np.int64))
+
+    def part(self, start: int, stop: int) -> Rows:
+        """Rows start..stop of these."""
+        return Rows(*(np.asarray(field[start:stop]) for field in self))
 
     @classmethod
     def concatenate(cls, parts: Sequence[Rows]) -> Rows:
@@ -134,15 +144,7 @@ class ShardReader:
             number = int(np.searchsorted(self._ends, start, side="right"))
             group, end = self._group(number), int(self._ends[number])
             first = end - len(group.ids)
-            part = slice(start - first, min(stop, end) - first)
-            parts.append(
-                Rows(
-                    group.ids[part],
-                    group.begins[part],
-                    group.sources[part],
-                    group.text_bytes[part],
-                )
-            )
+            parts.append(group.part(start - first, min(stop, end) - first))
             start = min(stop, end)
         return Rows.concatenate(parts)
 
@@ -272,22 +274,13 @@ def check_digests(folder: Path, manifest: ShardManifest, part: slice) -> list[st
 
     part: which of the files, counted over all splits; the tokenizer's is the first.
     """
-    tokenizer = manifest.tokenizer
-    files = [(tokenizer.path, tokenizer.sha256)]
-    files += [
-        (file.path, file.sha256) for split in manifest.splits.values() for file in split.files
+    files = {manifest.tokenizer.path: manifest.tokenizer.sha256}
+    files |= {file.path: file.sha256 for split in manifest.splits.values() for file in split.files}
+    return [
+        f"{folder / path}: its SHA-256 is not the manifest's"
+        for path, promised in list(files.items())[part]
+        if digest_of(folder / path) != promised
     ]
-    wrong = []
-    for path, promised in files[part]:
-        try:
-            with (folder / path).open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            wrong.append(f"{folder / path}: {error.strerror}")
-        else:
-            if found != promised:
-                wrong.append(f"{folder / path}: its SHA-256 is not the manifest's")
-    return wrong
 
 
 class Prefetched(Generic[Item]):
@@ -295,11 +288,10 @@ class Prefetched(Generic[Item]):
 
     def __init__(self, load: Callable[[int], Item], items: Iterable[int]) -> None:
         """Begin with the first."""
-        self._load, self._items = load, iter(items)
         self._pool = ThreadPoolExecutor(1)
-        self._ahead: Future[Item] | None = None
+        self._futures = (self._pool.submit(load, item) for item in items)
+        self._ahead = next(self._futures, None)
         self._waited = 0.0
-        self._submit()
 
     def __iter__(self) -> Iterator[Item]:
         """The items, each once. Raises what loading them does, where the item is due."""
@@ -307,7 +299,7 @@ class Prefetched(Generic[Item]):
             start = time.perf_counter()
             item = self._ahead.result()
             self._waited += time.perf_counter() - start
-            self._submit()
+            self._ahead = next(self._futures, None)
             yield item
 
     def take_waited(self) -> float:
@@ -318,7 +310,3 @@ class Prefetched(Generic[Item]):
     def close(self) -> None:
         """Load no more."""
         self._pool.shutdown(cancel_futures=True)
-
-    def _submit(self) -> None:
-        item = next(self._items, None)
-        self._ahead = None if item is None else self._pool.submit(self._load, item)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import cast
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from train.data import IGNORED, Rows, ShardReader
 from train.mesh import World
 from train.metrics import finite
-from train.model import Decoder
+from train.model import Decoder, Inputs
 from train.step import Feed, losses_of, passes
 
 
@@ -42,57 +42,48 @@ class Score:
 
     def measures(self) -> dict[str, float | int | None]:
         """For the log; None where there is nothing to measure."""
-        return {
-            "loss": finite(self.loss),
-            "perplexity": finite(self.perplexity),
-            "bits_per_byte": finite(self.bits_per_byte),
-            "labels": self.labels,
-            "bytes": self.bytes,
-        }
+        names = ("loss", "perplexity", "bits_per_byte")
+        found = {name: finite(getattr(self, name)) for name in names}
+        return {**found, "labels": self.labels, "bytes": self.bytes}
 
 
 @torch.no_grad()
+def losses(
+    model: Decoder, rows: int, read: Callable[[int, int], Rows], world: World, feed: Feed
+) -> Iterator[tuple[int, Rows, Inputs, Tensor]]:
+    """Number of the first row, rows, inputs, and nats of every token, of one pass after another.
+
+    read: rows from .. up to. Every process takes part, with as many passes of `feed.micro` rows as
+    any other; rows of padding fill them up, so that shapes never change.
+    """
+    micro, first = feed.micro, world.data_rank * feed.micro
+    length = read(0, 1).ids.shape[1]
+    model.eval()
+    for start in range(first, rows + first, world.data_size * micro):
+        part = Rows.padding(micro, length, feed.objective.padding)
+        if start < rows:
+            for whole, some in zip(part, read(start, min(start + micro, rows)), strict=True):
+                whole[: len(some)] = some
+        [(inputs, _)] = passes(feed.batch(part, start), world.device)
+        yield start, part, inputs, losses_of(model, inputs)
+    model.train()
+
+
 def evaluate(
     model: Decoder, reader: ShardReader, world: World, feed: Feed, *, limit: int | None
 ) -> dict[str, Score]:
-    """Scores by source over the first `limit` rows (None: all), with the total under "".
-
-    Every process takes part, with as many forward passes of `feed.micro` rows as any other.
-    """
-    rows, micro = min(reader.rows, limit or reader.rows), feed.micro
-    sums = torch.zeros(3, len(reader.source_names), dtype=torch.float64, device=world.device)
-    model.eval()
-    first = world.data_rank * micro
-    for start in range(first, rows + first, world.data_size * micro):
-        part = _filled(reader, min(start, rows), min(start + micro, rows), micro)
-        [(inputs, sources)] = passes(feed.batch(part, start), micro, world.device)
-        losses = losses_of(model, inputs).double().sum(1)
+    """Scores by source over the first `limit` rows (None: all), with the total under ""."""
+    rows, names = min(reader.rows, limit or reader.rows), reader.source_names
+    sums = torch.zeros(3, len(names), dtype=torch.float64, device=world.device)
+    for _, part, inputs, each in losses(model, rows, reader.read, world, feed):
         labels = (cast(Tensor, inputs.labels) != IGNORED).sum(1)
-        spelled = part.text_bytes * feed.objective.predicts_all
-        text_bytes = torch.from_numpy(spelled).to(world.device)
-        values = torch.stack([losses, labels.double(), text_bytes.double()])
-        sums.index_add_(1, sources, values)
-    model.train()
+        spelled = torch.from_numpy(part.text_bytes * feed.objective.predicts_all).to(world.device)
+        values = torch.stack([each.double().sum(1), labels.double(), spelled.double()])
+        sums.index_add_(1, torch.from_numpy(part.sources).to(world.device), values)
     sums[0] = world.sum_losses(sums[0])
     sums[1:] = world.sum_rows(sums[1:].long())
     columns = torch.cat([sums.sum(1, keepdim=True), sums], dim=1).T.tolist()
     return {
         name: Score(nats, int(labels), int(text_bytes))
-        for name, (nats, labels, text_bytes) in zip(
-            ["", *reader.source_names], columns, strict=True
-        )
+        for name, (nats, labels, text_bytes) in zip(["", *names], columns, strict=True)
     }
-
-
-def _filled(reader: ShardReader, start: int, stop: int, count: int) -> Rows:
-    """Rows start..stop, filled up to `count` with rows of padding, so that shapes never change."""
-    missing = count - (stop - start)
-    ids_type = np.dtype(reader.manifest.token_type)
-    shape = (missing, reader.manifest.sequence_length)
-    empty = Rows(
-        np.full(shape, reader.manifest.tokenizer.padding, ids_type),
-        np.zeros(shape, np.bool_),
-        np.zeros(missing, np.int64),
-        np.zeros(missing, np.int64),
-    )
-    return Rows.concatenate([reader.read(start, stop), empty]) if start < stop else empty

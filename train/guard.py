@@ -8,12 +8,12 @@ rows is PaLM's way (Chowdhery et al., 2022, section 5.1).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from train import config
+from train.job import Progress
 from train.order import Window
 
 # Smallest standard deviation, as a fraction of the mean, so that a few losses that happen to lie
@@ -69,36 +69,26 @@ class Monitor:
         return {"losses": self._losses, "count": self._count}
 
 
-@dataclass
-class Guard:
-    """Counts spikes in a row, and says when they are too many. Kept by rank 0 alone."""
+def judge(
+    at: Progress,
+    steps: Iterable[tuple[int, bool]],
+    settings: config.Guard,
+    *,
+    batch_rows: int,
+    last: bool,
+    finite: bool,
+) -> Window | None:
+    """What must be passed over to train on, if anything. Notes in `at` spikes in a row.
 
-    settings: config.Guard
-    batch_rows: int
-    flags: int = 0  # steps in a row, up to now, that were spikes or not finite
-    first: int = 0  # position of the first of them
-
-    @property
-    def healthy(self) -> bool:
-        """Whether the last step was as those before."""
-        return self.flags == 0
-
-    def judge(
-        self, steps: Iterable[tuple[int, bool]], *, last: bool, finite: bool
-    ) -> Window | None:
-        """What must be passed over to train on, if anything.
-
-        steps: position, and whether it was a spike, of the steps since the last call. last: the
-        run ends with them. finite: all weights are, as far as it is known.
-        """
-        patience = min(LAST_PATIENCE, self.settings.patience) if last else self.settings.patience
-        position = self.first
-        for position, is_spike in steps:
-            if is_spike:
-                self.first = self.first if self.flags else position
-                self.flags += 1
-            else:
-                self.flags = 0
-        if finite and self.flags < patience:
-            return None
-        return self.first if self.flags else position, position + self.batch_rows
+    steps: position, and whether it was a spike, of the steps since the last call. last: the
+    run ends with them. finite: all weights are, as far as it is known.
+    """
+    patience = min(LAST_PATIENCE, settings.patience) if last else settings.patience
+    position = at.first_flag
+    for position, is_spike in steps:
+        if is_spike and not at.flags:
+            at.first_flag = position
+        at.flags = at.flags + 1 if is_spike else 0
+    if finite and at.flags < patience:
+        return None
+    return at.first_flag if at.flags else position, position + batch_rows

@@ -11,80 +11,46 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+import yaml
 from torch import Tensor
 
 from schemas.problems import Problem
 from schemas.shard import TokenizerEntry
 from train.shape import Model
 
-FILE_BYTES = 5_000_000_000  # of a file of weights, as transformers cuts them
-
-# Names of the parts of a block, ours and theirs.
-LLAMA = {
-    "attention_norm": "input_layernorm",
-    "attention.q": "self_attn.q_proj",
-    "attention.k": "self_attn.k_proj",
-    "attention.v": "self_attn.v_proj",
-    "attention.output": "self_attn.o_proj",
-    "attention.q_norm": "self_attn.q_norm",
-    "attention.k_norm": "self_attn.k_norm",
-    "feed_forward_norm": "post_attention_layernorm",
-    "feed_forward.gate": "mlp.gate_proj",
-    "feed_forward.up": "mlp.up_proj",
-    "feed_forward.output": "mlp.down_proj",
-}
-GPT2 = {
-    "attention_norm": "ln_1",
-    "attention.output": "attn.c_proj",
-    "feed_forward_norm": "ln_2",
-    "feed_forward.up": "mlp.c_fc",
-    "feed_forward.output": "mlp.c_proj",
-}
-GPT2_FUSED = ("attention.q", "attention.k", "attention.v"), "attn.c_attn"
-
 
 class Layout(NamedTuple):
-    """How an architecture of transformers names the parameters."""
+    """An entry of layouts.yaml."""
 
-    ends: Mapping[str, str]  # of the parts that are no block's
+    name: str  # of its class
+    shape: dict[str, Any]  # what a decoder must be to have it
+    keys: dict[str, str]  # ours to those of config.json
+    defaults: dict[str, Any]  # of keys that may be left out there
+    fixed: dict[str, Any]  # keys that have this value
+    ends: dict[str, str]  # parts that are no block's
     blocks: str  # the prefix of a block's number
-    parts: Mapping[str, str]
-    transposed: bool = False  # matrices of blocks are [inputs, outputs]; q, k and v are one
+    parts: dict[str, str]  # of a block
+    fused: str | None = None  # the matrix that is q, k and v there
 
     def turned(self, name: str, value: Tensor) -> Tensor:
-        """A parameter of theirs from ours, or ours from theirs."""
-        is_matrix = value.ndim == 2 and name.startswith(f"{self.blocks}.")
-        return value.T.contiguous() if self.transposed and is_matrix else value
+        """A parameter of theirs from ours, or ours from theirs.
+
+        GPT-2's matrices of blocks are [inputs, outputs].
+        """
+        turns = self.fused and value.ndim == 2 and name.startswith(f"{self.blocks}.")
+        return value.T.contiguous() if turns else value
 
 
-LAYOUTS = {
-    "llama": Layout(
-        {"embedding": "model.embed_tokens", "norm": "model.norm", "head": "lm_head"},
-        "model.layers",
-        LLAMA,
-    ),
-    "gpt2": Layout(
-        {"embedding": "transformer.wte", "position": "transformer.wpe", "norm": "transformer.ln_f"},
-        "transformer.h",
-        GPT2,
-        transposed=True,
-    ),
-}
-LAYOUTS["qwen3"] = LAYOUTS["llama"]
-CLASSES = {"llama": "LlamaForCausalLM", "qwen3": "Qwen3ForCausalLM", "gpt2": "GPT2LMHeadModel"}
+_FILE = Path(__file__).with_name("layouts.yaml")
+LAYOUTS = {kind: Layout(**value) for kind, value in yaml.safe_load(_FILE.read_text()).items()}
 
 
 def kind_of(shape: Model) -> str:
     """The layout that holds a shape. Raises Problem if none does."""
-    chosen = (shape.norm, shape.positions, shape.activation)
-    if chosen == ("rms", "rotary", "swiglu"):
-        if not shape.qk_norm:
-            return "llama"
-        if not shape.bias:
-            return "qwen3"
-    is_plain = shape.tied and shape.kv_heads == shape.heads and not shape.qk_norm
-    if chosen == ("layer", "learned", "gelu") and shape.bias and is_plain:
-        return "gpt2"
+    for kind, layout in LAYOUTS.items():
+        shared = layout.keys["heads"] == layout.keys["kv_heads"] and shape.heads != shape.kv_heads
+        if not shared and all(getattr(shape, key) == value for key, value in layout.shape.items()):
+            return kind
     raise Problem(
         f"no architecture of transformers is written for norm={shape.norm}, "
         f"positions={shape.positions}, activation={shape.activation}, bias={shape.bias}, "
@@ -116,24 +82,19 @@ def _pairs(shape: Model, layout: Layout) -> Iterator[tuple[str, str, int, int]]:
     for part, theirs in layout.ends.items():
         if part == "head" and shape.tied:
             continue
-        yield f"{part}.weight", f"{theirs}.weight", 0, 1
-        if part == "norm" and layer_norm:
-            yield f"{part}.bias", f"{theirs}.bias", 0, 1
-    fused, into = GPT2_FUSED
+        for kind in ["weight"] + ["bias"] * (part == "norm" and layer_norm):
+            yield f"{part}.{kind}", f"{theirs}.{kind}", 0, 1
     for block in range(shape.layers):
         for part, theirs in layout.parts.items():
-            is_norm = part.endswith("norm")
             if part.endswith(("q_norm", "k_norm")) and not shape.qk_norm:
                 continue
-            kinds = ["weight"] + ["bias"] * (layer_norm if is_norm else shape.bias)
-            for kind in kinds:
-                name = f"blocks.{block}.{part}.{kind}"
-                yield name, f"{layout.blocks}.{block}.{theirs}.{kind}", 0, 1
-        if layout.transposed:
-            for index, part in enumerate(fused):
-                for kind in ("weight", "bias"):
-                    theirs = f"{layout.blocks}.{block}.{into}.{kind}"
-                    yield f"blocks.{block}.{part}.{kind}", theirs, index, len(fused)
+            for kind in ["weight"] + ["bias"] * (layer_norm if "norm" in part else shape.bias):
+                ours = f"blocks.{block}.{part}.{kind}"
+                yield ours, f"{layout.blocks}.{block}.{theirs}.{kind}", 0, 1
+        for index, part in enumerate("qkv" if layout.fused else ""):
+            for kind in ("weight", "bias"):
+                ours = f"blocks.{block}.attention.{part}.{kind}"
+                yield ours, f"{layout.blocks}.{block}.{layout.fused}.{kind}", index, 3
 
 
 def config(
@@ -141,8 +102,9 @@ def config(
 ) -> dict[str, Any]:
     """`config.json` of a model with `rows` rows of the embedding, trained on `length` tokens."""
     kind = kind_of(shape)
+    layout = LAYOUTS[kind]
     common = {
-        "architectures": [CLASSES[kind]],
+        "architectures": [layout.name],
         "model_type": kind,
         "vocab_size": rows,
         "tie_word_embeddings": shape.tied,
@@ -152,36 +114,17 @@ def config(
         "bos_token_id": tokenizer.begin_of_text,
         "eos_token_id": tokenizer.end_of_text,
         "pad_token_id": tokenizer.padding,
+        **layout.fixed,
+        **{theirs: getattr(shape, ours) for ours, theirs in layout.keys.items()},
     }
-    if kind == "gpt2":
-        return common | {
-            "n_positions": shape.context,
-            "n_embd": shape.dim,
-            "n_layer": shape.layers,
-            "n_head": shape.heads,
-            "n_inner": shape.hidden,
-            "activation_function": "gelu_new",
-            "layer_norm_epsilon": shape.norm_eps,
-            "embd_pdrop": shape.dropout,
-            "resid_pdrop": shape.dropout,
-            "attn_pdrop": 0.0,
-        }
-    rope = {"rope_theta": shape.rope_theta}
-    biased = {"mlp_bias": shape.bias} if kind == "llama" else {"use_sliding_window": False}
+    if layout.fused:
+        dropped = {"embd_pdrop": shape.dropout, "resid_pdrop": shape.dropout}
+        return common | dropped | {"attn_pdrop": 0.0}
     return common | {
-        "hidden_size": shape.dim,
-        "intermediate_size": shape.hidden,
-        "num_hidden_layers": shape.layers,
-        "num_attention_heads": shape.heads,
-        "num_key_value_heads": shape.kv_heads,
+        "mlp_bias": shape.bias,
         "head_dim": shape.channels,
         "max_position_embeddings": length,
-        "hidden_act": "silu",
-        "rms_norm_eps": shape.norm_eps,
-        "attention_bias": shape.bias,
-        "rope_parameters": {"rope_type": "default"} | rope,
-        **rope,  # of transformers before 5
-        **biased,
+        "rope_parameters": {"rope_type": "default", "rope_theta": shape.rope_theta},
     }
 
 
@@ -195,74 +138,24 @@ def shape_of(folder: Path) -> dict[str, Any]:
     kind = value.get("model_type")
     if kind not in LAYOUTS:
         raise Problem(f"{path}: model_type {kind}: {', '.join(sorted(LAYOUTS))} can be read")
-    if kind == "gpt2":
-        if value.get("activation_function", "gelu_new") != "gelu_new":
-            raise Problem(f"{path}: activation_function must be gelu_new")
-        width = value["n_embd"]
-        return {
-            "dim": width,
-            "layers": value["n_layer"],
-            "heads": value["n_head"],
-            "kv_heads": value["n_head"],
-            "hidden": value.get("n_inner") or 4 * width,
-            "norm": "layer",
-            "positions": "learned",
-            "context": value.get("n_positions", 1024),
-            "activation": "gelu",
-            "bias": True,
-            "tied": True,
-            "norm_eps": value.get("layer_norm_epsilon", 1e-5),
-        }
+    layout = LAYOUTS[kind]
     rope = value.get("rope_parameters") or value.get("rope_scaling") or {}
     if rope.get("rope_type", rope.get("type", "default")) != "default":
         raise Problem(f"{path}: positions that are scaled ({rope}) are not known here")
-    heads = value["num_attention_heads"]
-    if value.get("head_dim") and value["head_dim"] * heads != value["hidden_size"]:
-        raise Problem(f"{path}: head_dim times num_attention_heads must be hidden_size")
+    value = {**layout.defaults, **value, **rope}
+    for key, wanted in layout.fixed.items():
+        if value.get(key, wanted) != wanted:
+            raise Problem(f"{path}: {key} must be {wanted}")
     if value.get("attention_bias", False) != value.get("mlp_bias", False):
         raise Problem(f"{path}: attention_bias and mlp_bias must be the same")
-    return {
-        "dim": value["hidden_size"],
-        "layers": value["num_hidden_layers"],
-        "heads": heads,
-        "kv_heads": value.get("num_key_value_heads") or heads,
-        "hidden": value["intermediate_size"],
-        "norm": "rms",
-        "positions": "rotary",
-        "context": None,
-        "activation": "swiglu",
-        "bias": value.get("attention_bias", False),
-        "qk_norm": kind == "qwen3",
-        "tied": value.get("tie_word_embeddings", False),
-        "rope_theta": rope.get("rope_theta") or value.get("rope_theta") or 10_000.0,
-        "norm_eps": value.get("rms_norm_eps", 1e-6),
-    }
-
-
-def write(weights: Mapping[str, Tensor], folder: Path) -> None:
-    """Write parameters, by their names there, as safetensors of at most FILE_BYTES each."""
-    from safetensors.torch import save_file
-
-    files: list[dict[str, Tensor]] = [{}]
-    size = 0
-    for name, value in weights.items():
-        own = value.numel() * value.element_size()
-        if size and size + own > FILE_BYTES:
-            files.append({})
-            size = 0
-        files[-1][name] = value
-        size += own
-    if len(files) == 1:
-        save_file(files[0], folder / "model.safetensors", {"format": "pt"})
-        return
-    places = {}
-    for number, part in enumerate(files, 1):
-        path = folder / f"model-{number:05d}-of-{len(files):05d}.safetensors"
-        save_file(part, path, {"format": "pt"})
-        places.update(dict.fromkeys(part, path.name))
-    total = sum(value.numel() * value.element_size() for value in weights.values())
-    index = {"metadata": {"total_size": total}, "weight_map": places}
-    write_json(folder / "model.safetensors.index.json", index)
+    if missing := [theirs for theirs in layout.keys.values() if theirs not in value]:
+        raise Problem(f"{path}: has no {missing[0]}")
+    found: dict[str, Any] = {ours: value[theirs] for ours, theirs in layout.keys.items()}
+    if value.get("head_dim") and value["head_dim"] * found["heads"] != found["dim"]:
+        raise Problem(f"{path}: head_dim times the heads must be hidden_size")
+    found["kv_heads"] = found["kv_heads"] or found["heads"]
+    found["hidden"] = found["hidden"] or 4 * found["dim"]
+    return {"context": None, **found, **layout.shape}
 
 
 def reader(folder: Path) -> Callable[[str], Tensor]:

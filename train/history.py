@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict
 from typing import Any
 
 import torch
 
 from train import meters, metrics, sinks
 from train.evaluate import Score
-from train.job import Job, Record, Rollback
+from train.job import Job, Progress, Record, Rollback
 from train.mesh import World
 from train.model import Decoder
 from train.step import Outcome
 from train.tasks import Accuracy
-
-
-@dataclass(frozen=True)
-class Step:
-    """An update whose numbers may still be on the device."""
-
-    fields: dict[str, Any]
-    outcome: Outcome
 
 
 class History:
@@ -35,11 +27,12 @@ class History:
         self._log = metrics.Log(job.output / "steps.jsonl", resumed_step=resumed_step)
         self._sinks = sinks.open_all(job, resumed_step)
         self._energy = meters.EnergyMeter(world.device)
-        self._window: list[Step] = []
+        # Numbers of a window may still be on the device.
+        self._window: list[tuple[dict[str, Any], Outcome]] = []
         self._flops = model.flops_per_token(job.manifest.sequence_length)
         on_gpu = world.device.type == "cuda"
         device = torch.cuda.get_device_name(world.device) if on_gpu else "cpu"
-        peak = metrics.PEAK_FLOPS.get(device) if model.dtype == torch.bfloat16 else None
+        peak = metrics.peak_flops(device) if model.dtype == torch.bfloat16 else None
         self._peak = peak and peak * world.size
         order = job.order
         self._log.write(
@@ -47,11 +40,9 @@ class History:
             step=resumed_step,
             run=job.run,
             steps=job.steps,
-            rows=order.rows,
+            **asdict(order),
             rows_unused=order.leftover,
             rows_per_epoch=order.rows_per_epoch,
-            batch_rows=order.batch_rows,
-            lanes=order.lanes,
             sequence_length=job.manifest.sequence_length,
             layout_digest=job.manifest.layout_digest,
             content_revision=job.manifest.content_revision,
@@ -73,11 +64,9 @@ class History:
         )
         if resumed:
             say(f"resumed after step {resumed_step}")
-            if resumed.content_revision != job.manifest.content_revision:
-                say(
-                    f"content_revision of the shards was {resumed.content_revision}, "
-                    f"is {job.manifest.content_revision}"
-                )
+            before, now = resumed.content_revision, job.manifest.content_revision
+            if before != now:
+                say(f"content_revision of the shards was {before}, is {now}")
         self.restart_clock()
 
     def restart_clock(self) -> None:
@@ -87,7 +76,7 @@ class History:
 
     def add(self, outcome: Outcome, **fields: Any) -> None:
         """Note one update; `flush` writes it."""
-        self._window.append(Step(fields, outcome))
+        self._window.append((fields, outcome))
 
     def flush(self, waited: float = 0.0) -> list[tuple[int, bool]]:
         """Write the steps since the last flush, with the speed over all of them.
@@ -98,10 +87,10 @@ class History:
         if not self._window:
             return []
         # Reading the numbers waits for the device, so that the clock is right after it.
-        numbers = torch.stack([torch.stack(s.outcome[:4]) for s in self._window]).tolist()
-        nats = torch.stack([step.outcome.nats for step in self._window]).tolist()
+        numbers = torch.stack([torch.stack(outcome[:4]) for _, outcome in self._window]).tolist()
+        nats = torch.stack([outcome.nats for _, outcome in self._window]).tolist()
         seconds = time.perf_counter() - self._since
-        speed = sum(step.fields["tokens"] for step in self._window) / seconds
+        speed = sum(fields["tokens"] for fields, _ in self._window) / seconds
         utilisation = metrics.mfu(speed, self._flops, self._peak)
         measured = {
             "tokens_per_second": round(speed, 1),
@@ -111,13 +100,12 @@ class History:
             "joules": self._energy.joules(),
         }
         told = []
-        for step, (loss, norm, skipped, spike), parts in zip(
+        for (fields, _), (loss, norm, skipped, spike), parts in zip(
             self._window, numbers, nats, strict=True
         ):
-            labels = step.fields["sources"]
-            means = zip(labels.items(), parts, strict=True)
+            means = zip(fields["sources"].items(), parts, strict=True)
             line = {
-                **step.fields,
+                **fields,
                 "sources": {name: metrics.finite(part / n) for (name, n), part in means if n},
                 "loss": metrics.finite(loss),
                 "grad_norm": metrics.finite(norm),
@@ -125,68 +113,66 @@ class History:
                 "spike": bool(spike),
                 **measured,
             }
-            self._log.write("step", **line)
-            for sink in self._sinks:
-                sink.write(line["step"], "train", line)
+            self._write("step", "train", **line)
             told.append((int(line["first_row"]), bool(spike)))
-        done = self._window[-1].fields["step"]
-        eta = seconds / len(self._window) * (self._job.steps - done)
-        metrics.show_progress(
-            f"step {done}/{self._job.steps}  loss {numbers[-1][0]:.4f}  "
-            f"lr {self._window[-1].fields['lr']:.2e}  {speed:,.0f} tokens/s  "
-            + (f"mfu {utilisation:.1%} of {self._peak:.3g} FLOP/s  " if utilisation else "")
-            + (f"skipped {self._log.skipped}  " if self._log.skipped else "")
-            + f"eta {metrics.clock(eta)}",
-            last=done == self._job.steps,
-        )
+        done, steps = fields["step"], self._job.steps
+        eta = seconds / len(self._window) * (steps - done)
+        text = f"step {done}/{steps}  loss {loss:.4f}  lr {fields['lr']:.2e}  {speed:,.0f} tokens/s"
+        if utilisation:
+            text += f"  mfu {utilisation:.1%} of {self._peak:.3g} FLOP/s"
+        if self._log.skipped:
+            text += f"  skipped {self._log.skipped}"
         self._window.clear()
-        self.restart_clock()
+        self._say(f"{text}  eta {metrics.clock(eta)}", last=done == steps)
         return told
 
     def go_back(self, rollback: Rollback, count: int) -> None:
         """Move what was written after a step to another file, and say why."""
         self._log.go_back(rollback.to_step)
-        metrics.show_progress(
+        self._say(
             f"step {rollback.step}: the loss left its course: back to step {rollback.to_step}, and "
-            f"rows {rollback.start} to {rollback.stop} are passed over (rollback {count})",
-            last=True,
+            f"rows {rollback.start} to {rollback.stop} are passed over (rollback {count})"
         )
-        self.restart_clock()
 
-    def validation(self, step: int, tokens_seen: int, scores: dict[str, Score]) -> None:
+    def validation(self, at: Progress, scores: dict[str, Score]) -> None:
         """Write the scores by source; "" is the total."""
-        sources = {name: score.measures() for name, score in scores.items() if name}
-        line = {"step": step, "tokens_seen": tokens_seen, **scores[""].measures()}
-        self._log.write("validation", **line, sources=sources)
-        for sink in self._sinks:
-            sink.write(step, "validation", line)
-            for name, values in sources.items():
-                sink.write(step, f"validation/{name}", values)
-        score = scores[""]
-        metrics.show_progress(
-            f"step {step}  validation loss {score.loss:.4f}  perplexity {score.perplexity:.2f}  "
-            f"bits per byte {score.bits_per_byte:.4f}",
-            last=True,
+        score = scores.pop("")
+        sources = {name: part.measures() for name, part in scores.items()}
+        given = {"step": at.step, "tokens_seen": at.tokens, **score.measures()}
+        self._write("validation", "validation", **given, sources=sources)
+        self._say(
+            f"step {at.step}  validation loss {score.loss:.4f}  perplexity {score.perplexity:.2f}  "
+            f"bits per byte {score.bits_per_byte:.4f}"
         )
-        self.restart_clock()
 
     def task(self, step: int, name: str, accuracy: Accuracy) -> None:
         """Write how many questions of a task were answered as they should."""
-        line = accuracy.measures()
-        self._log.write("task", step=step, task=name, **line)
-        for sink in self._sinks:
-            sink.write(step, f"task/{name}", line)
-        right = line["accuracy_by_length"] or 0.0
-        metrics.show_progress(f"step {step}  {name}: {right:.1%} right, by length", last=True)
-        self.restart_clock()
+        self._write("task", f"task/{name}", step=step, task=name, **asdict(accuracy))
+        self._say(f"step {step}  {name}: {accuracy.accuracy_by_length:.1%} right, by length")
 
     def checkpoint(self, step: int, stalled: float) -> None:
         """Note that a checkpoint is being written; `stalled`: seconds that training stood."""
-        self._log.write("checkpoint", step=step, stalled=round(stalled, 4))
+        self._write("checkpoint", "checkpoint", step=step, stalled=round(stalled, 4))
         self.restart_clock()
+
+    def stopped(self, at: Progress) -> None:
+        """Say that training ends before its last step."""
+        self._say(
+            f"step {at.step}: training ends, as {at.worse} validations did not improve on the loss "
+            f"{at.best:.4f} of step {at.best_step} (evaluation.patience)"
+        )
 
     def close(self) -> None:
         """End the log."""
         self._log.close()
         for sink in self._sinks:
             sink.close()
+
+    def _write(self, kind: str, group: str, **fields: Any) -> None:
+        self._log.write(kind, **fields)
+        for sink in self._sinks:
+            sink.write(fields["step"], sinks.numbers(group, fields))
+
+    def _say(self, text: str, *, last: bool = True) -> None:
+        metrics.show_progress(text, last=last)
+        self.restart_clock()

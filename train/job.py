@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,39 +17,55 @@ from schemas.problems import Problem
 from schemas.shard import ShardManifest, TokenizerEntry
 from train.config import Config, differences, flat
 from train.data import open_shards
+from train.files import write_text
 from train.order import Order
 from train.remote import Cache, Remote, is_url, localized, place_of
 from train.schedule import learning_rate
 
 
-class Record(BaseModel):
+class Progress(BaseModel):
+    """How far a run is."""
+
+    step: int = 0
+    position: int = 0  # rows consumed
+    tokens: int = 0  # consumed, without padding
+    flags: int = 0  # steps in a row, up to this one, that were spikes or not finite
+    first_flag: int = 0  # position of the first of them
+    best: float | None = None  # lowest loss of a validation
+    best_step: int = 0
+    worse: int = 0  # validations since then
+
+
+class Record(Progress):
     """What a checkpoint says of itself, in `checkpoint.json` beside the tensors."""
 
-    step: int
-    position: int  # rows consumed
-    tokens: int  # consumed, without padding
-    lanes: int
-    batch_rows: int
     layout_digest: str
     content_revision: int
     tokenizer: TokenizerEntry
     sequence_length: int
     config: dict[str, Any]  # with dotted keys
     steps: int  # of the whole run
-    healthy: bool = True  # the loss was on its course, and all weights finite
-    flags: int = 0  # steps in a row, up to this one, that were spikes
-    first_flag: int = 0  # position of the first of them
     files: dict[str, str] = {}  # SHA-256 of every file of tensors, by name
     digest: str = ""  # SHA-256 of all the rest
 
     @property
+    def healthy(self) -> bool:
+        """Whether the loss was on its course, and all weights finite."""
+        return self.flags == 0
+
+    @property
     def name(self) -> str:
         """The folder of the checkpoint."""
-        return f"step-{self.step:08d}"
+        return folder_of(self.step)
 
     def digest_of_rest(self) -> str:
         """What `digest` must be."""
         return hashlib.sha256(self.model_dump_json(exclude={"digest"}).encode()).hexdigest()
+
+
+def folder_of(step: int) -> str:
+    """Name of the checkpoint of a step."""
+    return f"step-{step:08d}"
 
 
 class Rollback(BaseModel):
@@ -73,7 +88,6 @@ class Job:
     steps: int
     output: Path
     check: bool = False  # all digests of the shards before the first step
-    must_resume: bool = False
     may_extend: bool = False  # more steps than before, though the rate jumps
     origin: Path | None = None  # whose weights a new run begins with
     run: str = ""  # where the shards are, if they are stored elsewhere, as its cache says
@@ -85,81 +99,86 @@ class Job:
         """Folder of the checkpoints."""
         return self.output / "checkpoints"
 
-    def record(self, step: int, position: int, tokens: int) -> Record:
+    @property
+    def has_validation(self) -> bool:
+        """Whether there are rows to validate on."""
+        split = self.manifest.splits.get("validation")
+        return split is not None and split.rows > 0
+
+    def record(self, at: Progress) -> Record:
         """The description of a checkpoint of this run."""
+        manifest = self.manifest
         return Record(
-            step=step,
-            position=position,
-            tokens=tokens,
-            lanes=self.order.lanes,
-            batch_rows=self.order.batch_rows,
-            layout_digest=self.manifest.layout_digest,
-            content_revision=self.manifest.content_revision,
-            tokenizer=self.manifest.tokenizer,
-            sequence_length=self.manifest.sequence_length,
+            **at.model_dump(),
+            layout_digest=manifest.layout_digest,
+            content_revision=manifest.content_revision,
+            tokenizer=manifest.tokenizer,
+            sequence_length=manifest.sequence_length,
             config=flat(self.config),
             steps=self.steps,
         )
 
 
 def prepare(
-    run: str | Path,
-    output: str | Path,
-    config: Config,
-    world_size: int,
-    **options: Any,
+    run: str | Path, output: str | Path, config: Config, world_size: int, **options: Any
 ) -> Job:
     """Check that `config` can train on the shards of `run`, in `world_size` processes.
 
     options: further fields of Job. Raises Problem if the shards are missing or too few, or if the
     processes cannot share the lanes. What is in `output` is looked at by `resumable`.
     """
-    most = int(config.cache_gigabytes * 1e9)
-    local, cache = localized(str(run), most)
+    local, cache = localized(str(run), int(config.cache_gigabytes * 1e9))
     manifest, shards = open_shards(local)
     train = manifest.splits.get("train")
     rows, phases = (train.rows, train.phase_rows) if train else (0, ())
     order = Order(rows, config.batch_rows, config.lanes, phases)
-    pipe, replicate, shard, context, _ = config.parallel.mesh(world_size)
-    order.lanes_of(0, replicate * shard)
-    _fits(config, manifest.sequence_length, context)
-    if config.batch_rows // (replicate * shard) < pipe:
-        raise Problem(
-            f"parallel.pipe={pipe}: {replicate * shard} processes share {config.batch_rows} rows, "
-            "fewer each than there are stages: give a larger --batch-rows"
-        )
     limits = [config.steps] if config.steps else []
     if config.max_epochs or not limits:
         limits.append((config.max_epochs or 1) * order.steps_per_epoch)
-    place = place_of(str(output)) if is_url(str(output)) else Path(output)
-    store = Remote(str(output)) if is_url(str(output)) else None
+    place, store = Path(output), None
+    if is_url(str(output)):
+        place, store = place_of(str(output)), Remote(str(output))
     where = str(run) if cache else str(shards.parent.resolve())
     options |= {"run": where, "cache": cache, "store": store}
-    return Job(config, shards, manifest, order, min(limits), place, **options)
+    job = Job(config, shards, manifest, order, min(limits), place, **options)
+    _check(job, config.parallel.mesh(world_size))
+    return job
 
 
-def _fits(config: Config, length: int, context: int) -> None:
-    """Raise Problem if rows of `length` tokens do not fit the model or the mesh."""
-    if config.model.context and length > config.model.context:
+def _check(job: Job, mesh: tuple[int, ...]) -> None:
+    """Raise Problem if the rows do not fit the mesh, the model, or what is asked of them."""
+    pipe, replicate, shard, context, _ = mesh
+    rows, parts = job.config.batch_rows, replicate * shard
+    length, most = job.manifest.sequence_length, job.config.model.context
+    job.order.lanes_of(0, parts)
+    if most and length > most:
         raise Problem(
-            f"the shards' rows have {length} tokens, the model {config.model.context} positions: "
+            f"the shards' rows have {length} tokens, the model {most} positions: "
             f"give model.context={length}"
         )
     if context > 1 and length % (2 * context):
         raise Problem(f"parallel.context={context}: twice that must divide rows of {length}")
+    if rows // parts < pipe:
+        raise Problem(
+            f"parallel.pipe={pipe}: {parts} processes share {rows} rows, fewer each than there are "
+            "stages: give a larger --batch-rows"
+        )
+    if job.config.evaluation.patience and not job.has_validation:
+        raise Problem(
+            "evaluation.patience: the shards have no validation rows to stop by: give the recipe "
+            "mix.validation.tokens"
+        )
 
 
 def resumable(job: Job) -> list[str]:
     """Names of the checkpoints in the output to go on from: the newest, then those before it.
 
-    Raises Problem if the newest is of another run, or if there is none but must be.
+    Raises Problem if the newest is of another run.
     """
     if job.store:
         job.store.pull(job.output)
     pointer = job.checkpoints / "latest"
     if not pointer.is_file():
-        if job.must_resume:
-            raise Problem(f"{job.output}: no checkpoint to resume: leave out --resume to begin")
         return []
     newest = pointer.read_text("utf-8").strip()
     names = [name for name in checkpoints(job.checkpoints) if name <= newest]
@@ -235,22 +254,3 @@ def begin(job: Job) -> None:
         job.output / "config.yaml",
         yaml.safe_dump(job.config.model_dump(mode="json"), sort_keys=False),
     )
-
-
-def digest_of(path: Path) -> str:
-    """SHA-256 of a file in hexadecimal; empty if it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return ""
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file that is either there whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

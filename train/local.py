@@ -1,12 +1,20 @@
-"""What of a tensor this process holds."""
+"""What of a tensor this process holds; functions that are compiled."""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
+
+
+@functools.cache
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function compiled once, for shapes that do not change."""
+    return torch.compile(function, dynamic=False)
 
 
 def local(tensor: Tensor) -> Tensor:

@@ -9,41 +9,29 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import NamedTuple
+from typing import NoReturn
 
 import torch
 from tokenizers import Tokenizer
 
 from schemas.problems import Problem
-from train import metrics, optim, parallel
-from train.agree import agreed, gathered
+from train import guard, metrics, parallel, tasks
 from train.checkpoint import Checkpointer
 from train.data import Prefetched, ShardReader, check_digests, token_bytes
 from train.evaluate import evaluate
-from train.guard import Diverged, Guard, Monitor
 from train.history import History
-from train.job import Job, Record, Rollback, begin, rollbacks
+from train.job import Job, Progress, Record, Rollback, begin, rollbacks
 from train.mesh import World
 from train.objective import Objective
 from train.order import Window
-from train.origin import is_hf, record_of, start_from
+from train.origin import start_from
 from train.report import write_report
 from train.schedule import learning_rate
-from train.step import Batch, Feed, micro_rows, train_step
-from train.tasks import answer, read_questions
+from train.step import Batch, Feed, Trainer, micro_rows
 from train.trace import segments
-
-
-class Verdict(NamedTuple):
-    """What rank 0 finds at the end of a window of steps."""
-
-    window: Window | None  # to pass over, after going back to before it
-    healthy: bool
-    flags: int
-    first_flag: int
 
 
 def train(job: Job, world: World) -> int:
@@ -57,7 +45,7 @@ def train(job: Job, world: World) -> int:
         while (window := run.advance(asked)) is not None:
             run.go_back(window)
     run.end()
-    return 0 if run.step == job.steps else asked.stop or signal.SIGTERM
+    return 0 if run.is_done else asked.stop or signal.SIGTERM
 
 
 class Run:
@@ -72,138 +60,111 @@ class Run:
         self.lanes = job.order.lanes_of(world.data_rank, world.data_size)
         held = self.lanes.stop - self.lanes.start + 1
         self.reader = ShardReader(job.shards, manifest, "train", held_groups=held, cache=job.cache)
-        self.held_out = _validation_reader(job)
-        files = map(Path, config.evaluation.tasks)
-        self.tasks = {path.name: read_questions(path) for path in files}
-        self.tokenizer = Tokenizer.from_file(str(job.shards / manifest.tokenizer.path))
-        self.model = parallel.build(config, manifest.tokenizer.vocabulary, world)
-        self.optimizer = optim.build(self.model, config.optimizer)
-        self.monitor = Monitor(config.guard, world.device)
-        self.guard = Guard(config.guard, job.order.batch_rows)
-        self.checkpointer = Checkpointer(job, world, self.model, self.optimizer, self.monitor)
-        self.rollbacks = agreed(world, lambda: rollbacks(job.checkpoints))
-        tokenizer, rows = manifest.tokenizer, job.order.batch_rows // world.data_size
+        tokenizer = manifest.tokenizer
+        path = job.shards / tokenizer.path
+        self.held_out: ShardReader | None = None
+        if job.has_validation:
+            sizes = token_bytes(path, tokenizer.vocabulary)
+            self.held_out = ShardReader(
+                job.shards, manifest, "validation", token_bytes=sizes, cache=job.cache
+            )
+        length, bpe = manifest.sequence_length, Tokenizer.from_file(str(path))
+        self.tasks = {
+            name.name: tasks.pack(tasks.read_questions(name), bpe, tokenizer, length)
+            for name in map(Path, config.evaluation.tasks)
+        }
+        model = parallel.build(config, tokenizer.vocabulary, world)
+        self.trainer = Trainer(config, model, world)
+        self.checkpointer = Checkpointer(job, self.trainer)
+        self.rollbacks = world.agreed(lambda: rollbacks(job.checkpoints))
+        rows = job.order.batch_rows // world.data_size
         self.feed = Feed(
             Objective(config.objective, tokenizer.vocabulary, tokenizer.padding),
             world.device,
             micro_rows(rows, min(config.micro_rows, rows // world.size_of("pipe"))),
             len(self.reader.source_names),
-            varlen=self.model.backend == "varlen",
+            varlen=model.backend == "varlen",
         )
-        self.step = self.position = self.tokens = 0
         resumed = self.checkpointer.restore()
         if resumed is None:
             self._take_origin()
         self._continue_from(resumed)
-        self.saved = self.step
         self.history: History | None = None
 
         def open_output() -> None:
             begin(job)
             self.checkpointer.tidy()
-            self.history = History(job, world, self.model, resumed)
+            self.history = History(job, world, model, resumed)
 
-        agreed(world, open_output)
+        world.agreed(open_output)
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether validations have not improved for too long."""
+        patience = self.job.config.evaluation.patience
+        return patience is not None and self.at.worse >= patience
+
+    @property
+    def is_done(self) -> bool:
+        """Whether there is nothing left to train."""
+        return self.is_stopped or self.at.step == self.job.steps
 
     def advance(self, asked: Asked) -> Window | None:
         """Train until the last step, or until a signal asks to stop.
 
         Returns rows that must be passed over to go on, if the loss has left its course.
         """
-        job, world, config, order = self.job, self.world, self.job.config, self.job.order
+        job, at = self.job, self.at
         windows = [(entry.start, entry.stop) for entry in self.rollbacks]
-        positions = order.ahead(self.position, windows)
-        ahead = itertools.islice(positions, job.steps - self.step)
-        minutes = config.checkpoint.minutes
+        left = 0 if self.is_stopped else job.steps - at.step
+        ahead = itertools.islice(job.order.ahead(at.position, windows), left)
         gc.collect()
         gc.freeze()  # what lives as long as the run is not looked through again
         with closing(Prefetched(self._load, ahead)) as batches:
             self.batches = batches
             for position, batch in batches:
-                due = minutes is not None and time.monotonic() - self.saved_at > 60 * minutes
-                to_save = asked.save or (due and world.rank == 0)
-                # A sum on the host, which does not wait for the device.
-                wishes = torch.tensor([bool(asked.stop), to_save], dtype=torch.int64)
-                stopping, to_save = world.all_reduce(wishes).tolist()
+                stopping, to_save = self._wishes(asked)
                 if stopping:
                     break
-                counts = torch.tensor([batch.num_labels, batch.num_tokens, *batch.labels])
-                num_labels, num_tokens, *labels = world.sum_rows(counts).tolist()
-                rate = learning_rate(self.step, job.steps, config.optimizer)
-                outcome = train_step(
-                    self.model,
-                    self.optimizer,
-                    batch,
-                    num_labels=num_labels,
-                    micro=self.feed.micro,
-                    rate=rate,
-                    clip=config.optimizer.clip,
-                    monitor=self.monitor,
-                    world=world,
-                    every_pass=config.parallel.reduce_every_pass,
-                )
-                self.step, self.tokens = self.step + 1, self.tokens + num_tokens
-                if self.history:
-                    self.history.add(
-                        outcome,
-                        step=self.step,
-                        epoch=order.epoch(position),
-                        first_row=position,
-                        rows=order.batch_rows,
-                        lr=rate,
-                        tokens=num_tokens,
-                        labels=num_labels,
-                        sources=dict(zip(self.reader.source_names, labels, strict=True)),
-                        tokens_seen=self.tokens,
-                    )
-                self.position = position + order.batch_rows
-
-                last = self.step == job.steps
-                to_evaluate = last or self.step % config.evaluation.every == 0
-                to_save = to_save or last or self.step % config.checkpoint.every == 0
-                if not (to_evaluate or to_save or self.step % config.log_every == 0):
+                self._step(position, batch)
+                step, evaluation = self.at.step, job.config.evaluation
+                last = step == job.steps
+                to_evaluate = last or step % evaluation.every == 0
+                to_save = to_save or last or step % job.config.checkpoint.every == 0
+                to_save = to_save or (to_evaluate and evaluation.patience is not None)
+                if not (to_evaluate or to_save or step % job.config.log_every == 0):
                     continue
-                verdict = self._judge(to_save=to_save)
-                if verdict.window:
-                    return verdict.window
+                if window := self._judge(to_save=to_save):
+                    return window
                 if self.held_out and to_evaluate:
                     self._evaluate(self.held_out)
                 if to_save:
-                    self._save(verdict)
+                    self._save()
                     asked.save = False
-        if self.step > self.saved:
-            verdict = self._judge(to_save=True)
-            if verdict.window:
-                return verdict.window
-            self._save(verdict)
+                if self.is_stopped:
+                    break
+        if self.at.step > self.saved:
+            if window := self._judge(to_save=True):
+                return window
+            self._save()
         return None
 
     def go_back(self, window: Window) -> None:
         """Return to before some rows, which are passed over. Raises Diverged if too often."""
-        most = self.job.config.guard.rollbacks
         start, stop = window
         # Where the trouble goes on behind the last window, this one is longer by that.
         stop += sum(entry.stop - entry.start for entry in self.rollbacks if entry.stop == start)
-        rollback = Rollback(start=start, stop=stop, step=self.step, to_step=0)
-        if len(self.rollbacks) >= most:
+        rollback = Rollback(start=start, stop=stop, step=self.at.step, to_step=0)
+        if len(self.rollbacks) >= self.job.config.guard.rollbacks:
             self.checkpointer.give_up(rollback.start)
-            raise Diverged(
-                f"the loss left its course before step {self.step}, or weights are not finite, and "
-                f"training has gone back {len(self.rollbacks)} times (guard.rollbacks is {most}). "
-                "The last healthy checkpoint is kept. A smaller optimizer.lr or a longer warmup "
-                "may help; guard.patience, guard.spikes and guard.rollbacks say what is borne"
-            )
+            self.world.agreed(self._diverged)
         record = self.checkpointer.go_back(rollback, self.rollbacks)
         if record is None:
-            self.model.initialize(self.job.config.seed)
-            self.optimizer.restart()
-            self.monitor.reset()
+            self.trainer.restart(self.job.config.seed)
             self._take_origin()
-        rollback.to_step = record.step if record else 0
-        agreed(self.world, lambda: self._note_passed_over(rollback))
+        self.world.agreed(lambda: self._note_passed_over(rollback))
         self.rollbacks.append(rollback)
         self._continue_from(record)
-        self.saved = self.step
         if self.history:
             self.history.go_back(rollback, len(self.rollbacks))
 
@@ -211,9 +172,20 @@ class Run:
         """Wait for the last checkpoint; draw the curve."""
         self.checkpointer.wait()
         if self.history:
+            if self.is_stopped:
+                self.history.stopped(self.at)
             self.history.close()
             write_report(self.job.output)
             self.checkpointer.store()
+
+    def _diverged(self) -> NoReturn:
+        raise guard.Diverged(
+            f"the loss left its course before step {self.at.step}, or weights are not finite, and "
+            f"training has gone back {len(self.rollbacks)} times (guard.rollbacks is "
+            f"{self.job.config.guard.rollbacks}). The last healthy checkpoint is kept. A smaller "
+            "optimizer.lr or a longer warmup may help; guard.patience, .spikes and .rollbacks say "
+            "what is borne"
+        )
 
     def _note_passed_over(self, rollback: Rollback) -> None:
         """Append what the rows of a window hold to `passed-over.jsonl`."""
@@ -222,28 +194,17 @@ class Run:
         rows = sorted({int(row) for position in positions for row in order.batch(position).flat})
         with (self.job.output / "passed-over.jsonl").open("a", encoding="utf-8") as file:
             for segment in segments(self.reader, rows):
-                fields = {"rollback": len(self.rollbacks) + 1, **asdict(segment)}
-                known = {name: value for name, value in fields.items() if value is not None}
-                file.write(json.dumps(known) + "\n")
+                file.write(json.dumps({"rollback": len(self.rollbacks) + 1, **segment}) + "\n")
 
     def _take_origin(self) -> None:
         """Take the weights that the run starts from, if it does. Raises Problem."""
-        path = self.job.origin
-        if path is None:
-            return
-        if not is_hf(path):
-            files = self.checkpointer.damaged(path, record_of(path))
-            if files:
-                raise Problem(f"{path}: damaged: {', '.join(files)}")
-        start_from(path, self.model)
+        if self.job.origin:
+            start_from(self.job.origin, self.trainer.model, self.world)
 
     def _continue_from(self, record: Record | None) -> None:
-        self.step = record.step if record else 0
-        self.position = record.position if record else 0
-        self.tokens = record.tokens if record else 0
-        self.guard.flags = record.flags if record else 0
-        self.guard.first = record.first_flag if record else 0
-        self.saved_at = time.monotonic()
+        known = record.model_dump(include={*Progress.model_fields}) if record else {}
+        self.at = Progress(**known)
+        self.saved, self.saved_at = self.at.step, time.monotonic()
 
     def _load(self, position: int) -> tuple[int, Batch]:
         order, lanes = self.job.order, self.lanes
@@ -251,50 +212,83 @@ class Run:
         first = position + lanes.start * (order.batch_rows // order.lanes)
         return position, self.feed.batch(rows, first)
 
-    def _judge(self, *, to_save: bool) -> Verdict:
+    def _wishes(self, asked: Asked) -> tuple[bool, bool]:
+        """Whether any process was asked to stop, or to save."""
+        minutes = self.job.config.checkpoint.minutes
+        due = minutes is not None and time.monotonic() - self.saved_at > 60 * minutes
+        to_save = asked.save or (due and self.world.rank == 0)
+        # A sum on the host, which does not wait for the device.
+        wishes = torch.tensor([bool(asked.stop), to_save], dtype=torch.int64)
+        stopping, saving = self.world.all_reduce(wishes).tolist()
+        return bool(stopping), bool(saving)
+
+    def _step(self, position: int, batch: Batch) -> None:
+        job, at = self.job, self.at
+        counts = torch.tensor([batch.num_tokens, *batch.labels])
+        num_tokens, *labels = self.world.sum_rows(counts).tolist()
+        rate = learning_rate(at.step, job.steps, job.config.optimizer)
+        outcome = self.trainer.step(batch, sum(labels), rate)
+        at.step, at.tokens = at.step + 1, at.tokens + num_tokens
+        at.position = position + job.order.batch_rows
+        if self.history:
+            self.history.add(
+                outcome,
+                step=at.step,
+                epoch=job.order.epoch(position),
+                first_row=position,
+                rows=job.order.batch_rows,
+                lr=rate,
+                tokens=num_tokens,
+                labels=sum(labels),
+                sources=dict(zip(self.reader.source_names, labels, strict=True)),
+                tokens_seen=at.tokens,
+            )
+
+    def _judge(self, *, to_save: bool) -> Window | None:
         """Write the log, and let rank 0 say whether the steps in it were healthy.
 
-        Raises Problem if the last checkpoint could not be written.
+        Returns rows to pass over. Raises Problem if the last checkpoint could not be written.
         """
         finite = self.checkpointer.weights_are_finite() if to_save else True
-        last = self.step == self.job.steps
 
-        def judge() -> Verdict:
+        def judge() -> tuple[Window | None, Progress]:
             steps = self.history.flush(self.batches.take_waited()) if self.history else []
-            if failure := self.checkpointer.failure():
-                raise Problem(failure)
-            window = self.guard.judge(steps, last=last, finite=finite)
-            return Verdict(window, self.guard.healthy, self.guard.flags, self.guard.first)
+            self.checkpointer.check()
+            window = guard.judge(
+                self.at,
+                steps,
+                self.job.config.guard,
+                batch_rows=self.job.order.batch_rows,
+                last=self.at.step == self.job.steps,
+                finite=finite,
+            )
+            return window, self.at
 
-        return agreed(self.world, judge)
+        window, self.at = self.world.agreed(judge)
+        return window
 
     def _evaluate(self, reader: ShardReader) -> None:
+        model, at = self.trainer.model, self.at
         limit = self.job.config.evaluation.rows
-        scores = evaluate(self.model, reader, self.world, self.feed, limit=limit)
+        scores = evaluate(model, reader, self.world, self.feed, limit=limit)
+        loss = self.world.agreed(lambda: scores[""].loss)
+        if at.best is None or loss < at.best:
+            at.best, at.best_step, at.worse = loss, at.step, 0
+        else:
+            at.worse += 1
         if self.history:
-            self.history.validation(self.step, self.tokens, scores)
-        for name, questions in self.tasks.items():
-            accuracy = answer(
-                self.model,
-                questions,
-                self.tokenizer,
-                self.world,
-                settings=self.job.manifest.tokenizer,
-                length=self.job.manifest.sequence_length,
-                micro=self.feed.micro,
-            )
+            self.history.validation(at, scores)
+        for name, task in self.tasks.items():
+            accuracy = tasks.answer(model, task, self.world, self.feed)
             if self.history:
-                self.history.task(self.step, name, accuracy)
+                self.history.task(at.step, name, accuracy)
 
-    def _save(self, verdict: Verdict) -> None:
-        record = self.job.record(self.step, self.position, self.tokens)
-        record.healthy, record.flags = verdict.healthy, verdict.flags
-        record.first_flag = verdict.first_flag
+    def _save(self) -> None:
         start = time.monotonic()
-        self.checkpointer.save(record)
-        self.saved, self.saved_at = self.step, time.monotonic()
+        self.checkpointer.save(self.job.record(self.at))
+        self.saved, self.saved_at = self.at.step, time.monotonic()
         if self.history:
-            self.history.checkpoint(self.step, self.saved_at - start)
+            self.history.checkpoint(self.at.step, self.saved_at - start)
 
 
 def _check(job: Job, world: World) -> None:
@@ -302,7 +296,7 @@ def _check(job: Job, world: World) -> None:
     part = slice(world.rank, None, world.size)
     wrong = [
         text
-        for found in gathered(world, check_digests(job.shards, job.manifest, part))
+        for found in world.gathered(check_digests(job.shards, job.manifest, part))
         for text in found
     ]
 
@@ -311,16 +305,7 @@ def _check(job: Job, world: World) -> None:
             raise Problem(f"{'; '.join(wrong)}: make the shards again, or copy them again")
         metrics.show_progress("all files of the shards are as the manifest says")
 
-    agreed(world, tell)
-
-
-def _validation_reader(job: Job) -> ShardReader | None:
-    split = job.manifest.splits.get("validation")
-    if split is None or split.rows == 0:
-        return None
-    tokenizer = job.manifest.tokenizer
-    sizes = token_bytes(job.shards / tokenizer.path, tokenizer.vocabulary)
-    return ShardReader(job.shards, job.manifest, "validation", token_bytes=sizes, cache=job.cache)
+    world.agreed(tell)
 
 
 @dataclass

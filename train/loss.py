@@ -6,14 +6,13 @@ at hand: nothing is computed twice, and no more than a chunk's are ever held.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.distributed import ProcessGroup, ReduceOp, all_reduce
 
+from train import local
 from train.data import IGNORED
 
 
@@ -28,7 +27,6 @@ def linear_cross_entropy(
     hidden: Tensor,
     weight: Tensor,
     labels: Tensor,
-    *,
     chunk: int,
     group: ProcessGroup | None = None,
     compiled: bool = False,
@@ -44,21 +42,16 @@ def linear_cross_entropy(
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any,
-        hidden: Tensor,
-        weight: Tensor,
-        labels: Tensor,
-        chunk: int,
-        group: ProcessGroup | None,
-        compiled: bool,
+        ctx: Any, hidden: Tensor, weight: Tensor, labels: Tensor, chunk: int, *how: Any
     ) -> tuple[Tensor, Tensor]:
+        group, is_compiled = how
         wanted = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
         shape, each = hidden.shape, torch.empty(labels.shape, device=hidden.device)
         hidden, labels, losses = hidden.flatten(0, 1), labels.flatten(), each.view(-1)
         first = group.rank() * len(weight) if group else 0
         grad_hidden = torch.empty_like(hidden) if wanted else None
         grad_weight = torch.zeros_like(weight, dtype=torch.float32) if wanted else None
-        softmax = _compiled_softmax() if compiled else _softmax
+        softmax = local.compiled(_softmax) if is_compiled else _softmax
         for start in range(0, len(hidden), chunk):
             part = slice(start, start + chunk)
             logits = hidden[part] @ weight.T
@@ -120,8 +113,3 @@ def _shared_softmax(
     grad = chances / sums[0].unsqueeze(1)
     grad.scatter_add_(1, labels, -mine.unsqueeze(1).to(grad.dtype))
     return losses, (grad * labelled.unsqueeze(1)).to(logits.dtype)
-
-
-@functools.cache
-def _compiled_softmax() -> Callable[..., tuple[Tensor, Tensor]]:
-    return torch.compile(_softmax, dynamic=False)

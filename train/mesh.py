@@ -1,11 +1,15 @@
-"""Processes, and the mesh they stand in: pipe x replicate x shard x context x tensor."""
+"""Processes, and the mesh they stand in: pipe x replicate x shard x context x tensor.
+
+Decisions that all must take alike are taken by the first and told to the others.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -14,8 +18,27 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from schemas.problems import Problem
 from train.config import Parallel
+from train.guard import Diverged
 
 DIMENSIONS = ("pipe", "replicate", "shard", "context", "tensor")
+
+
+Value = TypeVar("Value")
+MENDABLE = (Problem, Diverged, OSError)
+
+
+def status_of(error: BaseException) -> int:
+    """The exit status for one of `MENDABLE`."""
+    return 1 if isinstance(error, Diverged) else 2
+
+
+class ToldByFirst(Exception):
+    """The first process ended with a mistake, and tells it: this one ends too, and says nothing."""
+
+    def __init__(self, status: int = 2) -> None:
+        """status: with which the first ends."""
+        super().__init__(status)
+        self.status = status
 
 
 @dataclass(frozen=True)
@@ -68,10 +91,36 @@ class World:
         """
         return self.all_reduce(losses).div_(self.size_of("tensor"))
 
-    def barrier(self) -> None:
-        """Wait for all processes."""
-        # The sum of a CPU tensor goes over gloo: a barrier under NCCL would occupy the GPU.
-        self.all_reduce(torch.zeros(1))
+    def agreed(self, decide: Callable[[], Value]) -> Value:
+        """What rank 0 decides, on every rank.
+
+        What `decide` raises, of `MENDABLE`, is raised there, and ToldByFirst elsewhere.
+        """
+        if self.size == 1:
+            return decide()
+        told: list[Any] = [None, 0]
+        error: Exception | None = None
+        if self.rank == 0:
+            try:
+                told[0] = decide()
+            except MENDABLE as raised:
+                error, told[1] = raised, status_of(raised)
+        # Over gloo: what the host decides need not wait for the device.
+        dist.broadcast_object_list(told, src=0, device=torch.device("cpu"))
+        if error:
+            raise error
+        if told[1]:
+            raise ToldByFirst(told[1])
+        value: Value = told[0]
+        return value
+
+    def gathered(self, value: Value, group: ProcessGroup | None = None) -> Sequence[Value]:
+        """The values of all ranks, on every rank."""
+        if self.size == 1:
+            return [value]
+        values: list[Any] = [None] * self.size
+        dist.all_gather_object(values, value, group=group)
+        return values
 
 
 def start(parallel: Parallel | None = None) -> World:

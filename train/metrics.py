@@ -9,18 +9,15 @@ import time
 from pathlib import Path
 from typing import Any, TextIO
 
-# Dense bf16 peaks in FLOP/s by the name the driver gives, from NVIDIA's data sheets. A GPU that
-# is not here has no known peak, and its MFU is null rather than a guess.
-PEAK_FLOPS = {
-    "NVIDIA A100-PCIE-40GB": 312e12,
-    "NVIDIA A100 80GB PCIe": 312e12,
-    "NVIDIA A100-SXM4-40GB": 312e12,
-    "NVIDIA A100-SXM4-80GB": 312e12,
-    "NVIDIA H100 80GB HBM3": 989.4e12,
-    "NVIDIA H100 PCIe": 756e12,
-    "NVIDIA H200": 989.4e12,
-    "NVIDIA B200": 2250e12,
-}
+from train.plan import GPUS
+
+
+def peak_flops(device: str) -> float | None:
+    """Dense bf16 peak in FLOP/s by the name the driver gives.
+
+    A GPU that is not in the planner's table has none, and its MFU is null rather than a guess.
+    """
+    return next((gpu.flops for gpu in GPUS.values() if device in gpu.names), None)
 
 
 def finite(value: float) -> float | None:

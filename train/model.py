@@ -269,7 +269,7 @@ class Decoder(nn.Module):
         context parallelism all is given whole and each process returns its own tokens', losses with
         zeros for the others'. The loss is computed here, where a sharded head is gathered.
         """
-        places = None
+        places, group = None, self.tensor_group
         if self.context is not None:
             length = segments.shape[1]
             places = self.context.places(length, self.context.group.rank()).to(segments.device)
@@ -283,28 +283,19 @@ class Decoder(nn.Module):
             seen = torch.arange(caches[0].length + x.shape[1], device=x.device)
             mask: Mask = seen <= positions[:, None, :, None]
         else:
-            mask = document_mask(
-                segments,
-                self.backend,
-                prefix=prefix,
-                bounds=None if bounds is None else bounds.flatten(),
-                bidirectional=self.bidirectional,
-                places=places,
-                compiled=self.compiled,
-            )
+            how = {"bidirectional": self.bidirectional, "compiled": self.compiled}
+            bounds = None if bounds is None else bounds.flatten()
+            mask = document_mask(segments, self.backend, prefix, bounds, places, **how)
         for index, block in enumerate(self.blocks.values()):
             x = block(x, rotation, mask, caches[index] if caches else None)
         if self.norm is None:
             return x
-        x = enter(self.norm(x), self.tensor_group)
+        x = enter(self.norm(x), group)
         head = cast(nn.Linear, self.embedding if self.head is None else self.head)
         weight = local(head.weight).to(x.dtype)
         if labels is None:
             return F.linear(x, weight)
-        chunk, group = self.loss_chunk, self.tensor_group
-        losses = linear_cross_entropy(
-            x, weight, labels, chunk=chunk, group=group, compiled=self.compiled
-        )
+        losses = linear_cross_entropy(x, weight, labels, self.loss_chunk, group, self.compiled)
         if places is None:
             return losses
         whole = torch.zeros(segments.shape, device=x.device)

@@ -90,13 +90,8 @@ class Objective:
                 elif chance.random() < self.settings.middle and stop - start > 5:
                     tokens[row, part] = self._move_middle(tokens[row, part], chance)
                     labels[row, start : stop - 1] = tokens[row, start + 1 : stop]
-        return Prepared(
-            tokens,
-            positions,
-            segments,
-            labels,
-            prefix if self.bidirectional or self.has_prefix else None,
-        )
+        seen = prefix if self.bidirectional or self.has_prefix else None
+        return Prepared(tokens, positions, segments, labels, seen)
 
     def _mask(
         self, tokens: NDArray[np.int64], labels: NDArray[np.int64], chance: np.random.Generator

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystemReader
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from torch.distributed.checkpoint.state_dict_loader import load
@@ -15,8 +16,10 @@ from torch.distributed.tensor import DTensor
 from schemas.problems import Problem
 from schemas.shard import ShardManifest
 from train import hf
-from train.job import Record, checkpoints, digest_of, read_record
+from train.files import digest_of
+from train.job import Record, checkpoints, folder_of, read_record
 from train.local import fill
+from train.mesh import World
 from train.model import Decoder
 from train.shape import Model
 
@@ -24,14 +27,18 @@ from train.shape import Model
 def find(path: Path) -> Path:
     """The checkpoint or the Hugging Face folder at `path`, which may also be a run's output.
 
-    Of a run, the newest healthy checkpoint. Raises Problem if there is none.
+    Of a run, the newest healthy checkpoint, or with `evaluation.patience` the best. Raises Problem
+    if there is none.
     """
     if (path / "checkpoint.json").is_file() or is_hf(path):
         return path
-    for name in reversed(checkpoints(path / "checkpoints")):
-        record = read_record(path / "checkpoints" / name)
+    folder = path / "checkpoints"
+    for name in reversed(checkpoints(folder)):
+        record = read_record(folder / name)
         if record and record.healthy:
-            return path / "checkpoints" / name
+            best = folder / folder_of(record.best_step)
+            by_loss = record.config["evaluation.patience"] is not None and best.exists()
+            return best if by_loss else folder / name
     raise Problem(
         f"{path}: neither the --output of a training run with a healthy checkpoint, nor a "
         "checkpoint, nor a folder with config.json and *.safetensors"
@@ -82,15 +89,14 @@ def check_tokenizer(origin: Path, manifest: ShardManifest, tokenizer_file: Path)
 
 
 @torch.no_grad()
-def start_from(origin: Path, model: Decoder) -> None:
+def start_from(origin: Path, model: Decoder, world: World) -> None:
     """Fill a model with the weights; each process takes what it holds. Raises Problem.
 
     Rows of the embedding and the head that the weights lack keep their first values.
     """
     if not is_hf(origin):
-        state = {"model": model.state_dict()}
-        alone = not torch.distributed.is_initialized()
-        load(state, checkpoint_id=origin / "state", no_dist=alone)
+        check_whole(origin, record_of(origin), world)
+        load_state({"model": model.state_dict()}, origin, alone=world.size == 1)
         return
     read = hf.reader(origin)
     for name, parameter in model.named_parameters():
@@ -103,20 +109,39 @@ def start_from(origin: Path, model: Decoder) -> None:
         fill(parameter, value)
 
 
+def damaged(checkpoint: Path, record: Record, world: World) -> list[str]:
+    """Files of a checkpoint that are not what was written; each process reads some."""
+    names = sorted(record.files)[world.rank :: world.size]
+    found = [name for name in names if digest_of(checkpoint / "state" / name) != record.files[name]]
+    return sorted(name for part in world.gathered(found) for name in part)
+
+
+def check_whole(checkpoint: Path, record: Record, world: World) -> None:
+    """Raise Problem if a checkpoint is damaged."""
+    if files := damaged(checkpoint, record, world):
+        raise Problem(f"{checkpoint}: damaged: {', '.join(files)}")
+
+
+def load_state(state: dict[str, Any], checkpoint: Path, *, alone: bool) -> None:
+    """Fill tensors from a checkpoint, whatever mesh wrote it. Raises Problem."""
+    try:
+        load(state, checkpoint_id=checkpoint / "state", no_dist=alone)
+    except CheckpointException as error:
+        causes = [cause for cause, _ in error.failures.values()]
+        raise Problem(f"{checkpoint}: cannot be loaded ({causes[0]!r})") from None
+
+
 def weights_of(checkpoint: Path, record: Record) -> dict[str, Tensor]:
     """All parameters of a checkpoint in the host's memory, by name. Raises Problem if damaged."""
-    folder = checkpoint / "state"
-    damaged = [name for name, digest in record.files.items() if digest_of(folder / name) != digest]
-    if damaged:
-        raise Problem(f"{checkpoint}: damaged: {', '.join(damaged)}")
-    found = FileSystemReader(folder).read_metadata().state_dict_metadata
+    check_whole(checkpoint, record, World(0, 1, torch.device("cpu")))
+    found = FileSystemReader(checkpoint / "state").read_metadata().state_dict_metadata
     state = {
         name: torch.empty(entry.size, dtype=entry.properties.dtype)
         for name, entry in found.items()
         if name.startswith("model.") and isinstance(entry, TensorStorageMetadata)
         if name != "model.loss_scale"  # of fp16
     }
-    load(state, checkpoint_id=folder, no_dist=True)
+    load_state(state, checkpoint, alone=True)
     return {name.removeprefix("model."): value for name, value in state.items()}
 
 
@@ -133,14 +158,19 @@ def export(path: Path, folder: Path, dtype: str) -> None:
 
     path: a run's output or a checkpoint; dtype: float32, bfloat16 or float16.
     """
+    from huggingface_hub import save_torch_state_dict
+
     checkpoint = find(path)
     record, shape = record_of(checkpoint), Model.model_validate(shape_of(checkpoint))
     weights = weights_of(checkpoint, record)
     tokenizer_file = tokenizer_of(checkpoint, record)
     rows, length = len(weights["embedding.weight"]), record.sequence_length
     renamed = hf.renamed(weights, shape)
+    if folder.exists() and any(folder.iterdir()):
+        raise Problem(f"{folder}: is not empty: give another folder")
     folder.mkdir(parents=True, exist_ok=True)
-    hf.write({name: value.to(getattr(torch, dtype)) for name, value in renamed.items()}, folder)
+    given = {name: value.to(getattr(torch, dtype)) for name, value in renamed.items()}
+    save_torch_state_dict(given, folder)
     settings = hf.config(shape, rows, length, record.tokenizer, dtype)
     hf.write_json(folder / "config.json", settings)
     hf.write_tokenizer(tokenizer_file, record.tokenizer, length, folder)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import cast
 
 import torch
-from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
@@ -17,12 +16,7 @@ from train.model import Attention, Block, Context, Decoder, FeedForward, Linear
 from train.objective import Objective
 from train.pipeline import Pipeline
 
-DTYPES = {
-    "bf16": torch.bfloat16,
-    "float8": torch.bfloat16,
-    "fp16": torch.float16,
-    "fp32": torch.float32,
-}
+DTYPES = {"fp16": torch.float16, "fp32": torch.float32}  # others are bf16
 
 
 def build(config: Config, vocabulary: int, world: World) -> Decoder:
@@ -57,12 +51,6 @@ def build(config: Config, vocabulary: int, world: World) -> Decoder:
     return model
 
 
-def set_gradient_sync(model: nn.Module, sync: bool) -> None:
-    """Whether the next backward pass reduces gradients over processes, or only adds them up."""
-    if isinstance(model, FSDPModule):
-        model.set_requires_gradient_sync(sync)
-
-
 def _check(config: Config, world: World) -> None:
     """Raise Problem if the model cannot be cut as asked."""
     model, cut, stages = config.model, world.size_of("tensor"), world.size_of("pipe")
@@ -83,7 +71,9 @@ def _configure(model: Decoder, config: Config, objective: Objective, world: Worl
     if on_gpu:
         torch.set_float32_matmul_precision("high" if config.tf32 else "highest")
     auto = "bf16" if on_gpu else "fp32"
-    model.dtype = DTYPES[auto if config.precision == "auto" else config.precision]
+    model.dtype = DTYPES.get(
+        auto if config.precision == "auto" else config.precision, torch.bfloat16
+    )
     model.compiled = on_gpu if config.compile == "auto" else config.compile
     model.loss_chunk = config.loss_chunk or (4096 if on_gpu else 256)
     model.bidirectional = objective.bidirectional

@@ -23,7 +23,9 @@ class Pipeline:
         """group: the processes of the pipe, in the order of the stages."""
         self._stage, self._group = stage, group
         # Stages may return no tuples but plain ones.
-        stage.register_forward_hook(lambda *given: _plain(given[-1]))
+        stage.register_forward_hook(
+            lambda *given: tuple(given[2]) if type(given[2]) is Losses else None
+        )
         self._schedules: dict[Any, Any] = {}
         self._factor: Tensor | float = 1.0
         self._each: list[Tensor] = []
@@ -63,7 +65,3 @@ class Pipeline:
             make = Schedule1F1B if backward else ScheduleGPipe
             self._schedules[key] = make(stage, count, loss_fn=self._loss, scale_grads=False)
         return self._schedules[key]
-
-
-def _plain(output: Any) -> Any:
-    return tuple(output) if isinstance(output, Losses) else output

@@ -8,15 +8,17 @@ Sources of constants:
   "compute-optimal" are 20 a parameter, the rule that the paper's table 3 comes to.
 - Loss of Kaplan: ((6.4e13 / N)^(.076 / .103) + 1.8e13 / D)^.103 (eq. 1.5, table 2), N without
   embeddings.
-- GPUs: dense bf16 peak, memory and board power by NVIDIA's data sheets. Prices an hour are not
-  known here: the user gives one.
+- GPUs: gpus.yaml. Prices an hour are not known here: the user gives one.
 - CO2: .445 kg a kWh, the world's mean of 2024 (IEA, Electricity 2025), where no other is given.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from schemas.problems import Problem, close_to
 from train.config import Config, Parallel
@@ -33,16 +35,16 @@ class GPU:
     flops: float  # dense bf16 peak, FLOP/s
     memory: float  # bytes
     watts: float
+    names: list[str]  # that the driver gives it
 
 
-GPUS = {
-    "a100-40gb": GPU(312e12, 40e9, 400),
-    "a100": GPU(312e12, 80e9, 400),
-    "h100-pcie": GPU(756e12, 80e9, 350),
-    "h100": GPU(989.4e12, 80e9, 700),
-    "h200": GPU(989.4e12, 141e9, 700),
-    "b200": GPU(2250e12, 180e9, 1000),
-}
+_FILE = Path(__file__).with_name("gpus.yaml")
+GPUS = {name: GPU(**value) for name, value in yaml.safe_load(_FILE.read_text()).items()}
+
+
+def _asked(default: Any, text: str) -> Any:
+    """A field that the command line asks for too."""
+    return field(default=default, metadata={"help": text})
 
 
 @dataclass(frozen=True)
@@ -50,21 +52,21 @@ class Ask:
     """What is to be planned; `parameters` and `shape` exclude each other."""
 
     shape: Model | None = None
-    parameters: float | None = None  # where no shape is known
+    parameters: float | None = _asked(None, "in place of a preset")
     vocabulary: int = 50257
     length: int = 2048  # tokens of a row
-    tokens: float | None = None  # None: compute-optimal
-    budget: float | None = None  # FLOPs in all, in place of tokens
-    gpu: str = "h200"
-    gpus: int = 1
-    mfu: float = 0.4
-    price: float | None = None  # of a GPU hour
-    pue: float = 1.2  # all power of the site over that of its computers
+    tokens: float | None = _asked(None, "trained on; else the preset's, or 20 a parameter")
+    budget: float | None = _asked(None, "FLOPs to spend (6 N D), in place of tokens")
+    gpu: str = _asked("h200", "a100, h100, h200 (default), b200, ...")
+    gpus: int = _asked(1, "how many (default 1)")
+    mfu: float = _asked(0.4, "model FLOPs utilisation, 0 to 1 (default .4)")
+    price: float | None = _asked(None, "dollars of a GPU hour")
+    pue: float = _asked(1.2, "power of the site over that of its computers (default 1.2)")
     load: float = 0.8  # mean power of a GPU over its board power
     others: float = 0.5  # power of processors, memory and network over that of the GPUs
-    carbon: float = 0.445  # kg CO2 a kWh
-    lost: float = 0.05  # fraction of time that restarts and repeated steps take
-    queries: float = 0.0  # tokens to be answered over the model's life
+    carbon: float = _asked(0.445, "kg CO2 of a kWh (default .445)")
+    lost: float = _asked(0.05, "fraction of time lost to restarts and repeats (default .05)")
+    queries: float = _asked(0.0, "tokens to be answered over the model's life")
     parallel: Parallel | None = None
     micro_rows: int = 1
     recompute: str = "none"
@@ -90,7 +92,8 @@ def plan(ask: Ask) -> dict[str, Any]:
     }
     total = figures["flops"]["6ND"]
     figures["optimal"] = optimal(ask.budget or total)
-    figures["loss"] = losses(size, _without_embedding(ask, size), tokens)
+    blocks = ask.shape.layers * (ask.shape.matrices + ask.shape.vectors) if ask.shape else size
+    figures["loss"] = losses(size, blocks, tokens)
     figures["inference"] = inference(size, tokens, ask.queries)
     figures["run"] = run(ask, total)
     if ask.shape:
@@ -234,77 +237,55 @@ def _kept(shape: Model, recompute: str, tensor: int) -> float:
     return 2 * (7 * shape.dim + products + (wide + (gated + 1) * shape.hidden) / tensor)
 
 
-def _without_embedding(ask: Ask, size: float) -> float:
-    if ask.shape is None:
-        return size
-    return float(ask.shape.layers * (ask.shape.matrices + ask.shape.vectors))
-
-
 def of_config(config: Config, **changes: Any) -> Ask:
     """The question a preset asks, with what was given in place of its own."""
-    reference = config.reference
-    known = (
-        {}
-        if reference is None
-        else {
-            "vocabulary": reference.vocabulary,
-            "length": reference.length,
-            "tokens": reference.tokens,
-        }
-    )
     given = {key: value for key, value in changes.items() if value is not None}
+    known = config.reference.model_dump(exclude={"source"}) if config.reference else {}
     if "budget" in given:
         known.pop("tokens", None)
-    return Ask(
-        **{
-            "shape": config.model,
-            "parallel": config.parallel,
-            "micro_rows": config.micro_rows,
-            "recompute": config.recompute,
-            "optimizer": config.optimizer.name,
-            **known,
-            **given,
-        }
-    )
+    own = {
+        "shape": config.model,
+        "parallel": config.parallel,
+        "micro_rows": config.micro_rows,
+        "recompute": config.recompute,
+        "optimizer": config.optimizer.name,
+    }
+    return Ask(**{**own, **known, **given})
 
 
 def text(ask: Ask, figures: dict[str, Any]) -> str:
     """The figures as a page of plain text."""
     model, cost, best = figures["model"], figures["run"], figures["optimal"]
-    total, answered = figures["flops"]["6ND"], figures["inference"]
-    lines = [
-        f"model      {_short(model['parameters'])} parameters, {_short(model['tokens'])} tokens, "
+    answered, memory = figures["inference"], dict(figures.get("memory", {}))
+    exact = f", {figures['flops']['exact']:.3g} exactly" if ask.shape else ""
+    losses = ", ".join(f"{value:.3f} ({name})" for name, value in figures["loss"].items())
+    lines = {
+        "model": f"{_short(model['parameters'])} parameters, {_short(model['tokens'])} tokens, "
         f"{model['tokens_per_parameter']:.1f} a parameter",
-        f"FLOPs      {total:.3g} (6ND)"
-        + (f", {figures['flops']['exact']:.3g} exactly" if ask.shape else ""),
-        f"optimal    for as much: {_short(best['parameters'])} parameters on "
+        "FLOPs": f"{figures['flops']['6ND']:.3g} (6ND){exact}",
+        "optimal": f"for as much: {_short(best['parameters'])} parameters on "
         f"{_short(best['tokens'])} tokens (Chinchilla, 20 a parameter), loss {best['loss']:.3f}",
-        "loss       "
-        + ", ".join(f"{value:.3f} ({name})" for name, value in figures["loss"].items())
-        + "; nats a token of each paper's own text",
-        f"time       {_short(cost['gpu_hours'])} GPU hours on {ask.gpu} at {ask.mfu:.0%} MFU, "
+        "loss": f"{losses}; nats a token of each paper's own text",
+        "time": f"{_short(cost['gpu_hours'])} GPU hours on {ask.gpu} at {ask.mfu:.0%} MFU, "
         f"{ask.lost:.0%} lost: {cost['days']:,.1f} days on {ask.gpus}",
-        f"           {cost['gpu_days_at_peak']:,.0f} GPU days only if MFU were 100%",
-        f"energy     {cost['kwh']:,.0f} kWh at PUE {ask.pue}, "
-        f"{cost['co2_kg'] / 1000:,.1f} t CO2 at {ask.carbon} kg a kWh",
-    ]
+        "": f"{cost['gpu_days_at_peak']:,.0f} GPU days only if MFU were 100%",
+        "energy": f"{cost['kwh']:,.0f} kWh at PUE {ask.pue}, {cost['co2_kg'] / 1000:,.1f} t CO2 at "
+        f"{ask.carbon} kg a kWh",
+    }
     if cost["cost"] is not None:
-        lines.append(f"cost       ${cost['cost']:,.0f} at ${ask.price} a GPU hour")
+        lines["cost"] = f"${cost['cost']:,.0f} at ${ask.price} a GPU hour"
     if ask.queries:
-        lines.append(
-            f"inference  for {_short(ask.queries)} tokens answered, "
-            f"{_short(answered['parameters'])} parameters on {_short(answered['tokens'])} tokens "
-            f"reach the same loss with {answered['flops'] / answered['flops_as_asked']:.0%} of the "
-            "FLOPs"
+        share = answered["flops"] / answered["flops_as_asked"]
+        lines["inference"] = (
+            f"for {_short(ask.queries)} tokens answered, {_short(answered['parameters'])} "
+            f"parameters on {_short(answered['tokens'])} tokens reach the same loss with "
+            f"{share:.0%} of the FLOPs"
         )
-    if "memory" in figures:
-        parts = {name: value for name, value in figures["memory"].items() if name != "of_gpu"}
-        lines.append(
-            "memory     "
-            + ", ".join(f"{name} {value / 1e9:.1f}" for name, value in parts.items())
-            + f" GB a GPU: {figures['memory']['of_gpu']:.0%} of it"
-        )
-    return "\n".join(lines)
+    if memory:
+        share = memory.pop("of_gpu")
+        parts = ", ".join(f"{name} {value / 1e9:.1f}" for name, value in memory.items())
+        lines["memory"] = f"{parts} GB a GPU: {share:.0%} of it"
+    return "\n".join(f"{name:10} {line}" for name, line in lines.items())
 
 
 def _short(value: float) -> str:

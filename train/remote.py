@@ -12,6 +12,7 @@ from typing import Any
 
 from schemas.problems import Problem
 from schemas.shard import ShardFile, read_manifest
+from train.files import digest_of
 
 # What an output has besides checkpoints, and what those have besides their folders.
 FILES = (
@@ -27,7 +28,7 @@ class Remote:
         """Raises Problem if nothing is known of such URLs, as where a package is missing."""
         import fsspec
 
-        self.url = url.rstrip("/")
+        self.url, self._here = url.rstrip("/"), set[str]()  # checkpoints, when last looked at
         with self._told("opened"):
             self._fs, self._root = fsspec.core.url_to_fs(self.url)
 
@@ -59,19 +60,24 @@ class Remote:
 
     def pull(self, output: Path) -> None:
         """Fetch the newest checkpoint and the logs of an output, if there are none here."""
-        there = {*self.names(""), *(f"checkpoints/{name}" for name in self.names("checkpoints"))}
-        if "checkpoints/latest" not in there or (output / "checkpoints" / "latest").exists():
-            return
-        for name in FILES:
-            if name in there:
+        folder, stored = output / "checkpoints", self.names("checkpoints")
+        if "latest" in stored and not (folder / "latest").exists():
+            there = {*self.names(""), *(f"checkpoints/{name}" for name in stored)}
+            for name in filter(there.__contains__, FILES):
                 self.get(name, output / name)
-        name = (output / "checkpoints" / "latest").read_text("utf-8").strip()
-        self.get(f"checkpoints/{name}", output / "checkpoints" / name)
+            latest = (folder / "latest").read_text("utf-8").strip()
+            self.get(f"checkpoints/{latest}", folder / latest)
+            for name in stored:
+                if name.startswith("step-") and name > latest:  # of a future that did not come
+                    self.remove(f"checkpoints/{name}")
+        self._here = {path.name for path in folder.glob("step-*")}
 
     def push(self, output: Path) -> None:
-        """Make the stored output what it is here: checkpoints first, then what names them."""
+        """Make the stored output what it is here: checkpoints first, then what names them.
+
+        Checkpoints that were never here stay, as those do that are kept for ever.
+        """
         here = {path.name: path for path in (output / "checkpoints").glob("step-*")}
-        there = self.names("checkpoints")
         for name, path in sorted(here.items()):
             if "checkpoint.json" not in self.names(f"checkpoints/{name}"):
                 for part in ("state", "checkpoint.json"):
@@ -81,9 +87,9 @@ class Remote:
                 self.put(output / name, name)
             elif name.endswith("latest"):
                 self.remove(name)
-        for name in there:
-            if name.startswith("step-") and name not in here:
-                self.remove(f"checkpoints/{name}")
+        for name in self._here - here.keys():
+            self.remove(f"checkpoints/{name}")
+        self._here = {*here}
 
     @contextlib.contextmanager
     def _told(self, what: str) -> Any:
@@ -126,9 +132,8 @@ class Cache:
             return path
         self._make_room(file.size)
         self._remote.get(file.path, path)
-        with path.open("rb") as stream:
-            if hashlib.file_digest(stream, "sha256").hexdigest() != file.sha256:
-                raise Problem(f"{self._remote.url}/{file.path}: its SHA-256 is not the manifest's")
+        if digest_of(path) != file.sha256:
+            raise Problem(f"{self._remote.url}/{file.path}: its SHA-256 is not the manifest's")
         return path
 
     def _make_room(self, size: int) -> None:

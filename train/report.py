@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -31,29 +31,31 @@ def write_report(output: Path) -> Path | None:
     Returns the path of the page; None if no step is logged.
     """
     lines = metrics.read(output / "steps.jsonl")
-    steps = [line for line in lines if line["kind"] == "step"]
-    validations = [line for line in lines if line["kind"] == "validation"]
+    steps, validations = (
+        [x for x in lines if x["kind"] == kind] for kind in ("step", "validation")
+    )
     if not steps:
         return None
     start = next(line for line in lines if line["kind"] == "start")
-    curves = {"train": curve(steps, "loss"), "validation": curve(validations, "loss")}
-    loss = {name: line for name, line in curves.items() if line[0]}
-    (output / "loss.png").write_bytes(draw(loss, "loss (nats a token)", "png"))
-
-    parts = [f"<h1>{escape(output.resolve().name)}</h1>", summary(start, steps, validations)]
-    parts += ["<h2>Loss</h2>", draw(loss, "loss (nats a token)").decode()]
-    by_source = source_curves(steps)
-    if by_source:
-        parts += ["<h2>Training loss by source</h2>", draw(by_source, "loss").decode()]
-    by_source = source_curves(validations, lambda values: values["loss"])
-    if by_source:
-        parts += ["<h2>Validation loss by source</h2>", draw(by_source, "loss").decode()]
-    for key, label in (("grad_norm", "norm of the gradient"), ("lr", "learning rate")):
-        parts += [f"<h2>{label.capitalize()}</h2>", draw({"": curve(steps, key)}, label).decode()]
-    parts += ["<h2>Spikes</h2>", spikes(output, steps)]
-    parts += ["<h2>Measured</h2>", measured(start, steps)]
-    head = f'<meta charset="utf-8"><title>{escape(output.name)}</title><style>{STYLE}</style>'
-    body = "\n".join(parts)
+    loss = {"train": curve(steps, "loss"), "validation": curve(validations, "loss")}
+    unit = "loss (nats a token)"
+    (output / "loss.png").write_bytes(draw(loss, unit, "png"))
+    name = escape(output.resolve().name)
+    parts = [f"<h1>{name}</h1>", summary(start, steps, validations)]
+    for title, label, curves in (
+        ("Loss", unit, loss),
+        ("Training loss by source", "loss", source_curves(steps)),
+        ("Validation loss by source", "loss", source_curves(validations)),
+        ("Norm of the gradient", "norm", {"": curve(steps, "grad_norm")}),
+        ("Learning rate", "rate", {"": curve(steps, "lr")}),
+    ):
+        if curves:
+            parts += [f"<h2>{title}</h2>", draw(curves, label).decode()]
+    parts += ["<h2>Spikes</h2>", spikes(output, steps), "<h2>Measured</h2>", measured(start, steps)]
+    head, body = (
+        f'<meta charset="utf-8"><title>{name}</title><style>{STYLE}</style>',
+        "\n".join(parts),
+    )
     path = output / "report.html"
     path.write_text(f"<!doctype html><html lang=en><head>{head}</head><body>{body}</body></html>\n")
     return path
@@ -65,28 +67,27 @@ def curve(lines: Sequence[Line], key: str) -> Curve:
     return [x for x, _ in found], [y for _, y in found]
 
 
-def source_curves(
-    lines: Sequence[Line], loss: Callable[[Any], float | None] = lambda value: value
-) -> dict[str, Curve]:
+def source_curves(lines: Sequence[Line]) -> dict[str, Curve]:
     """Loss against tokens seen of each source, a running mean of the steps that saw it."""
-    found: dict[str, tuple[list[float], list[float]]] = {}
+    found: dict[str, list[tuple[float, float]]] = {}
     for line in lines:
         for name, value in line.get("sources", {}).items():
-            if loss(value) is not None:
-                xs, ys = found.setdefault(name, ([], []))
-                xs.append(line["tokens_seen"])
-                ys.append(loss(value))  # type: ignore[arg-type]
+            loss = value["loss"] if isinstance(value, Mapping) else value
+            if loss is not None:
+                found.setdefault(name, []).append((line["tokens_seen"], loss))
     return {
-        name: (xs, running_mean(ys, min(SMOOTHED, len(ys) // 10 or 1)))
-        for name, (xs, ys) in found.items()
+        name: (
+            [x for x, _ in own],
+            running_mean([y for _, y in own], min(SMOOTHED, len(own) // 10)),
+        )
+        for name, own in found.items()
     }
 
 
 def running_mean(values: Sequence[float], width: int) -> list[float]:
     """The mean of each value and up to `width` - 1 before it."""
-    sums = np.concatenate([[0.0], np.cumsum(values)])
-    ends = np.arange(1, len(values) + 1)
-    begins = np.maximum(0, ends - width)
+    sums, ends = np.cumsum([0.0, *values]), np.arange(1, len(values) + 1)
+    begins = np.maximum(0, ends - max(1, width))
     means: list[float] = ((sums[ends] - sums[begins]) / (ends - begins)).tolist()
     return means
 
@@ -101,16 +102,15 @@ def draw(curves: Mapping[str, Curve], label: str, kind: str = "svg") -> bytes:
         figure = Figure(figsize=(8, 4.5), dpi=120, layout="constrained")
         axes = figure.add_subplot()
         for name, (xs, ys) in curves.items():
-            marker = "o" if len(xs) < 30 else ""
-            axes.plot(xs, ys, linewidth=1, marker=marker, markersize=3, label=name or None)
-        axes.set_xlabel("tokens seen")
-        axes.set_ylabel(label)
+            if xs:
+                marker = "o" if len(xs) < 30 else ""
+                axes.plot(xs, ys, linewidth=1, marker=marker, markersize=3, label=name or None)
+        axes.set(xlabel="tokens seen", ylabel=label)
         axes.grid(alpha=0.3)
         if any(curves):
             axes.legend()
         file = io.BytesIO()
-        metadata = {"Date": None} if kind == "svg" else {}
-        figure.savefig(file, format=kind, metadata=metadata)
+        figure.savefig(file, format=kind, metadata={"Date": None} if kind == "svg" else {})
     picture = file.getvalue()
     return picture[picture.index(b"<svg") :] if kind == "svg" else picture
 
@@ -138,14 +138,10 @@ def summary(start: Line, steps: Sequence[Line], validations: Sequence[Line]) -> 
     )
     if not validations:
         return text
-    final = validations[-1]
-    rows = [["all", final], *sorted(final["sources"].items())]
     keys = ("loss", "perplexity", "bits_per_byte", "labels")
-    cells = [
-        [name, *(values[key] if values[key] is not None else "" for key in keys)]
-        for name, values in rows
-    ]
-    return text + table(["validation", *(key.replace("_", " ") for key in keys)], cells)
+    scores = [("all", validations[-1]), *sorted(validations[-1]["sources"].items())]
+    rows = [[name, *("" if own[k] is None else own[k] for k in keys)] for name, own in scores]
+    return text + table(["validation", *(key.replace("_", " ") for key in keys)], rows)
 
 
 def spikes(output: Path, steps: Sequence[Line]) -> str:
@@ -162,22 +158,20 @@ def spikes(output: Path, steps: Sequence[Line]) -> str:
     for number, entry in enumerate(rollbacks(output / "checkpoints"), 1):
         own = [line for line in passed if line["rollback"] == number]
         names = list(dict.fromkeys(f"{line['source']}/{line['document']}" for line in own))
+        shown = [f"<code>{escape(name)}</code>" for name in names[:SHOWN_DOCUMENTS]]
+        shown += ["and others, in passed-over.jsonl"] * (len(names) > SHOWN_DOCUMENTS)
         text += (
             f"<p>Rollback {number}: at step {entry.step:,} back to {entry.to_step:,}; rows "
             f"{entry.start:,} to {entry.stop:,} are passed over, with parts of {len(names):,} "
-            "documents.</p><p>"
-            + "<br>".join(f"<code>{escape(name)}</code>" for name in names[:SHOWN_DOCUMENTS])
-            + ("<br>and others, in passed-over.jsonl" if len(names) > SHOWN_DOCUMENTS else "")
-            + "</p>"
+            f"documents.</p><p>{'<br>'.join(shown)}</p>"
         )
     return text
 
 
 def listed(steps: Sequence[int]) -> str:
     """The first of some steps, in brackets."""
-    if not steps:
-        return ""
-    return f" ({', '.join(map(str, steps[:20]))}{', ...' if len(steps) > 20 else ''})"
+    more = ", ..." if len(steps) > 20 else ""
+    return f" ({', '.join(map(str, steps[:20]))}{more})" if steps else ""
 
 
 def predicted(start: Line, tokens: int) -> dict[str, object]:
@@ -188,11 +182,8 @@ def predicted(start: Line, tokens: int) -> dict[str, object]:
         "FLOPs a token": 6 * size,
         "final loss": f"{plan.chinchilla(size, tokens):.3g} by Chinchilla's fit, for its text",
     }
-    name = start["device"].lower()
-    # The longest name, so that H100 PCIe is not taken for an H100.
-    known = [gpu for gpu in plan.GPUS if all(part in name for part in gpu.split("-"))]
-    if known:
-        gpu = max(known, key=len)
+    gpu = next((name for name, one in plan.GPUS.items() if start["device"] in one.names), None)
+    if gpu:
         ask = plan.Ask(parameters=float(size), gpu=gpu, gpus=gpus, tokens=float(tokens))
         run = plan.run(ask, 6.0 * size * tokens)
         speed = plan.GPUS[gpu].flops * gpus * ask.mfu / (6 * size)

@@ -1,83 +1,58 @@
-"""Where a run's numbers also go: TensorBoard, Weights & Biases. `log.to` names them."""
+"""Where a run's numbers also go: TensorBoard, Weights & Biases. `log_to` names them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from schemas.problems import Problem
 from train.config import flat
 from train.job import Job
 
 
-class Sink(Protocol):
-    """Takes the numbers of steps."""
+class Sink(NamedTuple):
+    """Takes the numbers of a step, by name."""
 
-    def write(self, step: int, group: str, values: Mapping[str, Any]) -> None:
-        """Numbers of a group at a step; what is no number is passed over."""
-
-    def close(self) -> None:
-        """Write what is left."""
+    write: Callable[[int, dict[str, float]], object]
+    close: Callable[[], object]  # writes what is left
 
 
-class TensorBoard:
-    """Event files in `output/tensorboard`."""
+def tensorboard(job: Job, resumed_step: int) -> Sink:
+    """Event files in `output/tensorboard`; hides what a lost process wrote after the step."""
+    from torch.utils.tensorboard.writer import SummaryWriter
 
-    def __init__(self, job: Job, resumed_step: int) -> None:
-        """Hide what a lost process wrote after the step. Raises ImportError."""
-        from torch.utils.tensorboard.writer import SummaryWriter
+    writer = SummaryWriter(str(job.output / "tensorboard"), purge_step=resumed_step + 1)
 
-        folder = str(job.output / "tensorboard")
-        self._writer = SummaryWriter(folder, purge_step=resumed_step + 1)
+    def write(step: int, values: dict[str, float]) -> None:
+        for name, value in values.items():
+            writer.add_scalar(name, value, step)
 
-    def write(self, step: int, group: str, values: Mapping[str, Any]) -> None:
-        """See Sink."""
-        for name, value in numbers(values).items():
-            self._writer.add_scalar(f"{group}/{name}", value, step)
-
-    def close(self) -> None:
-        """See Sink."""
-        self._writer.close()
+    return Sink(write, writer.close)
 
 
-class WeightsAndBiases:
+def weights_and_biases(job: Job, resumed_step: int) -> Sink:
     """A run in `output/wandb`; offline unless WANDB_MODE says otherwise."""
+    import wandb
 
-    def __init__(self, job: Job, resumed_step: int) -> None:
-        """Begin, or go on with, the run. Raises ImportError."""
-        import os
-
-        import wandb
-
-        mode: Any = os.environ.get("WANDB_MODE", "offline")
-        self._run = wandb.init(
-            project="gristmill",
-            name=job.output.name,
-            dir=str(job.output),
-            config={**flat(job.config), "resumed_step": resumed_step},
-            mode=mode,
-            settings=wandb.Settings(silent=True, console="off"),
-        )
-
-    def write(self, step: int, group: str, values: Mapping[str, Any]) -> None:
-        """See Sink."""
-        named = {f"{group}/{name}": value for name, value in numbers(values).items()}
-        self._run.log(named, step=step)
-
-    def close(self) -> None:
-        """See Sink."""
-        self._run.finish()
+    mode: Any = os.environ.get("WANDB_MODE", "offline")
+    run = wandb.init(
+        project="gristmill",
+        name=job.output.name,
+        dir=str(job.output),
+        config={**flat(job.config), "resumed_step": resumed_step},
+        mode=mode,
+        settings=wandb.Settings(silent=True, console="off"),
+    )
+    return Sink(lambda step, values: run.log(values, step=step), run.finish)
 
 
-KINDS: dict[str, type[TensorBoard] | type[WeightsAndBiases]] = {
-    "tensorboard": TensorBoard,
-    "wandb": WeightsAndBiases,
-}
+KINDS = {"tensorboard": tensorboard, "wandb": weights_and_biases}
 
 
 def open_all(job: Job, resumed_step: int) -> list[Sink]:
     """What `log_to` names. Raises Problem if a package is missing."""
-    found: list[Sink] = []
+    found = []
     for name in job.config.log_to:
         try:
             found.append(KINDS[name](job, resumed_step))
@@ -88,12 +63,12 @@ def open_all(job: Job, resumed_step: int) -> list[Sink]:
     return found
 
 
-def numbers(values: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers among some values; those of a mapping in it by both names."""
+def numbers(group: str, values: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers among some values, also of mappings in them, by group and name."""
     found: dict[str, float] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):
-            found.update({f"{name}/{key}": number for key, number in numbers(value).items()})
+            found |= numbers(f"{group}/{name}", value)
         elif isinstance(value, int | float) and name != "step":
-            found[name] = float(value)
+            found[f"{group}/{name}"] = float(value)
     return found

@@ -9,15 +9,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
 
 from train import optim
+from train.config import Config
 from train.data import IGNORED, Rows
 from train.guard import Monitor
 from train.loss import Losses
 from train.mesh import World
 from train.model import Decoder, Inputs
 from train.objective import Objective
-from train.parallel import set_gradient_sync
 
 # The scale of fp16 doubles after so many good steps, as in torch.amp.GradScaler.
 GOOD_STEPS = 2000
@@ -28,10 +29,15 @@ class Batch(NamedTuple):
 
     inputs: Inputs
     sources: Tensor  # [rows], numbers of sources
+    micro: int  # rows of one forward pass
     num_tokens: int  # that are not padding
-    num_labels: int
     labels: NDArray[np.int64]  # of each source
     first: int  # number of the first row among all that are ever used
+
+    @property
+    def num_labels(self) -> int:
+        """Labels of all sources."""
+        return int(self.labels.sum())
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,7 @@ class Feed:
     objective: Objective
     device: torch.device
     micro: int  # rows of one forward pass
-    num_sources: int
+    num_sources: int = 1
     varlen: bool = False  # whether attention wants bounds of documents
 
     def batch(self, rows: Rows, first: int) -> Batch:
@@ -50,18 +56,17 @@ class Feed:
         first: number of the first row among all that are ever used.
         """
         given = self.objective.prepare(rows.ids, rows.begins, first)
-        tensors = [None if array is None else torch.from_numpy(array) for array in given]
-        if self.varlen:
-            tensors.append(torch.from_numpy(document_bounds(given.segments, self.micro)))
+        arrays = [*given, document_bounds(given.segments, self.micro) if self.varlen else None]
+        tensors = [None if array is None else torch.from_numpy(array) for array in arrays]
         if self.device.type == "cuda":
             tensors = [None if tensor is None else tensor.pin_memory() for tensor in tensors]
-        labels = (given.labels != IGNORED).sum(1)
+        labels = np.bincount(rows.sources, (given.labels != IGNORED).sum(1), self.num_sources)
         return Batch(
             Inputs(*tensors),  # type: ignore[arg-type]
             torch.from_numpy(rows.sources),
+            self.micro,
             int((rows.ids != self.objective.padding).sum()),
-            int(labels.sum()),
-            np.bincount(rows.sources, labels, self.num_sources).astype(np.int64),
+            labels.astype(np.int64),
             first,
         )
 
@@ -86,9 +91,9 @@ def micro_rows(rows: int, most: int) -> int:
     return next(n for n in range(min(rows, most), 0, -1) if rows % n == 0)
 
 
-def passes(batch: Batch, micro: int, device: torch.device) -> list[tuple[Inputs, Tensor]]:
+def passes(batch: Batch, device: torch.device) -> list[tuple[Inputs, Tensor]]:
     """The batch in parts of `micro` rows, on the device, with the sources of their rows."""
-    count = len(batch.sources) // micro
+    count = len(batch.sources) // batch.micro
     split = [
         [None] * count if tensor is None else torch.split(tensor, len(tensor) // count)
         for tensor in (*batch.inputs, batch.sources)
@@ -100,38 +105,84 @@ def passes(batch: Batch, micro: int, device: torch.device) -> list[tuple[Inputs,
     return [(Inputs(*inputs), sources) for *inputs, sources in moved]  # type: ignore[arg-type, misc]
 
 
-def accumulate(
-    model: Decoder,
-    batch: Batch,
-    num_labels: int,
-    micro: int,
-    world: World,
-    *,
-    every_pass: bool = False,
-) -> Tensor:
-    """Add the gradient of the batch's mean loss to the parameters.
+class Outcome(NamedTuple):
+    """What an update did, still on the device."""
 
-    num_labels: of the global batch, which every loss is divided by, so that the sum over
-    micro-batches and processes is the mean over all labels however they are spread.
-    micro: rows of one forward pass. every_pass: reduce the gradient after each.
-    Returns the nats of each source, fp32 [sources], that this process has seen.
-    """
-    if model.shape.dropout:
-        # By the rows, so that a run that is resumed goes on as if it had not ended.
-        torch.manual_seed(batch.first << 16 | world.rank_in("context"))
-    nats = torch.zeros(len(batch.labels), device=world.device)
-    factor = scale(model) / max(1, num_labels)
-    if model.pipeline is not None:
-        [(inputs, sources)] = passes(batch, len(batch.sources), world.device)
-        each = model.pipeline.run(inputs, len(batch.sources) // micro, factor)
-        return nats.index_add_(0, sources, each.sum(1))
-    parts = passes(batch, micro, world.device)
-    for index, (inputs, sources) in enumerate(parts):
-        set_gradient_sync(model, every_pass or index == len(parts) - 1)
-        losses = model(*inputs)
-        (losses.total * factor).sum().backward()
-        nats.index_add_(0, sources, losses.each.sum(1))
-    return nats
+    loss: Tensor  # nats a label, over the global batch; fp32 scalar, as the next three
+    grad_norm: Tensor
+    skipped: Tensor  # 1 if the weights were left as they were
+    spike: Tensor  # 1 if the loss left the course of those before
+    nats: Tensor  # of each source over the global batch, fp32 [sources]
+
+
+class Trainer:
+    """A model, and what it takes to train it."""
+
+    def __init__(self, config: Config, model: Decoder, world: World) -> None:
+        """The optimizer's state and the monitor are what they are at the beginning."""
+        self.model, self.world = model, world
+        self.optimizer = optim.build(model, config.optimizer)
+        self.monitor = Monitor(config.guard, world.device)
+        self.clip, self.every_pass = config.optimizer.clip, config.parallel.reduce_every_pass
+
+    def step(self, batch: Batch, num_labels: int, rate: float) -> Outcome:
+        """Train on one global batch, of which `batch` is this process's share.
+
+        num_labels: of the global batch. rate: the learning rate. The update is skipped if the loss
+        or the gradient is not finite, if there are no labels, or at a spike if the monitor skips
+        those. All processes decide the same, as both numbers are sums over all of them.
+        """
+        nats = self.world.sum_losses(self.accumulate(batch, num_labels))
+        loss = nats.sum() / max(1, num_labels)
+        norm = self.clip_gradient(self.clip)
+        ruined = (~(torch.isfinite(loss) & torch.isfinite(norm))).float()
+        if num_labels == 0:
+            skipped, spike = torch.ones_like(loss), ruined
+        else:
+            spike = torch.maximum(self.monitor.is_spike(loss), ruined)
+            skipped = spike if self.monitor.skips else ruined
+        self.optimizer.update(rate, skipped)
+        adapt_scale(self.model, skipped)
+        return Outcome(loss, norm, skipped, spike, nats)
+
+    def restart(self, seed: int) -> None:
+        """Make all that was learned what it was at the beginning."""
+        self.model.initialize(seed)
+        self.optimizer.restart()
+        self.monitor.reset()
+
+    def accumulate(self, batch: Batch, num_labels: int) -> Tensor:
+        """Add the gradient of the batch's mean loss to the parameters.
+
+        num_labels: of the global batch, which every loss is divided by, so that the sum over
+        micro-batches and processes is the mean over all labels however they are spread.
+        Returns the nats of each source, fp32 [sources], that this process has seen.
+        """
+        model, device = self.model, self.world.device
+        if model.shape.dropout:
+            # By the rows, so that a run that is resumed goes on as if it had not ended.
+            torch.manual_seed(batch.first << 16 | self.world.rank_in("context"))
+        nats = torch.zeros(len(batch.labels), device=device)
+        factor = scale(model) / max(1, num_labels)
+        if model.pipeline is not None:
+            count = len(batch.sources) // batch.micro
+            [(inputs, sources)] = passes(batch._replace(micro=len(batch.sources)), device)
+            each = model.pipeline.run(inputs, count, factor)
+            return nats.index_add_(0, sources, each.sum(1))
+        parts = passes(batch, device)
+        for index, (inputs, sources) in enumerate(parts):
+            if isinstance(model, FSDPModule):  # else the gradient is only added up
+                model.set_requires_gradient_sync(self.every_pass or index == len(parts) - 1)
+            losses = model(*inputs)
+            (losses.total * factor).sum().backward()
+            nats.index_add_(0, sources, losses.each.sum(1))
+        return nats
+
+    def clip_gradient(self, largest: float) -> Tensor:
+        """Scale the gradient down to norm `largest`; returns its norm before, over all of it."""
+        norm = optim.norm(self.model, self.world) / scale(self.model)
+        optim.scale(self.model, (largest / (norm + 1e-6)).clamp(max=1.0) / scale(self.model))
+        return norm
 
 
 def losses_of(model: Decoder, inputs: Inputs) -> Tensor:
@@ -145,57 +196,6 @@ def losses_of(model: Decoder, inputs: Inputs) -> Tensor:
 def scale(model: Decoder) -> Tensor | float:
     """What losses are multiplied by, so that fp16 gradients do not vanish."""
     return model.loss_scale[0] if model.loss_scale is not None else 1.0
-
-
-class Outcome(NamedTuple):
-    """What an update did, still on the device."""
-
-    loss: Tensor  # nats a label, over the global batch; fp32 scalar, as the next three
-    grad_norm: Tensor
-    skipped: Tensor  # 1 if the weights were left as they were
-    spike: Tensor  # 1 if the loss left the course of those before
-    nats: Tensor  # of each source over the global batch, fp32 [sources]
-
-
-def train_step(
-    model: Decoder,
-    optimizer: optim.Optimizer,
-    batch: Batch,
-    *,
-    num_labels: int,
-    micro: int,
-    rate: float,
-    clip: float,
-    monitor: Monitor,
-    world: World,
-    every_pass: bool = False,
-) -> Outcome:
-    """Train on one global batch, of which `batch` is this process's share.
-
-    The update is skipped if the loss or the gradient is not finite, if the batch has no labels, or
-    at a spike if the monitor skips those. All processes decide the same, as both numbers are sums
-    over all of them.
-    """
-    seen = accumulate(model, batch, num_labels, micro, world, every_pass=every_pass)
-    nats = world.sum_losses(seen)
-    loss = nats.sum() / max(1, num_labels)
-    norm = clip_gradient(model, clip, world)
-    ruined = (~(torch.isfinite(loss) & torch.isfinite(norm))).float()
-    if num_labels == 0:
-        skipped, spike = torch.ones_like(loss), ruined
-    else:
-        spike = torch.maximum(monitor.is_spike(loss), ruined)
-        skipped = spike if monitor.skips else ruined
-    optimizer.update(rate, skipped)
-    adapt_scale(model, skipped)
-    return Outcome(loss, norm, skipped, spike, nats)
-
-
-def clip_gradient(model: Decoder, largest: float, world: World) -> Tensor:
-    """Scale the gradient down to norm `largest`; returns its norm before, over all processes."""
-    norm = optim.norm(model, world) / scale(model)
-    optim.scale(model, (largest / (norm + 1e-6)).clamp(max=1.0) / scale(model))
-    return norm
 
 
 def adapt_scale(model: Decoder, skipped: Tensor) -> None:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +20,12 @@ from tokenizers import Tokenizer
 
 from schemas.problems import Problem
 from schemas.shard import TokenizerEntry
-from train.data import IGNORED, targets
+from train import config
+from train.data import Rows
+from train.evaluate import losses
 from train.mesh import World
-from train.model import Decoder, Inputs
-from train.step import document_bounds, losses_of
+from train.model import Decoder
+from train.step import Feed
 
 
 @dataclass(frozen=True)
@@ -41,17 +42,8 @@ class Accuracy:
     """How many questions were answered as they should."""
 
     questions: int
-    right: int  # by the likelihood of a choice
-    right_by_length: int  # by that over its bytes of UTF-8
-
-    def measures(self) -> dict[str, float | int | None]:
-        """For the log; None where there is no question."""
-        count = self.questions
-        return {
-            "questions": count,
-            "accuracy": self.right / count if count else None,
-            "accuracy_by_length": self.right_by_length / count if count else None,
-        }
+    accuracy: float  # by the likelihood of a choice
+    accuracy_by_length: float  # by that over its bytes of UTF-8
 
 
 def read_questions(path: Path) -> list[Question]:
@@ -90,91 +82,61 @@ def _question(line: str, where: str) -> Question:
 
 
 @dataclass(frozen=True)
-class Packed:
-    """Candidates in rows; each array is [rows, T]."""
+class Task:
+    """Questions, with their candidates packed into rows as documents are."""
 
-    ids: NDArray[np.int64]
-    begins: NDArray[np.bool_]
-    candidates: NDArray[np.int64]  # which candidate a token's label belongs to; -1 for none
+    questions: list[Question]
+    rows: Rows
+    candidates: NDArray[np.int64]  # [rows, T], which one a token's label belongs to; -1 for none
 
 
 def pack(
-    questions: Iterable[Question],
-    tokenizer: Tokenizer,
-    settings: TokenizerEntry,
-    length: int,
-    micro: int,
-) -> Packed:
-    """Rows of `length` tokens, a multiple of `micro`; of long texts the beginning is cut off.
+    questions: list[Question], tokenizer: Tokenizer, settings: TokenizerEntry, length: int
+) -> Task:
+    """Put questions into rows of `length` tokens; of long texts the beginning is cut off.
 
     A text without tokens is the token that stands between documents.
     """
     start = settings.end_of_text if settings.begin_of_text is None else settings.begin_of_text
-    rows: list[list[int]] = [[]]
-    begins: list[list[int]] = [[]]
-    labels: list[list[int]] = [[]]
-    number = 0
-    for question in questions:
-        for choice in question.choices:
-            before = tokenizer.encode(question.text, add_special_tokens=False).ids
-            after = tokenizer.encode(" " + choice, add_special_tokens=False).ids[: length - 1]
-            before = before[-(length - len(after)) :] or [start]
-            if len(rows[-1]) + len(before) + len(after) > length:
-                for part in (rows, begins, labels):
-                    part.append([])
-            begins[-1].append(len(rows[-1]))
-            rows[-1] += before + after
-            # A label is told at the token before it; the last token has none.
-            labels[-1] += [-1] * (len(before) - 1) + [number] * len(after) + [-1]
-            number += 1
-    count = -(-len(rows) // micro) * micro
-    packed = Packed(
-        np.full((count, length), settings.padding), np.zeros((count, length), np.bool_),
-        np.full((count, length), -1),
-    )  # fmt: skip
-    for index, (row, starts, marks) in enumerate(zip(rows, begins, labels, strict=True)):
-        packed.ids[index, : len(row)] = row
-        packed.begins[index, starts] = True
-        packed.candidates[index, : len(marks)] = marks
-    return packed
+    # Of each row the ids, where candidates begin, and whose the labels are.
+    rows: list[tuple[list[int], list[int], list[int]]] = [([], [], [])]
+    choices = ((question.text, choice) for question in questions for choice in question.choices)
+    for number, (text, choice) in enumerate(choices):
+        after = tokenizer.encode(" " + choice, add_special_tokens=False).ids[: length - 1]
+        before = tokenizer.encode(text, add_special_tokens=False).ids
+        before = before[-(length - len(after)) :] or [start]
+        if len(rows[-1][0]) + len(before) + len(after) > length:
+            rows.append(([], [], []))
+        ids, begins, labels = rows[-1]
+        begins.append(len(ids))
+        ids += before + after
+        # A label is told at the token before it; the last token has none.
+        labels += [-1] * (len(before) - 1) + [number] * len(after) + [-1]
+    packed = Rows.padding(len(rows), length, settings.padding)
+    candidates = np.full((len(rows), length), -1)
+    for row, (ids, begins, labels) in enumerate(rows):
+        packed.ids[row, : len(ids)] = ids
+        packed.begins[row, begins] = True
+        candidates[row, : len(ids)] = labels
+    return Task(questions, packed, candidates)
 
 
-@torch.no_grad()
-def answer(
-    model: Decoder,
-    questions: list[Question],
-    tokenizer: Tokenizer,
-    world: World,
-    *,
-    settings: TokenizerEntry,
-    length: int,
-    micro: int,
-) -> Accuracy:
-    """Let a model choose. Every process takes part; rows of `length` tokens, `micro` at once."""
-    packed = pack(questions, tokenizer, settings, length, micro * world.data_size)
-    sizes = np.array([len(choice.encode()) for q in questions for choice in q.choices])
+def answer(model: Decoder, task: Task, world: World, feed: Feed) -> Accuracy:
+    """Let a model choose by the likelihood of the next tokens. Every process takes part."""
+    sizes = np.array([len(choice.encode()) for q in task.questions for choice in q.choices])
     nats = torch.zeros(len(sizes) + 1, device=world.device)  # the last is of no candidate
-    model.eval()
-    for start in range(world.data_rank * micro, len(packed.ids), world.data_size * micro):
-        part = slice(start, start + micro)
-        labels, positions, segments = targets(
-            packed.ids[part], packed.begins[part], settings.padding
-        )
-        candidates = packed.candidates[part]
-        labels[candidates < 0] = IGNORED
-        arrays: list[Any] = [packed.ids[part], positions, segments, labels, None]
-        if model.backend == "varlen":
-            arrays.append(document_bounds(segments, micro))
-        given = [None if a is None else torch.from_numpy(a).to(world.device) for a in arrays]
-        each = losses_of(model, Inputs(*given))  # type: ignore[arg-type]
-        places = torch.from_numpy(candidates % len(nats)).to(world.device)
-        nats.index_add_(0, places.flatten(), each.flatten())
-    model.train()
+    causal = replace(feed.objective, settings=config.Objective.model_validate({}))
+    told = losses(
+        model, len(task.candidates), task.rows.part, world, replace(feed, objective=causal)
+    )
+    for start, _, _, each in told:
+        own = torch.from_numpy(task.candidates[start : start + feed.micro] % len(nats))
+        nats.index_add_(0, own.flatten().to(world.device), each[: len(own)].flatten())
     costs = world.sum_losses(nats)[:-1].cpu().numpy()
-    right = right_by_length = place = 0
-    for question in questions:
+    right, place = np.zeros(2), 0
+    for question in task.questions:
         part = slice(place, place + len(question.choices))
-        right += int(costs[part].argmin() == question.answer)
-        right_by_length += int((costs[part] / sizes[part]).argmin() == question.answer)
+        likeliest = costs[part].argmin(), (costs[part] / sizes[part]).argmin()
+        right += [choice == question.answer for choice in likeliest]
         place = part.stop
-    return Accuracy(len(questions), right, right_by_length)
+    return Accuracy(len(task.questions), *(right / len(task.questions)).tolist())

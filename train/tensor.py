@@ -13,11 +13,11 @@ import torch.distributed._functional_collectives as collectives
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.tensor import DTensor, Replicate, Shard
+from torch.distributed.tensor import Replicate, Shard, distribute_tensor
 
-# torch 2.15 calls them by other names than torch 2.11.
-_all_gather = getattr(collectives, "all_gather_single", collectives.all_gather_tensor)
-_reduce_scatter = getattr(collectives, "reduce_scatter_single", collectives.reduce_scatter_tensor)
+# torch 2.15 calls it by another name than torch 2.11.
+_NAMES = ("all_gather_single_autograd", "all_gather_tensor_autograd")
+_all_gather = next(getattr(collectives, name) for name in _NAMES if hasattr(collectives, name))
 
 # Of the parameters that are cut: along which dimension. Others are the same everywhere.
 ROWS = ("q", "k", "v", "gate", "up", "embedding", "head")
@@ -35,18 +35,8 @@ def placement(name: str) -> Shard | Replicate:
 def shard(model: nn.Module, mesh: DeviceMesh) -> None:
     """Cut the parameters of a model on the meta device over a one-dimensional mesh."""
     for name, parameter in list(model.named_parameters()):
-        where = placement(name)
-        shape = list(parameter.shape)
-        if isinstance(where, Shard):
-            shape[where.dim] //= mesh.size()
-        part = DTensor.from_local(
-            torch.empty(shape, device="meta"),
-            mesh,
-            [where],
-            run_check=False,
-            shape=parameter.shape,
-            stride=parameter.stride(),
-        )
+        # Without a source: each process has its part, and nothing is sent.
+        part = distribute_tensor(parameter, mesh, [placement(name)], src_data_rank=None)
         module, _, kind = name.rpartition(".")
         model.get_submodule(module).register_parameter(kind, nn.Parameter(part))
 
@@ -63,7 +53,7 @@ def leave(x: Tensor, group: ProcessGroup | None) -> Tensor:
 
 def gather(x: Tensor, dim: int, group: ProcessGroup) -> Tensor:
     """The parts of all processes of a group along `dim`; the gradient goes back to its part."""
-    gathered: Tensor = _Gather.apply(x, dim, group)
+    gathered: Tensor = _all_gather(x.contiguous(), dim, group)
     return gathered
 
 
@@ -86,15 +76,3 @@ class _Leave(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:  # noqa: ARG004
         return grads[0], None
-
-
-class _Gather(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, dim: int, group: ProcessGroup) -> Tensor:
-        ctx.dim, ctx.group = dim, group
-        return _all_gather(x.contiguous(), dim, group)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        part = _reduce_scatter(grads[0].contiguous(), "sum", ctx.dim, ctx.group)
-        return part, None, None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,21 +25,7 @@ from train.remote import localized
 
 TRACED_BYTES = 10**10  # of shards in an object store, kept on the local disk
 ORIGIN = ["id", "url", "file", "offset", "length"]
-
-
-@dataclass(frozen=True)
-class Segment:
-    """A part of a document in a row."""
-
-    row: int
-    source: str
-    start: int  # its first token in the row
-    document: str  # id, in hexadecimal
-    document_offset: int  # its first token in the document
-    url: str | None = None
-    file: str | None = None  # below the input's root
-    offset: int | None = None  # bytes, of the record in the file
-    length: int | None = None
+Segment = dict[str, Any]
 
 
 class Trace:
@@ -61,13 +46,8 @@ class Trace:
         if manifest.layout_digest != starts[-1]["layout_digest"]:
             raise Problem(f"{self.run}: not the shards that {model} was trained on")
         self.reader = ShardReader(shards, manifest, "train", cache=cache)
-        first = starts[-1]
-        self.order = Order(
-            first["rows"],
-            first["batch_rows"],
-            first["lanes"],
-            manifest.splits["train"].phase_rows,
-        )
+        told, phases = starts[-1], manifest.splits["train"].phase_rows
+        self.order = Order(told["rows"], told["batch_rows"], told["lanes"], phases)
 
     def step(self, number: int) -> list[Segment]:
         """What update `number` (1 is the first) saw. Raises Problem if it is not in the log."""
@@ -103,10 +83,8 @@ class Trace:
     def segments(self, rows: Sequence[int]) -> list[Segment]:
         """What some rows of the train split hold, with where it comes from."""
         found = list(segments(self.reader, rows))
-        origins = find_origins(self.run, {segment.document for segment in found})
-        return [
-            Segment(**{**asdict(segment), **origins.get(segment.document, {})}) for segment in found
-        ]
+        origins = find_origins(self.run, {segment["document"] for segment in found})
+        return [{**segment, **origins.get(segment["document"], {})} for segment in found]
 
 
 def _key(identity: str) -> bytes:
@@ -119,21 +97,21 @@ def _key(identity: str) -> bytes:
 
 
 def segments(reader: ShardReader, rows: Sequence[int]) -> Iterator[Segment]:
-    """What some rows hold, in their order."""
+    """What some rows hold, in their order: parts of documents.
+
+    Each has `row`, `source`, `start` (its first token in the row), `document` (its id) and
+    `document_offset` (its first token in the document).
+    """
     for row in rows:
         value = reader.raw(row)
-        for segment in value["segments"]:
-            yield Segment(
-                row=row,
-                source=value["source"],
-                start=segment["start"],
-                document=segment["document_id"].hex(),
-                document_offset=segment["document_offset"],
-            )
+        for part in value["segments"]:
+            given = {"row": row, "source": value["source"], "start": part["start"]}
+            offset = part["document_offset"]
+            yield {**given, "document": part["document_id"].hex(), "document_offset": offset}
 
 
 def find_origins(run: Path, documents: set[str]) -> dict[str, dict[str, Any]]:
-    """URL, file, offset and length of documents by id, from the run's `extract/`.
+    """`url`, `file`, `offset` and `length` (bytes) of documents by id, from the run's `extract/`.
 
     Empty for a run that holds no `extract/`, such as one that only its shards were copied of.
     """

@@ -31,12 +31,11 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import torch
 
 from tests.benchmarks.trainer import processor, random_rows
-from train import float8, loss, mesh, metrics, optim, parallel
+from train import float8, loss, mesh, metrics, parallel
 from train.attention import Backend, attend, document_mask
 from train.config import load
-from train.guard import Monitor
 from train.objective import Objective
-from train.step import Feed, document_bounds, micro_rows, train_step
+from train.step import Feed, Trainer, document_bounds, micro_rows
 
 BEGUN = time.monotonic()
 SECONDS = 9 * 60 - 40  # the last rows must have time to end
@@ -164,28 +163,14 @@ def stepper(case: Case) -> tuple[Callable[[], Any], int, Any]:
                                 "micro_rows": case.rows})  # fmt: skip
     vocabulary = 50257 if case.preset != "tiny" else 1024
     world = mesh.start()
-    model = parallel.build(config, vocabulary, world)
-    optimizer, monitor = optim.build(model, config.optimizer), Monitor(config.guard, world.device)
+    trainer = Trainer(config, parallel.build(config, vocabulary, world), world)
     micro = micro_rows(config.batch_rows, config.micro_rows)
     objective = Objective(config.objective, vocabulary, padding=0)
-    feed = Feed(objective, world.device, micro, 1, varlen=model.backend == "varlen")
+    feed = Feed(objective, world.device, micro, varlen=trainer.model.backend == "varlen")
     rows = random_rows(config.batch_rows, case.length, vocabulary, case.document)
     batch = feed.batch(rows, 0)
-
-    def step() -> Any:
-        return train_step(
-            model,
-            optimizer,
-            batch,
-            num_labels=batch.num_labels,
-            micro=micro,
-            rate=1e-4,
-            clip=1.0,
-            monitor=monitor,
-            world=world,
-        )
-
-    return step, batch.num_tokens, model
+    step = lambda: trainer.step(batch, batch.num_labels, 1e-4)  # noqa: E731
+    return step, batch.num_tokens, trainer.model
 
 
 def speed(case: Case, steps: int) -> Iterator[str]:
@@ -205,7 +190,7 @@ def speed(case: Case, steps: int) -> Iterator[str]:
     float(outcome.loss)
     rate = steps * tokens / (time.perf_counter() - start)
     flops = model.flops_per_token(case.length)
-    peak = metrics.PEAK_FLOPS.get(torch.cuda.get_device_name()) if on_gpu else None
+    peak = metrics.peak_flops(torch.cuda.get_device_name()) if on_gpu else None
     used = torch.cuda.max_memory_allocated() / 2**30 if on_gpu else 0.0
     share = f"{rate * flops / peak:6.1%}" if peak else "unknown"
     changes = ", ".join(f"{key}={value}" for key, value in case.changes.items())

@@ -22,12 +22,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import numpy as np
 import torch
 
-from train import mesh, metrics, optim, parallel
+from train import mesh, metrics, parallel
 from train.config import load, settings
 from train.data import Rows
-from train.guard import Monitor
 from train.objective import Objective
-from train.step import Feed, micro_rows, train_step
+from train.step import Feed, Trainer, micro_rows
 
 
 def random_rows(rows: int, length: int, vocabulary: int, mean_document: int) -> Rows:
@@ -69,28 +68,16 @@ def main() -> None:
     vocabulary = options.vocabulary or (8192 if options.preset == "tiny" else 50304)
     world = mesh.start()
     model = parallel.build(config, vocabulary, world)
-    optimizer = optim.build(model, config.optimizer)
-    monitor = Monitor(config.guard, world.device)
+    trainer = Trainer(config, model, world)
     rows = random_rows(config.batch_rows, options.length, vocabulary, options.document)
     micro = micro_rows(config.batch_rows, config.micro_rows)
     objective = Objective(config.objective, vocabulary, padding=0)
-    feed = Feed(objective, world.device, micro, 1, varlen=model.backend == "varlen")
-    batch = feed.batch(rows, 0)
+    batch = Feed(objective, world.device, micro, varlen=model.backend == "varlen").batch(rows, 0)
 
     def run(steps: int) -> tuple[float, float]:
         start, start_cpu = time.perf_counter(), time.process_time()
         for _ in range(steps):
-            outcome = train_step(
-                model,
-                optimizer,
-                batch,
-                num_labels=batch.num_labels,
-                micro=micro,
-                rate=1e-4,
-                clip=1.0,
-                monitor=monitor,
-                world=world,
-            )
+            outcome = trainer.step(batch, batch.num_labels, 1e-4)
         assert torch.isfinite(outcome.loss)  # also waits for the device
         return time.perf_counter() - start, time.process_time() - start_cpu
 
@@ -100,7 +87,7 @@ def main() -> None:
     flops = model.flops_per_token(options.length)
     on_gpu = world.device.type == "cuda"
     device = torch.cuda.get_device_name() if on_gpu else processor()
-    peak = metrics.PEAK_FLOPS.get(device) if model.dtype == torch.bfloat16 else None
+    peak = metrics.peak_flops(device) if model.dtype == torch.bfloat16 else None
     utilisation = metrics.mfu(speed, flops, peak)
     print(f"command     {shlex.join(['python', *sys.argv])}")
     threads = "" if on_gpu else f", {torch.get_num_threads()} threads"

@@ -24,35 +24,18 @@ import transformers
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from tests.benchmarks.trainer import processor, random_rows
-from train import mesh, optim, parallel
+from train import mesh, parallel
 from train.attention import document_mask
 from train.config import Config, load
-from train.guard import Monitor
 from train.objective import Objective
-from train.step import Batch, Feed, micro_rows, train_step
+from train.step import Batch, Feed, Trainer, micro_rows
 
 
-def ours(config: Config, vocabulary: int, batch: Batch, micro: int) -> Callable[[], float]:
+def ours(config: Config, vocabulary: int, batch: Batch) -> Callable[[], float]:
     """A step of gristmill's trainer."""
     world = mesh.start()
-    model = parallel.build(config, vocabulary, world)
-    optimizer, monitor = optim.build(model, config.optimizer), Monitor(config.guard, world.device)
-
-    def step() -> float:
-        outcome = train_step(
-            model,
-            optimizer,
-            batch,
-            num_labels=batch.num_labels,
-            micro=micro,
-            rate=1e-4,
-            clip=1.0,
-            monitor=monitor,
-            world=world,
-        )
-        return outcome.loss.item()
-
-    return step
+    trainer = Trainer(config, parallel.build(config, vocabulary, world), world)
+    return lambda: trainer.step(batch, batch.num_labels, 1e-4).loss.item()
 
 
 def theirs(
@@ -111,7 +94,7 @@ def main() -> None:
     options = parser.parse_args()
     config = load(options.preset)
     micro = micro_rows(config.batch_rows, config.micro_rows)
-    feed = Feed(Objective(config.objective, options.vocabulary, 0), torch.device("cpu"), micro, 1)
+    feed = Feed(Objective(config.objective, options.vocabulary, 0), torch.device("cpu"), micro)
 
     def batch(document: int) -> Batch:
         rows = random_rows(config.batch_rows, options.length, options.vocabulary, document)
@@ -120,8 +103,8 @@ def main() -> None:
     cut, whole = batch(options.document), batch(options.length * 1000)
     vocabulary = options.vocabulary
     steps = {
-        "gristmill, documents": (ours(config, vocabulary, cut, micro), cut),
-        "gristmill, one document a row": (ours(config, vocabulary, whole, micro), whole),
+        "gristmill, documents": (ours(config, vocabulary, cut), cut),
+        "gristmill, one document a row": (ours(config, vocabulary, whole), whole),
         "transformers, one document a row": (
             theirs(config, vocabulary, whole, micro, masked=False),
             whole,

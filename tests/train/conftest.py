@@ -17,8 +17,9 @@ from schemas.shard import ShardManifest, read_manifest
 from tests.train.shards import write_run
 from train.config import Config, load
 from train.mesh import World
+from train.model import Decoder
 from train.objective import Objective
-from train.step import Feed
+from train.step import Batch, Feed, Trainer
 
 ALONE = World(0, 1, torch.device("cpu"))
 
@@ -52,6 +53,11 @@ def feed_of(run: Run, config: Config, micro: int = 8) -> Feed:
     tokenizer = run.manifest.tokenizer
     objective = Objective(config.objective, tokenizer.vocabulary, tokenizer.padding)
     return Feed(objective, ALONE.device, micro, len(run.manifest.splits["train"].sources))
+
+
+def accumulate(model: Decoder, batch: Batch, num_labels: int, micro: int) -> torch.Tensor:
+    """Nats by source of a batch in passes of `micro` rows, whose gradients are added up."""
+    return Trainer(load("tiny"), model, ALONE).accumulate(batch._replace(micro=micro), num_labels)
 
 
 @pytest.fixture(scope="session")

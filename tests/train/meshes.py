@@ -17,16 +17,14 @@ import torch.distributed as dist
 
 from schemas.problems import Problem
 from tests.train.conftest import ALONE
-from train import mesh, optim, parallel
-from train.agree import ToldByFirst, agreed
+from train import mesh, parallel
 from train.config import Config, load
 from train.data import Rows, ShardReader, open_shards
-from train.guard import Monitor
 from train.local import fill, local
 from train.loss import Losses
-from train.mesh import World
+from train.mesh import ToldByFirst, World
 from train.objective import Objective
-from train.step import Feed, Outcome, accumulate, clip_gradient, train_step
+from train.step import Feed, Outcome, Trainer
 
 ROWS = 8
 
@@ -79,27 +77,11 @@ class Case:
         alone = config.model_copy(update={"parallel": load("tiny").parallel})
         self.alone = parallel.build(alone, vocabulary, ALONE)
         self.spread = parallel.build(config, vocabulary, self.world)
-        self.optimizers = [optim.build(m, config.optimizer) for m in (self.alone, self.spread)]
+        self.one = Trainer(alone, self.alone, ALONE)
+        self.several = Trainer(config, self.spread, self.world)
 
-        self.monitors = [Monitor(config.guard, ALONE.device) for _ in range(2)]
-
-    def step(self, which: int, labels: int | None = None) -> Outcome:
-        model, batch, world = [
-            (self.alone, self.whole, ALONE),
-            (self.spread, self.share, self.world),
-        ][which]
-        return train_step(
-            model,
-            self.optimizers[which],
-            batch,
-            num_labels=self.num_labels if labels is None else labels,
-            micro=ROWS if which == 0 else self.micro,
-            rate=1e-3,
-            clip=1.0,
-            monitor=self.monitors[which],
-            world=world,
-            every_pass=self.config.parallel.reduce_every_pass,
-        )
+    def step(self, labels: int | None = None) -> Outcome:
+        return self.several.step(self.share, self.num_labels if labels is None else labels, 1e-3)
 
     def compare(self, **tolerance: float) -> None:
         whole = dict(self.alone.named_parameters())
@@ -107,7 +89,7 @@ class Case:
             agrees(whole[name].detach(), parameter, **tolerance)
 
     def everything(self) -> list[torch.Tensor]:
-        state = self.optimizers[1].state
+        state = self.several.optimizer.state
         kept = [state[p][key] for p in self.spread.parameters() for key in state[p]]
         tensors = [*self.spread.parameters(), *kept]
         return [local(tensor).detach().clone() for tensor in tensors]
@@ -118,7 +100,7 @@ class Case:
         for model in (self.alone, self.spread):
             model.zero_grad()
         for _ in range(3):
-            one, several = self.step(0), self.step(1)
+            one, several = self.one.step(self.whole, self.num_labels, 1e-3), self.step()
             close(one.loss, several.loss, rtol=1e-5)
             close(one.grad_norm, several.grad_norm)
             close(one.nats, several.nats, rtol=1e-5)
@@ -126,21 +108,15 @@ class Case:
         self.skips()
 
     def gradients(self) -> None:
-        seen = accumulate(self.alone, self.whole, self.num_labels, ROWS, ALONE)
-        every = self.config.parallel.reduce_every_pass
-        found = accumulate(
-            self.spread, self.share, self.num_labels, self.micro, self.world, every_pass=every
-        )
+        seen = self.one.accumulate(self.whole, self.num_labels)
+        found = self.several.accumulate(self.share, self.num_labels)
         close(self.world.sum_losses(found), seen, rtol=1e-5)
         whole = dict(self.alone.named_parameters())
         for name, parameter in self.spread.named_parameters():
             grad = whole[name].grad
             assert grad is not None
             agrees(grad, parameter.grad)
-        norms = [
-            clip_gradient(model, 1e9, world).item()
-            for model, world in ((self.alone, ALONE), (self.spread, self.world))
-        ]
+        norms = [one.clip_gradient(1e9).item() for one in (self.one, self.several)]
         assert math.isclose(*norms, rel_tol=1e-5), norms
 
     def skips(self) -> None:
@@ -155,19 +131,19 @@ class Case:
                         else (losses[0] * more[0], losses[1] + more[1])
                     )
                 )
-            outcome = self.step(1)
+            outcome = self.step()
             assert outcome.skipped.item() == 1, "the ranks do not agree to skip"
             if hook:
                 hook.remove()
             after = self.everything()
             assert all(map(torch.equal, before, after)), "a skipped update left a trace"
-        assert self.step(1).skipped.item() == 0
+        assert self.step().skipped.item() == 0
         assert not torch.equal(before[0], self.everything()[0])
 
 
 def decisions(world: World) -> None:
     """Each sees something else, as on a shared disk that lags behind: the first's is all's."""
-    assert agreed(world, lambda: ["step-00000020", "step-00000010"][world.rank :]) == [
+    assert world.agreed(lambda: ["step-00000020", "step-00000010"][world.rank :]) == [
         "step-00000020",
         "step-00000010",
     ]
@@ -176,7 +152,7 @@ def decisions(world: World) -> None:
         raise Problem("mistaken")
 
     with pytest.raises(Problem if world.rank == 0 else ToldByFirst):
-        agreed(world, refuse)
+        world.agreed(refuse)
 
 
 def main(run: Path, config_file: str, cases: list[str]) -> None:

@@ -11,46 +11,36 @@ import torch
 
 from schemas.problems import Problem
 from tests.train.conftest import ALONE, Run, feed_of
-from train import optim, parallel
+from train import parallel
 from train.checkpoint import Checkpointer
 from train.config import Config
 from train.data import ShardReader
-from train.guard import Monitor
-from train.job import Job, prepare, resumable
-from train.model import Decoder
-from train.step import train_step
-
-Trained = tuple[Decoder, optim.Optimizer]
+from train.job import Job, Progress, prepare, resumable
+from train.step import Trainer
 
 
-def fresh(job: Job, config: Config) -> tuple[Decoder, optim.Optimizer]:
+def fresh(job: Job, config: Config) -> Trainer:
     model = parallel.build(config, job.manifest.tokenizer.vocabulary, ALONE)
-    return model, optim.build(model, config.optimizer)
+    return Trainer(config, model, ALONE)
 
 
 @pytest.fixture
-def trained(run: Run, job: Job) -> Trained:
-    model, optimizer = fresh(job, job.config)
+def trained(run: Run, job: Job) -> Trainer:
+    trainer = fresh(job, job.config)
     rows = ShardReader(job.shards, job.manifest, "train").read(0, 4)
-    batch = feed_of(run, job.config).batch(rows, 0)
+    batch = feed_of(run, job.config, 4).batch(rows, 0)
     for _ in range(2):
-        train_step(
-            model,
-            optimizer,
-            batch,
-            num_labels=batch.num_labels,
-            micro=4,
-            rate=1e-3,
-            clip=1.0,
-            monitor=Monitor(job.config.guard, ALONE.device),
-            world=ALONE,
-        )
-    return model, optimizer
+        trainer.step(batch, batch.num_labels, 1e-3)
+    return trainer
 
 
-def checkpointer(job: Job, model: Decoder, optimizer: optim.Optimizer) -> Checkpointer:
+def checkpointer(job: Job, trainer: Trainer) -> Checkpointer:
     job.checkpoints.mkdir(parents=True, exist_ok=True)
-    return Checkpointer(job, ALONE, model, optimizer, Monitor(job.config.guard, ALONE.device))
+    return Checkpointer(job, trainer)
+
+
+def at(step: int, **more: int) -> Progress:
+    return Progress(step=step, position=8 * step, **more)
 
 
 def names(job: Job) -> list[str]:
@@ -62,31 +52,30 @@ def job(run: Run, small: Config, tmp_path: Path) -> Job:
     return prepare(run.path, tmp_path, small, 1)  # keeps two checkpoints
 
 
-def test_what_is_restored_is_what_was_saved(job: Job, trained: Trained) -> None:
-    model, optimizer = trained
-    saver = checkpointer(job, model, optimizer)
-    record = job.record(2, 16, 2000)
+def test_what_is_restored_is_what_was_saved(job: Job, trained: Trainer) -> None:
+    model, saver = trained.model, checkpointer(job, trained)
+    record = job.record(at(2, tokens=2000))
     saver.save(record)
     before = [parameter.detach().clone() for parameter in model.parameters()]
     for parameter in model.parameters():  # training goes on while it is written
         parameter.data.add_(1.0)
     saver.wait()
-    other, other_optimizer = fresh(job, job.config.model_copy(update={"seed": 5}))
-    assert checkpointer(job, other, other_optimizer).restore() == record
-    for one, two, was in zip(model.parameters(), other.parameters(), before, strict=True):
+    other = fresh(job, job.config.model_copy(update={"seed": 5}))
+    assert checkpointer(job, other).restore() == record
+    for one, two, was in zip(model.parameters(), other.model.parameters(), before, strict=True):
         assert torch.equal(was, two)
         for key in ("step", "exp_avg", "exp_avg_sq"):
-            assert torch.equal(optimizer.state[one][key], other_optimizer.state[two][key])
+            assert torch.equal(trained.optimizer.state[one][key], other.optimizer.state[two][key])
 
 
-def test_the_newest_healthy_stay_and_those_kept_for_ever(job: Job, trained: Trained) -> None:
+def test_the_newest_healthy_stay_and_those_kept_for_ever(job: Job, trained: Trainer) -> None:
     settings = job.config.checkpoint.model_copy(update={"keep_every": 4})
     config = job.config.model_copy(update={"checkpoint": settings})
     job = dataclasses.replace(job, config=config)
-    saver = checkpointer(job, *trained)
+    saver = checkpointer(job, trained)
 
     def save(step: int, *, healthy: bool = True) -> None:
-        saver.save(job.record(step, step * 8, 0).model_copy(update={"healthy": healthy}))
+        saver.save(job.record(at(step, flags=not healthy)))
         saver.wait()
 
     for step in (3, 4, 6, 9):
@@ -103,9 +92,9 @@ def test_the_newest_healthy_stay_and_those_kept_for_ever(job: Job, trained: Trai
     assert names(job) == ["latest", "step-00000004", "step-00000006", "step-00000007"]
 
 
-def test_a_broken_off_save_is_not_seen_and_goes(job: Job, trained: Trained) -> None:
-    saver = checkpointer(job, *trained)
-    saver.save(job.record(9, 72, 0))
+def test_a_broken_off_save_is_not_seen_and_goes(job: Job, trained: Trainer) -> None:
+    saver = checkpointer(job, trained)
+    saver.save(job.record(at(9)))
     saver.wait()
     (job.checkpoints / ".step-00000012.tmp" / "state").mkdir(parents=True)
     assert resumable(job) == ["step-00000009"]
@@ -114,11 +103,11 @@ def test_a_broken_off_save_is_not_seen_and_goes(job: Job, trained: Trained) -> N
 
 
 def test_any_flipped_bit_is_seen_and_the_checkpoint_before_is_taken(
-    job: Job, trained: Trained, capsys: pytest.CaptureFixture[str]
+    job: Job, trained: Trainer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    saver = checkpointer(job, *trained)
+    saver = checkpointer(job, trained)
     for step in (3, 6):
-        saver.save(job.record(step, step * 8, 0))
+        saver.save(job.record(at(step)))
     saver.wait()
     chance = random.Random(0)
     files = [path for path in (job.checkpoints / "step-00000006").rglob("*") if path.is_file()]
@@ -144,16 +133,16 @@ def test_any_flipped_bit_is_seen_and_the_checkpoint_before_is_taken(
         saver.restore()
 
 
-def test_a_full_disk_is_told_and_leaves_the_checkpoint_before(job: Job, trained: Trained) -> None:
-    saver = checkpointer(job, *trained)
-    saver.save(job.record(3, 24, 0))
+def test_a_full_disk_is_told_and_leaves_the_checkpoint_before(job: Job, trained: Trainer) -> None:
+    saver = checkpointer(job, trained)
+    saver.save(job.record(at(3)))
     saver.wait()
     # A limit on the size of files stands for a disk that fills up: writes fail half way.
     before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.getsignal(signal.SIGXFSZ)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
     try:
-        saver.save(job.record(6, 48, 0))
+        saver.save(job.record(at(6)))
         with pytest.raises(Problem, match="step 6 could not be saved") as raised:
             saver.wait()
     finally:

@@ -14,10 +14,11 @@ import pytest
 
 from tests.train.conftest import Run
 from tests.train.shards import LENGTH, VOCABULARY
-from train import loop, metrics
+from train import metrics
 from train.cli import main
 from train.job import checkpoints
 from train.order import Order
+from train.step import Trainer
 
 QUICK = ("--set", "guard.patience=3", "--set", "log_every=2", "--set", "evaluation.rows=8")
 
@@ -46,16 +47,16 @@ def test_a_rate_that_ruins_the_weights_ends_in_a_message_and_status_1(
 def test_ruined_weights_are_never_saved_and_healthy_ones_are_returned_to(
     run: Run, small_yaml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train_step, calls = loop.train_step, []
+    step, calls = Trainer.step, []
 
-    def ruin_once(model: Any, *given: Any, **more: Any) -> Any:
-        outcome = train_step(model, *given, **more)
+    def ruin_once(trainer: Trainer, *given: Any) -> Any:
+        outcome = step(trainer, *given)
         calls.append(1)
         if len(calls) == 13:
-            model.blocks["0"].attention.q.weight.data[3, 4] = float("inf")
+            trainer.model.get_parameter("blocks.0.attention.q.weight").data[3, 4] = float("inf")
         return outcome
 
-    monkeypatch.setattr(loop, "train_step", ruin_once)
+    monkeypatch.setattr(Trainer, "step", ruin_once)
     assert main(command(run.path, small_yaml, tmp_path, "--steps", "24")) == 0
     assert [line["step"] for line in lines(tmp_path, "step")] == list(range(1, 25))
     assert not any(line["skipped"] for line in lines(tmp_path, "step"))

@@ -7,15 +7,14 @@ import pytest
 import torch
 
 from schemas.problems import Problem
-from tests.train.conftest import ALONE, Run
+from tests.train.conftest import ALONE, Run, feed_of
 from train import parallel
 from train.cli import main
 from train.commands import run as command
 from train.config import Config, load
-from train.generate import choose, continuation, generate
+from train.generate import Choice, choose, continuation, generate, open_trained
 from train.model import Decoder
 from train.tasks import Question, answer, pack, read_questions
-from train.trained import open_trained
 
 
 @pytest.fixture(scope="module", params=["llama", "gpt2"])
@@ -29,7 +28,7 @@ def model(request: pytest.FixtureRequest, run: Run, small: Config) -> Decoder:
 
 def test_the_cache_changes_nothing(model: Decoder) -> None:
     prompts = torch.randint(2, 800, (3, 9), generator=torch.Generator().manual_seed(0))
-    written = torch.stack(list(generate(model, prompts, 20, temperature=0)), 1)
+    written = torch.stack(list(generate(model, prompts, 20, Choice(temperature=0))), 1)
     tokens = prompts
     for step in range(20):  # each token with all before it read again
         positions = torch.arange(tokens.shape[1]).expand(3, -1)
@@ -45,7 +44,7 @@ def test_what_is_drawn_keeps_to_the_likeliest() -> None:
     generator = torch.Generator().manual_seed(0)
 
     def drawn(*options: float | None) -> dict[int, float]:
-        ids = choose(logits.expand(4000, -1), 1.0, *options, generator)  # type: ignore[arg-type]
+        ids = choose(logits.expand(4000, -1), Choice(1.0, *options), generator)  # type: ignore[arg-type]
         return {i: n / 4000 for i, n in enumerate(ids.bincount(minlength=4).tolist()) if n}
 
     assert drawn(None, None) == pytest.approx({0: 0.1, 1: 0.5, 2: 0.15, 3: 0.25}, abs=0.03)
@@ -62,8 +61,6 @@ def test_a_choice_costs_what_it_costs_alone(run: Run, model: Decoder, small: Con
     texts = ["The for statement is", "", "An object is " + "very " * 300 + "old and"]
     choices = ("used to iterate", "a class", "x", "unicode ☃ é")
     questions = [Question(text, choices, 0) for text in texts]
-    packed = pack(questions, tokenizer, settings, 128, 4)
-    assert len(packed.ids) % 4 == 0
     costs = []
     for question in questions:
         for choice in question.choices:
@@ -82,10 +79,9 @@ def test_a_choice_costs_what_it_costs_alone(run: Run, model: Decoder, small: Con
             best = scores.index(min(scores))
             for number in range(4):
                 asked = [Question(texts[start // 4], choices, number)]
-                found = answer(
-                    model, asked, tokenizer, ALONE, settings=settings, length=128, micro=2
-                )
-                right = found.right_by_length if by_length else found.right
+                task = pack(asked, tokenizer, settings, 128)
+                found = answer(model, task, ALONE, feed_of(run, small, 2))
+                right = found.accuracy_by_length if by_length else found.accuracy
                 assert right == (number == best)
 
 
@@ -141,6 +137,6 @@ def test_a_trained_model_writes_and_answers(
     assert command("generate", words) == 0
     assert capsys.readouterr().out == once
     trained = open_trained(output)
-    whole = "".join(continuation(trained, "The ", 12, seed=3))
+    whole = "".join(continuation(trained, "The ", 12, Choice(seed=3)))
     assert once == f"The {whole}\n"
     assert command("generate", [str(tmp_path / "nothing")]) == 2

@@ -5,8 +5,10 @@ import math
 import pytest
 import torch
 
+from train import guard
 from train.config import Guard as Settings
-from train.guard import Guard, Monitor
+from train.guard import Monitor
+from train.job import Progress
 
 CPU = torch.device("cpu")
 
@@ -50,8 +52,10 @@ def test_the_losses_seen_are_saved_and_loaded() -> None:
     assert other.is_spike(torch.tensor(4.0)).item() == 0
 
 
-def guard(**settings: object) -> Guard:
-    return Guard(Settings.model_validate({"patience": 3, **settings}), batch_rows=8)
+def judge(at: Progress, start: int, flags: str, **more: bool) -> tuple[int, int] | None:
+    given = {"last": False, "finite": True, **more}
+    settings = Settings.model_validate({"patience": 3})
+    return guard.judge(at, flagged(start, flags), settings, batch_rows=8, **given)
 
 
 def flagged(start: int, flags: str) -> list[tuple[int, bool]]:
@@ -72,15 +76,15 @@ def flagged(start: int, flags: str) -> list[tuple[int, bool]]:
 def test_so_many_in_a_row_call_for_going_back(
     windows: list[str], expected: tuple[int, int] | None
 ) -> None:
-    watch, start = guard(), 0
+    at, start = Progress(), 0
     for number, flags in enumerate(windows):
-        found = watch.judge(flagged(start, flags), last=False, finite=True)
+        found = judge(at, start, flags)
         start += 8 * len(flags)
         assert found == (expected if number == len(windows) - 1 else None)
-    assert watch.healthy == windows[-1].endswith(".")
+    assert (at.flags == 0) == windows[-1].endswith(".")
 
 
 def test_at_the_end_two_in_a_row_are_enough_and_ruined_weights_always() -> None:
-    assert guard().judge(flagged(0, "...x"), last=True, finite=True) is None
-    assert guard().judge(flagged(0, "..xx"), last=True, finite=True) == (16, 32)
-    assert guard().judge(flagged(0, "...."), last=False, finite=False) == (24, 32)
+    assert judge(Progress(), 0, "...x", last=True) is None
+    assert judge(Progress(), 0, "..xx", last=True) == (16, 32)
+    assert judge(Progress(), 0, "....", finite=False) == (24, 32)

@@ -65,9 +65,9 @@ def test_the_log_is_json_also_where_numbers_are_not_finite(tmp_path: Path) -> No
 
 def test_utilisation_is_null_where_the_peak_is_not_known() -> None:
     # GPT-2 small at 486,000 tokens a second on an H200: 42 % of 989.4 TFLOP/s.
-    peak = metrics.PEAK_FLOPS["NVIDIA H200"]
+    peak = metrics.peak_flops("NVIDIA H200")
     assert metrics.mfu(486_000, 855_000_000, peak) == pytest.approx(0.42, abs=0.001)
-    assert metrics.mfu(486_000, 855_000_000, None) is None
+    assert metrics.mfu(486_000, 855_000_000, metrics.peak_flops("NVIDIA H100 NVL")) is None
 
 
 def test_progress_overwrites_its_line_on_a_terminal_only() -> None:

@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.train.conftest import ALONE, Run, feed_of
+from tests.train.conftest import ALONE, Run, accumulate, feed_of
 from train import parallel
 from train.config import Config, load
 from train.data import IGNORED, Rows, ShardReader
 from train.objective import Objective, Prepared
-from train.step import Batch, accumulate
+from train.step import Batch
 
 NAMES = ("prefix", "masked", "span")
 
@@ -142,6 +142,6 @@ def test_every_objective_trains(
     some = Rows(*(field[:4] for field in rows))
     batch: Batch = feed_of(run, config, 2).batch(some, 0)
     assert 0 < batch.num_labels < batch.num_tokens
-    nats = accumulate(model, batch, batch.num_labels, 2, ALONE).sum().item()
+    nats = accumulate(model, batch, batch.num_labels, 2).sum().item()
     assert nats / batch.num_labels == pytest.approx(np.log(model.vocabulary), abs=0.15)
     assert all(parameter.grad is not None for parameter in model.parameters())

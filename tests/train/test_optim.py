@@ -6,16 +6,15 @@ from typing import Any
 import pytest
 import torch
 
-from tests.train.conftest import ALONE, Run, feed_of
+from tests.train.conftest import ALONE, Run, accumulate, feed_of
 from train import optim, parallel
 from train.config import Config, load
 from train.data import ShardReader
-from train.guard import Monitor
 from train.loss import Losses
 from train.model import Decoder
 from train.optim import muon
 from train.schedule import learning_rate
-from train.step import Batch, Outcome, accumulate, clip_gradient, micro_rows, train_step
+from train.step import Batch, Outcome, Trainer, micro_rows
 
 NAMES = ("adamw", "muon", "adam", "sgd", "adafactor", "lion")
 
@@ -39,17 +38,9 @@ def build(model: Decoder, small: Config, name: str) -> optim.Optimizer:
 def step(
     model: Decoder, optimizer: optim.Optimizer, batch: Batch, labels: int, rate: float = 1e-3
 ) -> Outcome:
-    return train_step(
-        model,
-        optimizer,
-        batch,
-        num_labels=labels,
-        micro=4,
-        rate=rate,
-        clip=1.0,
-        monitor=Monitor(load("tiny").guard, ALONE.device),
-        world=ALONE,
-    )
+    trainer = Trainer(load("tiny"), model, ALONE)
+    trainer.optimizer = optimizer
+    return trainer.step(batch._replace(micro=4), labels, rate)
 
 
 def rates(steps: int, **changes: object) -> list[float]:
@@ -146,8 +137,8 @@ def test_an_update_is_that_of_its_paper(
     weight = model.get_parameter("blocks.0.feed_forward.up.weight")
     weights, grads = [weight.detach().clone()], []
     for _ in range(2):
-        accumulate(model, batch, batch.num_labels, 4, ALONE)
-        clip_gradient(model, small.optimizer.clip, ALONE)
+        accumulate(model, batch, batch.num_labels, 4)
+        Trainer(small, model, ALONE).clip_gradient(small.optimizer.clip)
         assert weight.grad is not None
         grads.append(weight.grad.clone())
         optimizer.update(1e-3, torch.zeros(()))
@@ -175,10 +166,11 @@ def test_every_optimizer_learns(small: Config, run: Run, batch: Batch, name: str
 
 
 def test_the_norm_of_the_gradient_is_clipped(model: Decoder, batch: Batch) -> None:
-    accumulate(model, batch, batch.num_labels, 8, ALONE)
+    accumulate(model, batch, batch.num_labels, 8)
     grads = [parameter.grad.clone() for parameter in model.parameters()]  # type: ignore[union-attr]
     whole = math.sqrt(sum(float((grad**2).sum()) for grad in grads))
-    assert clip_gradient(model, whole / 4, ALONE).item() == pytest.approx(whole, rel=1e-5)
+    norm = Trainer(load("tiny"), model, ALONE).clip_gradient(whole / 4)
+    assert norm.item() == pytest.approx(whole, rel=1e-5)
     for parameter, grad in zip(model.parameters(), grads, strict=True):
         torch.testing.assert_close(parameter.grad, grad / 4, atol=1e-7, rtol=1e-4)
 
@@ -187,16 +179,16 @@ def test_the_norm_of_the_gradient_is_clipped(model: Decoder, batch: Batch) -> No
 def test_regrouped_accumulation_gives_the_same_gradient(
     model: Decoder, batch: Batch, micro: int
 ) -> None:
-    nats = accumulate(model, batch, batch.num_labels, 8, ALONE)
+    nats = accumulate(model, batch, batch.num_labels, 8)
     whole = [parameter.grad.clone() for parameter in model.parameters()]  # type: ignore[union-attr]
     model.zero_grad()
-    torch.testing.assert_close(accumulate(model, batch, batch.num_labels, micro, ALONE), nats)
+    torch.testing.assert_close(accumulate(model, batch, batch.num_labels, micro), nats)
     for parameter, grad in zip(model.parameters(), whole, strict=True):
         torch.testing.assert_close(parameter.grad, grad, atol=1e-7, rtol=1e-4)
 
 
 def test_nats_are_told_by_source(model: Decoder, batch: Batch) -> None:
-    nats = accumulate(model, batch, batch.num_labels, 4, ALONE)
+    nats = accumulate(model, batch, batch.num_labels, 4)
     with torch.no_grad():
         each = model(*batch.inputs).each.sum(1)
     assert len(set(batch.sources.tolist())) > 1
@@ -212,12 +204,12 @@ def test_rows_without_labels_do_not_dilute_the_loss(model: Decoder, batch: Batch
     few[:4] = -100
     num_labels = int((few != -100).sum())
     half = batch._replace(inputs=batch.inputs._replace(labels=few))
-    accumulate(model, half, num_labels, 4, ALONE)
+    accumulate(model, half, num_labels, 4)
     grads = [parameter.grad.clone() for parameter in model.parameters()]  # type: ignore[union-attr]
     model.zero_grad()
     inputs = type(batch.inputs)(*(None if x is None else x[4:] for x in batch.inputs))
     rest = batch._replace(inputs=inputs, sources=batch.sources[4:])
-    accumulate(model, rest, num_labels, 4, ALONE)
+    accumulate(model, rest, num_labels, 4)
     for parameter, grad in zip(model.parameters(), grads, strict=True):
         torch.testing.assert_close(parameter.grad, grad, atol=1e-7, rtol=1e-4)
 
@@ -287,8 +279,7 @@ def test_dropout_is_drawn_by_the_rows(small: Config, run: Run, batch: Batch) -> 
     config = small.model_copy(update={"model": shape})
     model = parallel.build(config, run.manifest.tokenizer.vocabulary, ALONE)
     nats = [
-        accumulate(model, batch._replace(first=first), batch.num_labels, 8, ALONE)
-        for first in (0, 8, 0)
+        accumulate(model, batch._replace(first=first), batch.num_labels, 8) for first in (0, 8, 0)
     ]
     assert torch.equal(nats[0], nats[2])
     assert not torch.equal(nats[0], nats[1])

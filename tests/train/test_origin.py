@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import pytest
 import torch
 import yaml
@@ -64,7 +66,7 @@ def ours(path: Path, run: Run, world: World = ALONE) -> Decoder:
     config = yaml.safe_load((path / "config.yaml").read_text())
     (path / "again.yaml").write_text(yaml.safe_dump(config))
     model = parallel.build(load(str(path / "again.yaml")), run.manifest.tokenizer.vocabulary, world)
-    start_from(find(path), model)
+    start_from(find(path), model, world)
     return model
 
 
@@ -80,12 +82,12 @@ def test_transformers_gives_the_same_logits_and_its_weights_come_back(
     with torch.no_grad():
         found = theirs(ids).logits
     torch.testing.assert_close(found, logits(model, ids), atol=1e-5, rtol=1e-4)
-    assert hf.CLASSES[hf.kind_of(model.shape)] == type(theirs).__name__
+    assert hf.LAYOUTS[hf.kind_of(model.shape)].name == type(theirs).__name__
 
     shape = hf.shape_of(tmp_path)
     assert {**model.shape.model_dump(), **shape} == model.shape.model_dump()
     again = parallel.build(load("tiny", {f"model.{k}": v for k, v in shape.items()}), 1024, ALONE)
-    start_from(tmp_path, again)
+    start_from(tmp_path, again, ALONE)
     for one, other in zip(model.parameters(), again.parameters(), strict=True):
         assert torch.equal(one, other)
 
@@ -104,7 +106,7 @@ def test_what_transformers_itself_writes_is_read(tmp_path: Path, run: Run) -> No
         assert len(list((tmp_path / kind).glob("*.safetensors"))) > 1
         shape = {f"model.{key}": value for key, value in hf.shape_of(tmp_path / kind).items()}
         model = parallel.build(load("tiny", shape), 1024, ALONE)
-        start_from(tmp_path / kind, model)
+        start_from(tmp_path / kind, model, ALONE)
         ids = torch.randint(0, 1000, (2, 40))
         with torch.no_grad():
             found = theirs(ids).logits
@@ -134,7 +136,10 @@ def test_the_exported_tokenizer_is_the_run_s(
 def test_large_weights_are_cut_into_files(
     trained: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hf, "FILE_BYTES", 200_000)
+    save = huggingface_hub.save_torch_state_dict
+    monkeypatch.setattr(
+        huggingface_hub, "save_torch_state_dict", functools.partial(save, max_shard_size="200KB")
+    )
     assert command("export-hf", [str(trained["llama"]), str(tmp_path)]) == 0
     index = json.loads((tmp_path / "model.safetensors.index.json").read_text())
     assert len(set(index["weight_map"].values())) > 2
@@ -198,5 +203,16 @@ def test_what_has_no_layout_there_is_refused(
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(Exception, match="gpt2, llama, qwen3 can be read"):
         hf.shape_of(tmp_path)
+    for change, message in (
+        ({}, "has no hidden_size"),
+        ({"hidden_act": "gelu"}, "hidden_act must be silu"),
+        ({"rope_scaling": {"type": "linear"}}, "positions that are scaled"),
+        ({"mlp_bias": True}, "must be the same"),
+    ):
+        (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama", **change}))
+        with pytest.raises(Exception, match=message):
+            hf.shape_of(tmp_path)
+    assert command("export-hf", [str(trained["llama"]), str(tmp_path)]) == 2
+    assert "is not empty" in capsys.readouterr().err
     assert command("export-hf", [str(tmp_path / "none"), str(tmp_path / "out")]) == 2
     assert "neither the --output" in capsys.readouterr().err

@@ -15,6 +15,7 @@ from tests.train.conftest import Run
 from train import metrics, remote
 from train.cli import main
 from train.data import ShardReader
+from train.job import read_record
 from train.remote import Cache, Remote, localized
 
 
@@ -42,6 +43,8 @@ def test_a_stored_run_is_trained_on_and_the_output_is_stored(
     run: Run, url: str, small_yaml: Path, tmp_path: Path, cache: Path
 ) -> None:
     more = ["--preset", str(small_yaml), "--steps", "14", "--set", "evaluation.rows=8"]
+    more += ["--set", "checkpoint.every=5", "--set", "checkpoint.keep=1"]
+    more += ["--set", "checkpoint.keep_every=5"]
     local = tmp_path / "local"
     assert main([str(run.path), "--output", str(local), *more]) == 0
     output = f"{url}-model"
@@ -50,14 +53,20 @@ def test_a_stored_run_is_trained_on_and_the_output_is_stored(
     assert place.parent == cache
     assert steps(place) == steps(local)
     store = Remote(output)
-    assert store.names("checkpoints") == ["latest", "step-00000010", "step-00000014"]
+    kept = ["latest", "step-00000005", "step-00000010", "step-00000014"]
+    assert store.names("checkpoints") == kept
     assert {"config.yaml", "report.html", "steps.jsonl", "tokenizer.json"} <= {*store.names("")}
 
     # On another machine, which has nothing yet, the same command goes on.
     shutil.rmtree(cache)
-    fsspec.filesystem("memory").pipe(f"{output}/checkpoints/latest", b"step-00000010\n")
-    assert main([url, "--output", output, "--resume", *more]) == 0
+    stored = fsspec.filesystem("memory")
+    stored.pipe(f"{output}/checkpoints/latest", b"step-00000010\n")
+    stored.pipe(f"{output}/checkpoints/step-00000014/checkpoint.json", b"of a future that was lost")
+    assert main([url, "--output", output, *more]) == 0
     assert steps(place) == steps(local)
+    assert store.names("checkpoints") == kept  # also what this machine never had
+    assert read_record(place / "checkpoints" / "step-00000014")
+    assert stored.cat(f"{output}/checkpoints/step-00000014/checkpoint.json").startswith(b"{")
 
 
 def test_the_cache_is_bounded_and_reads_ahead(run: Run, url: str, cache: Path) -> None:

@@ -23,7 +23,8 @@ from tests.train.conftest import Run
 from tests.train.ranks import Ranks, train_through_kills
 from train import metrics
 from train.cli import main
-from train.job import Record, read_record
+from train.job import Record, checkpoints, read_record
+from train.origin import find
 
 # Losses of different world sizes: sums in another order, grown over 60 updates.
 TOLERANCE = 1e-5
@@ -217,7 +218,7 @@ def test_sigterm_saves_and_any_number_of_processes_goes_on(
     assert 10 <= reached.step < 60
     assert (reached.step, reached.position) == (len(steps(output)), reached.step * 8)
     shutil.copytree(output, folder / "stopped-then-two")
-    assert main(command(run, small_yaml, output, "--resume")) == 0
+    assert main(command(run, small_yaml, output)) == 0
     assert steps(output) == steps(one)
 
     # From one process to two, which are stopped in turn, and back to one.
@@ -374,6 +375,29 @@ def test_damaged_checkpoint_and_shard_are_named(
     assert "cannot be read" in message
 
 
+def test_training_ends_early_where_validation_does_not_improve(
+    run: Run, small_yaml: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # At no rate to speak of the loss of every validation is that of the first.
+    sets = ("optimizer.lr=1e-30", "evaluation.every=5", "checkpoint.keep=1", "log_every=5")
+    words = [word for key in sets for word in ("--set", key)]
+    arguments = command(run, small_yaml, tmp_path, *words, "--set", "evaluation.rows=8")
+    patient = [*arguments, "--set", "evaluation.patience=2"]
+    assert main(patient) == 0
+    assert steps(tmp_path)[-1]["step"] == 15
+    assert "2 validations did not improve on the loss" in capsys.readouterr().err
+    # The best stays, and is what other commands take; the last is gone on from.
+    assert checkpoints(tmp_path / "checkpoints") == ["step-00000005", "step-00000015"]
+    assert find(tmp_path).name == "step-00000005"
+    assert main(patient) == 0  # nothing is left to do
+    assert steps(tmp_path)[-1]["step"] == 15
+    assert main([*arguments, "--set", "evaluation.patience=3"]) == 0
+    assert steps(tmp_path)[-1]["step"] == 20
+    assert main([*arguments, "--steps", "60"]) == 0
+    assert steps(tmp_path)[-1]["step"] == 60
+    assert find(tmp_path).name == "step-00000060"
+
+
 def test_refusals_before_anything_is_made(
     run: Run, small_yaml: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -382,7 +406,6 @@ def test_refusals_before_anything_is_made(
     def refused(*more: str) -> str:
         return refusal(command(run, small_yaml, output, *more), capsys)
 
-    assert "no checkpoint to resume" in refused("--resume")
     assert "3 processes cannot share 4 lanes" in refused("--processes", "3")
     assert "too few for one batch of 8000" in refused("--batch-rows", "8000")
     assert "--processes 0: must be 1 or more" in refused("--processes", "0")

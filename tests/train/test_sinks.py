@@ -23,7 +23,8 @@ def test_tensorboard_reads_the_numbers_and_nothing_of_a_lost_process(job: Job) -
     def write(resumed: int, losses: dict[int, float]) -> None:
         (sink,) = sinks.open_all(job, resumed)
         for step, loss in losses.items():
-            sink.write(step, "train", {"loss": loss, "lr": None, "sources": {"web": 2.0}})
+            values = {"loss": loss, "lr": None, "sources": {"web": 2.0}, "step": step}
+            sink.write(step, sinks.numbers("train", values))
         sink.close()
 
     write(0, {1: 5.0, 2: 4.0, 3: 9.0})
@@ -38,8 +39,8 @@ def test_tensorboard_reads_the_numbers_and_nothing_of_a_lost_process(job: Job) -
 def test_weights_and_biases_gets_them_offline(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("wandb")
     monkeypatch.delenv("WANDB_MODE", raising=False)
-    sink = sinks.WeightsAndBiases(job, 0)
-    sink.write(1, "train", {"loss": 5.0})
+    sink = sinks.weights_and_biases(job, 0)
+    sink.write(1, {"train/loss": 5.0})
     sink.close()
     (log,) = job.output.glob("wandb/offline-run-*/run-*.wandb")
     until = time.monotonic() + 60  # its own process writes the file

@@ -7,7 +7,7 @@ works on the tensors this process holds; only Muon and Adafactor send anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -18,16 +18,15 @@ from train import config
 from train.local import cut_dim, local
 from train.mesh import World
 from train.model import Decoder
-from train.optim import adafactor, adam, lion, muon, sgd
+from train.optim import adafactor, muon, rules
 
-Rule = Callable[[list[Tensor], list[dict[str, Tensor]], dict[str, Any], Tensor], None]
-Start = Callable[[Tensor], dict[str, Tensor]]
-RULES: dict[str, tuple[Start, Rule]] = {
-    "adamw": (adam.start, adam.adamw),
-    "adam": (adam.start, adam.adam),
-    "muon": (muon.start, muon.muon),
-    "sgd": (sgd.start, sgd.sgd),
-    "lion": (lion.start, lion.lion),
+# By name: the state at the beginning, and the rule.
+RULES = {
+    "adamw": (rules.start_moments, rules.adamw),
+    "adam": (rules.start_moments, rules.adam),
+    "muon": (rules.start_momentum, muon.muon),
+    "sgd": (rules.start_momentum, rules.sgd),
+    "lion": (rules.start_momentum, rules.lion),
     "adafactor": (adafactor.start, adafactor.adafactor),
 }
 
@@ -70,32 +69,19 @@ def build(model: Decoder, settings: config.Optimizer) -> Optimizer:
 
     Muon is for the matrices of the blocks; AdamW takes the rest.
     """
-    blocks: list[nn.Parameter] = []
-    head: list[nn.Parameter] = []
-    embedding: list[nn.Parameter] = []
-    positions: list[nn.Parameter] = []
-    vectors: list[nn.Parameter] = []
-    for name, parameter in model.named_parameters():
-        if parameter.ndim < 2:
-            vectors.append(parameter)
-        elif name.startswith("blocks."):
-            blocks.append(parameter)
-        elif name == "embedding.weight":
-            embedding.append(parameter)
-        else:
-            (positions if name == "position.weight" else head).append(parameter)
     rest = "adamw" if settings.name == "muon" else settings.name
-    faster = model.shape.first_embedding_std / model.shape.init_std
-    groups = [
-        (blocks, settings.name, settings.weight_decay, 1.0),
-        (head, rest, settings.weight_decay, 1.0),
-        (embedding, rest, 0.0, settings.embedding_lr or faster),
-        (positions, rest, 0.0, 1.0),
-        (vectors, rest, 0.0, 1.0),
-    ]
-    keys = ("params", "rule", "weight_decay", "lr_factor")
-    chosen = [dict(zip(keys, group, strict=True)) for group in groups if group[0]]
-    return Optimizer(chosen, settings)
+    shape = model.shape
+    groups: dict[Any, dict[str, Any]] = {}
+    for name, parameter in model.named_parameters():
+        rule, decay, factor = str(rest), 0.0, 1.0
+        if name == "embedding.weight":
+            factor = settings.embedding_lr or shape.first_embedding_std / shape.init_std
+        elif parameter.ndim == 2 and name != "position.weight":
+            rule = settings.name if name.startswith("blocks.") else rest
+            decay = settings.weight_decay
+        key = {"rule": rule, "weight_decay": decay, "lr_factor": factor}
+        groups.setdefault(tuple(key.values()), {**key, "params": []})["params"].append(parameter)
+    return Optimizer(groups.values(), settings)
 
 
 @torch.no_grad()

@@ -13,13 +13,14 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.tensor import DTensor, Replicate, Shard
 
-from train.local import cut_dim, finite, local
+from train.local import cut_dim, local
+from train.optim.rules import Given, State, each
 
 # Added to squares of gradients, and the exponent of 1 - step^-0.8, the decay of moments.
 TINY, POWER = 1e-30, 0.8
 
 
-def start(parameter: Tensor) -> dict[str, Tensor]:
+def start(parameter: Tensor) -> State:
     """Zero moments: a row and a column of a matrix, all of a vector."""
     state = {"step": torch.zeros((), device=parameter.device)}
     if parameter.ndim < 2:
@@ -27,30 +28,25 @@ def start(parameter: Tensor) -> dict[str, Tensor]:
     return state | {"row": _without(parameter, 1), "column": _without(parameter, 0)}
 
 
-def adafactor(
-    params: list[Tensor], states: list[dict[str, Tensor]], group: dict[str, Any], skip: Tensor
-) -> None:
-    """w = w - lr (g / sqrt(moment), clipped, + weight_decay w)."""
-    take = 1 - skip
-    for parameter, state in zip(params, states, strict=True):
-        weight, gradient = local(parameter), finite(parameter.grad, skip)
-        state["step"] += take
-        change = take * (state["step"].clamp(min=1) ** -POWER)
-        square = gradient.square() + TINY
-        if parameter.ndim < 2:
-            moment = local(state["square"]).lerp_(square, change)
-        else:
-            row = local(state["row"]).lerp_(_mean(square, parameter, 1), change)
-            column = local(state["column"]).lerp_(_mean(square, parameter, 0), change)
-            whole = _sum(row.sum(), state["row"], 0) / parameter.shape[0]
-            moment = (row / whole.clamp(min=TINY)).unsqueeze(1) * column
-        update = gradient * moment.clamp(min=TINY).rsqrt()
-        size = update.square().sum()
-        for dim in range(parameter.ndim):
-            size = _sum(size, parameter, dim)
-        update /= (size / parameter.numel()).sqrt().clamp(min=1.0)
-        weight.mul_(1 - group["lr"] * group["weight_decay"] * take)
-        weight.sub_(update * (group["lr"] * take))
+@each
+def adafactor(given: Given) -> Tensor:
+    """g / sqrt(moment), clipped."""
+    parameter, gradient, state, _, take = given
+    state["step"] += take
+    change = take * (state["step"].clamp(min=1) ** -POWER)
+    square = gradient.square() + TINY
+    if parameter.ndim < 2:
+        moment = local(state["square"]).lerp_(square, change)
+    else:
+        row = local(state["row"]).lerp_(_mean(square, parameter, 1), change)
+        column = local(state["column"]).lerp_(_mean(square, parameter, 0), change)
+        whole = _sum(row.sum(), state["row"], 0) / parameter.shape[0]
+        moment = (row / whole.clamp(min=TINY)).unsqueeze(1) * column
+    update = gradient * moment.clamp(min=TINY).rsqrt()
+    size = update.square().sum()
+    for dim in range(parameter.ndim):
+        size = _sum(size, parameter, dim)
+    return update / (size / parameter.numel()).sqrt().clamp(min=1.0)
 
 
 def _mean(square: Tensor, like: Tensor, dim: int) -> Tensor:

@@ -14,20 +14,14 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor, Shard
 
 from train.local import cut_dim, finite, local
+from train.optim.rules import State, descend
 
 # Of the quintic iteration, from Jordan's reference implementation.
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 ITERATIONS = 5
 
 
-def start(parameter: Tensor) -> dict[str, Tensor]:
-    """A zero momentum."""
-    return {"momentum": torch.zeros_like(parameter)}
-
-
-def muon(
-    params: list[Tensor], states: list[dict[str, Tensor]], group: dict[str, Any], skip: Tensor
-) -> None:
+def muon(params: list[Tensor], states: list[State], group: dict[str, Any], skip: Tensor) -> None:
     """m = momentum m + (1 - momentum) g; w = w - lr (scale orthogonal(nesterov) + decay w)."""
     take = 1 - skip
     updates = []
@@ -44,9 +38,7 @@ def muon(
         stack = orthogonal(torch.stack([updates[index] for index in indices]), first)
         factor = 0.2 * max(first.shape) ** 0.5
         for index, update in zip(indices, stack, strict=True):
-            weight = local(params[index])
-            weight.mul_(1 - group["lr"] * group["weight_decay"] * take)
-            weight.sub_(update * (group["lr"] * factor * take))
+            descend(params[index], update * factor, group, take)
 
 
 def orthogonal(stack: Tensor, like: Tensor) -> Tensor:
