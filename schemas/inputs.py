@@ -152,6 +152,12 @@ class Input(Contract):
         description="Which columns of rows (JSONL, Parquet, CSV) mean what: the name of a known "
         "layout, or the names.",
     )
+    run: str | None = Field(
+        None,
+        description="A finished run whose documents this is, instead of files: give `{run: RUN}` "
+        "alone, which stands for all inputs of that run. Its extraction and filtering are taken "
+        "over.",
+    )
     snapshot: str = Field("", description="Label of the crawl, for deduplication by snapshot.")
     kind: Kind | None = Field(
         None,

@@ -94,7 +94,9 @@ class Recipe(Contract):
     def _sources_agree(self) -> Self:
         labels = [item.source for item in self.inputs]
         for label in sorted(set(labels)):
-            if labels.count(label) > 1:
+            runs = [item.run for item in self.inputs if item.source == label]
+            # several runs may have one, each of another crawl
+            if len(runs) > 1 and (None in runs or len(set(runs)) < len(runs)):
                 raise ValueError(f"two inputs have the source `{label}`: give each its own label")
         own = [group.name for group in self.mix.groups]
         for path, shares in self.mix.named() if labels else ():

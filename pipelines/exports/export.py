@@ -27,7 +27,7 @@ def export(run: Run, to: str, output: str, sources: Collection[str] = ()) -> Non
         raise Problem(
             "has no curated text yet", run.folder.url, "let it come to its stage `curate`"
         )
-    labels = [item.source for item in run.recipe.inputs]
+    labels = list(dict.fromkeys(item.source for item in run.recipe.inputs))
     if to in TOKENS:
         labels = list(run.shards.splits["train"].sources)
     for source in sources:

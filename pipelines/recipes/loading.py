@@ -22,6 +22,7 @@ from pipelines.recipes.checks import (
 from pipelines.recipes.files import CHAINS, absolute, absolute_path, with_files
 from pipelines.recipes.mistakes import Mistake, RecipeError, validate
 from pipelines.recipes.scopes import check_scopes, kinds_of
+from pipelines.runs.store import Folder
 from schemas.chain import CutStep
 from schemas.files import Places, Replace, joined, read_placed
 from schemas.mistakes import shown, types_inside
@@ -114,7 +115,7 @@ def _resolved(
     from curation.chain import check_chain
     from curation.own import named_by
 
-    value, unknown = _with_weights(value)
+    value, unknown = _with_weights(_with_runs(value, base))
     recipe, mistakes = validate(value)
     mistakes = [*unknown, *mistakes]
     if recipe is None:
@@ -146,6 +147,26 @@ def _resolved(
         item.model_copy(update={"root": absolute_path(item.root, base)}) for item in recipe.inputs
     )
     return recipe.model_copy(update={"deduplicate": deduplicate, "inputs": inputs}), mistakes
+
+
+def _with_runs(value: Mapping[str, Any], base: Path) -> Mapping[str, Any]:
+    """The mapping with the inputs of a run where `{run: RUN}` stands for them. Raises Problem if
+    there is no run."""
+    from pipelines.recipes.saving import read_saved
+
+    given = value.get("inputs")
+    given = [given] if isinstance(given, dict) else given
+    if not isinstance(given, list):
+        return value
+    inputs: list[Any] = []
+    for item in given:
+        if isinstance(item, dict) and set(item) == {"run"}:
+            run = absolute_path(str(item["run"]), base)
+            saved = read_saved(Folder(run)).inputs
+            inputs += [{**each.model_dump(mode="json"), "run": run} for each in saved]
+        else:
+            inputs.append(item)
+    return {**value, "inputs": inputs}
 
 
 def _with_weights(value: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[Mistake]]:

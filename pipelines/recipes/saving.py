@@ -239,7 +239,7 @@ def differences(old: Recipe, new: Recipe) -> list[tuple[str, str, str]]:
     said: Any = {
         "parent": True,
         "expect": True,
-        "inputs": {"__all__": {"root"}},
+        "inputs": {"__all__": {"root", "run"}},
         "deduplicate": {"against"},  # the stage is made of their digests
     }
 

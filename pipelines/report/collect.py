@@ -213,7 +213,7 @@ def _sources(context: Context, done: Mapping[str, Manifest]) -> list[shape.Sourc
             documents=tokenized["documents"][item.source] if "tokenize" in done else None,
             tokens=tokenized["tokens"][item.source] if "tokenize" in done else None,
         )
-        for item in context.recipe.inputs
+        for item in {item.source: item for item in context.recipe.inputs}.values()
     ]
 
 

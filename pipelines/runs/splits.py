@@ -12,6 +12,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from pipelines.runs.receipts import Task, bin_pack, task_bytes
+from pipelines.runs.steps import read_manifest, read_plan
 from pipelines.runs.store import Folder, etag
 from schemas.inputs import LAYOUTS, Columns, Input
 from schemas.problems import Problem
@@ -40,8 +41,21 @@ def plan_splits(recipe: Recipe, old: Sequence[Task] = ()) -> list[Task]:
     found = [files for files, _ in each]
     total = sum(int(info["size"]) for files in found for _, info, _ in files)
     most = task_bytes(total, recipe.splits.bytes)
-    tasks = []
+    tasks: list[Task] = []
     for item, files in zip(recipe.inputs, found, strict=True):
+        if item.run is not None:
+            own = read_plan(extracted(item.run), "extract")
+            own = [task for task in own if task.spec["source"] == item.source]
+            if double := {task.key for task in tasks} & {task.key for task in own}:
+                file = next(t.spec["ranges"][0]["file"] for t in own if t.key in double)
+                raise Problem(
+                    f"another input has the file {file} of the source `{item.source}` too, and ids "
+                    "of documents follow from these names",
+                    item.run,
+                    "leave one of the runs out, or make it anew with another `source`",
+                )
+            tasks += own
+            continue
         if recipe.limit is not None:
             # in one task, which alone can count
             task = task_of(item, list(_ranges(item, files, recipe, total + 1, readable=0)))
@@ -56,6 +70,17 @@ def plan_splits(recipe: Recipe, old: Sequence[Task] = ()) -> list[Task]:
         weights = [(each, max(range_bytes(each), most // _MOST_FILES)) for each in ranges]
         tasks += [task_of(item, group) for group in bin_pack(weights, most)]
     return tasks
+
+
+def extracted(run: str) -> Folder:
+    """The folder that holds `extract` of a run whose documents are an input; Problem if that is not
+    finished."""
+    try:
+        return Folder(read_manifest(Folder(run), "extract").home or run)
+    except FileNotFoundError:
+        raise Problem(
+            "has not extracted its documents yet", run, "finish this run before it is an input"
+        ) from None
 
 
 def _unchanged(
@@ -220,6 +245,8 @@ def files_of(
 ) -> tuple[list[tuple[str, dict[str, Any], bool]], list[tuple[str, str]]]:
     """The input's files, sorted, and whether each is named itself; and what is wrong with `root`
     and `files`, each with its path in the recipe. Each pattern must bring some."""
+    if item.run is not None:
+        return [], []
     where, root = f"inputs[{index}]", Folder(item.root)
     root.check_host()
     try:
@@ -250,7 +277,7 @@ def changed_inputs(recipe: Recipe, tasks: Sequence[Task]) -> list[str]:
         for piece in task.spec["ranges"]
     }
     found = []
-    for item in recipe.inputs:
+    for item in (each for each in recipe.inputs if each.run is None):
         root = Folder(item.root)
         with suppress(OSError):
             for name, info in sorted(dict(chain(*map(root.glob, item.files))).items()):
@@ -273,8 +300,7 @@ def in_order(recipe: Recipe, tasks: Sequence[Task]) -> list[tuple[Task, dict[str
 
 def input_of(recipe: Recipe, task: Task) -> Input:
     """The input that a split belongs to."""
-    (item,) = [item for item in recipe.inputs if item.source == task.spec["source"]]
-    return item
+    return next(item for item in recipe.inputs if item.source == task.spec["source"])
 
 
 def read_split(recipe: Recipe, task: Task) -> Iterator[tuple[str, Record | Damage]]:

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from pipelines.recipes.loading import resolve
+from pipelines.recipes.mistakes import RecipeError
 from pipelines.run import Run
+from schemas.problems import Problem
 from tests.conftest import SAMPLE
 from tests.runs import balanced, count_receipts, receipts, shards
 
@@ -100,3 +102,86 @@ def test_nothing_new_takes_over_whole_stages(source: Path, tmp_path: Path) -> No
     child = mill(tmp_path, "child", source, parent)
     assert child.stages["extract"].home == parent.folder.url
     assert count_receipts(tmp_path / "child/extract") == 0
+
+
+def test_finished_runs_are_mixed_without_being_done_again(source: Path, tmp_path: Path) -> None:
+    """Two runs over a source each give the shards of one run over both, duplicates between them
+    found; nothing is extracted or filtered, and the runs may be gone later."""
+    (tmp_path / "other").mkdir()
+    shutil.copy(SAMPLE / NAMES[1], tmp_path / "other" / "second.warc.gz")  # duplicates
+    shutil.copy(SAMPLE / NAMES[2], tmp_path / "other" / "third.warc.gz")
+    inputs = [
+        {"source": "web", "root": str(source), "files": ["*.warc.gz"]},
+        {"source": "more", "root": str(tmp_path / "other"), "files": ["*.warc.gz"]},
+    ]
+    runs = []
+    for item in inputs:
+        name = f"run-{item['source']}"
+        run = Run.create(
+            resolve(name, {**RECIPE, "inputs": [item]}, tmp_path), str(tmp_path / name)
+        )
+        run.go(until="filter")
+        runs.append(run)
+    mix = {"mix": {**RECIPE["mix"], "tokens": 8000, "weights": {"web": 1, "more": 1}}}
+    given = {"inputs": [{"run": f"run-{item['source']}"} for item in inputs]}
+    mixed = Run.create(
+        resolve("mixed", {**RECIPE, **mix, **given}, tmp_path), str(tmp_path / "mixed")
+    )
+    mixed.go()
+    own = {
+        receipt["attempt"] for run in runs for receipt in receipts(Path(run.folder.url)).values()
+    }
+    for path, receipt in receipts(tmp_path / "mixed").items():
+        assert (receipt["attempt"] in own) == (path.split("/")[0] in ("extract", "filter"))
+    balanced(tmp_path / "mixed")
+    whole = Run.create(
+        resolve("whole", {**RECIPE, **mix, "inputs": inputs}, tmp_path), str(tmp_path / "whole")
+    )
+    whole.go()
+    assert shards(tmp_path / "mixed") == shards(tmp_path / "whole")
+    assert mixed.ledger == whole.ledger
+    assert mixed.ledger["deduplicate"]["rejected"]["exact"] > 10
+    for run in runs:
+        shutil.rmtree(run.folder.url)
+    assert not mixed.verify().faults
+    mixed.go()
+
+
+def test_runs_over_snapshots_of_one_source(source: Path, tmp_path: Path) -> None:
+    for name in NAMES[:2]:
+        (tmp_path / name[:9]).mkdir()
+        shutil.move(source / name, tmp_path / name[:9] / name)
+        inputs = [{"source": "web", "root": str(tmp_path / name[:9]), "files": ["*.warc.gz"]}]
+        value = {**RECIPE, "inputs": inputs}
+        Run.create(resolve(name, value, tmp_path), str(tmp_path / f"run-{name[:9]}")).go(
+            until="filter"
+        )
+    given = {**RECIPE, "inputs": [{"run": f"run-{name[:9]}"} for name in NAMES[:2]]}
+    mixed = Run.create(resolve("mixed", given, tmp_path), str(tmp_path / "mixed"))
+    mixed.go()
+    both = [{"source": "web", "root": str(tmp_path), "files": ["web-*/*.warc.gz"]}]
+    whole = Run.create(
+        resolve("whole", {**RECIPE, "inputs": both}, tmp_path), str(tmp_path / "whole")
+    )
+    whole.go()
+    assert mixed.ledger == whole.ledger
+    shutil.copytree(tmp_path / f"run-{NAMES[0][:9]}", tmp_path / "copy")
+    again = {**RECIPE, "inputs": [{"run": f"run-{NAMES[0][:9]}"}, {"run": "copy"}]}
+    with pytest.raises(Problem, match="another input has the file web-00000"):
+        Run.create(resolve("again", again, tmp_path), str(tmp_path / "again"))
+
+
+def test_a_run_that_cannot_be_an_input_is_told(source: Path, tmp_path: Path) -> None:
+    inputs = [{"source": "web", "root": str(source), "files": ["*.warc.gz"]}]
+    with pytest.raises(Problem, match="no run here"):
+        resolve("none", {**RECIPE, "inputs": {"run": "nowhere"}}, tmp_path)
+    run = Run.create(resolve("one", {**RECIPE, "inputs": inputs}, tmp_path), str(tmp_path / "one"))
+    given = {**RECIPE, "inputs": {"run": "one"}}
+    with pytest.raises(Problem, match="finish this run before it is an input"):
+        Run.create(resolve("early", given, tmp_path), str(tmp_path / "early"))
+    run.go(until="filter")
+    other = {**given, "filter": {"chain": [{"rules": "gopher_repetition"}]}}
+    with pytest.raises(Problem, match="was filtered, or signed for deduplication, otherwise"):
+        Run.create(resolve("other", other, tmp_path), str(tmp_path / "other")).go()
+    with pytest.raises(RecipeError, match="two inputs have the source `web`"):
+        resolve("twice", {**given, "inputs": [{"run": "one"}, *inputs]}, tmp_path)
