@@ -144,10 +144,14 @@ def take_over(context: Context, step: str, tasks: Sequence[Task]) -> None:
             runs[task.spec["input"]].give(context, task.spec["task"], task.key)
         elif task.spec.get("source") in whole:
             next(each for each in runs if task.key in each.tasks).give(context, task.key, task.key)
-        elif parent and parent.tasks.get(task.key) == task and _is_same(context, parent, task):
+        elif (
+            parent
+            and parent.tasks.get(task.key) == task
+            and _is_same(context, parent, task)
             # what was taken down there is neither what its receipt says, nor to be had from it
-            if not any(file.path in covered for file in parent.receipts[task.key].files):
-                parent.give(context, task.key, task.key)
+            and not any(file.path in covered for file in parent.receipts[task.key].files)
+        ):
+            parent.give(context, task.key, task.key)
 
 
 def _is_same(context: Context, old: _Old, task: Task) -> bool:
