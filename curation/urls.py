@@ -156,7 +156,7 @@ def sortable(url: str) -> str:
         return url
     _, _, host, *path = known.split("/", 3)
     name, colon, port = ("", "", "") if host[0] == "[" else host.partition(":")
-    if not name or _address(name):
+    if not name or (name[-1].isdigit() and _address(name)):
         return f"{host})/{''.join(path)}"
     return f"{_reversed(name)}{colon}{port})/{''.join(path)}"
 
