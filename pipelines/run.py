@@ -96,17 +96,12 @@ class Run:
         """
         home = Folder(folder)
         home.make()
+        recipe = _with_parent(recipe, home)
+        if recipe.parent is not None:
+            read_saved(Folder(recipe.parent))
         splits = _splits(home, recipe)
         if stages == STAGES and (wrong := list(check_scopes(recipe, kinds_of(recipe, splits)))):
             raise RecipeError(recipe.name, wrong)
-        if recipe.parent is not None:
-            # it may have been moved with the run
-            places = homes(recipe.parent, home.url)
-            parent = next(
-                (each for each in places if Folder(each).exists("recipe.yaml")), places[0]
-            )
-            read_saved(Folder(parent))
-            recipe = recipe.model_copy(update={"parent": parent})
         with _room():
             saved = save(recipe, home)
         # the roots of inputs may have moved; these decide nothing
@@ -121,7 +116,7 @@ class Run:
     def open(cls, folder: str) -> Self:
         """The run in a folder, finished or not. Raises Problem if there is none."""
         home = Folder(folder)
-        return cls(home, read_saved(home))
+        return cls(home, _with_parent(read_saved(home), home))
 
     @staticmethod
     def foresee(recipe: Recipe, folder: str) -> list[Foreseen]:
@@ -442,6 +437,13 @@ def _splits(run: Folder, recipe: Recipe) -> list[Task]:
     if run.exists("extract/plan.jsonl"):
         return read_plan(run, "extract")
     return sorted(plan_splits(recipe, inherit.splits(recipe)), key=lambda task: task.key)
+
+
+def _with_parent(recipe: Recipe, home: Folder) -> Recipe:
+    """The recipe with its parent where that is, which may have been moved with the run."""
+    places = homes(recipe.parent, home.url) if recipe.parent is not None else []
+    there = (each for each in places if Folder(each).exists("recipe.yaml"))
+    return recipe.model_copy(update={"parent": next(there, recipe.parent)})
 
 
 @contextmanager
