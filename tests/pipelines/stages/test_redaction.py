@@ -16,8 +16,11 @@ from pipelines.commands.decontaminate import index_sets
 from pipelines.engines.runners import Engine
 from pipelines.recipes.loading import resolve
 from pipelines.recipes.mistakes import RecipeError
+from pipelines.recipes.saving import with_models
 from pipelines.report.collect import collect
 from pipelines.run import Run
+from pipelines.runs import steps
+from pipelines.runs.store import Folder
 from pipelines.stages import chains
 from schemas.problems import Problem
 
@@ -234,8 +237,6 @@ def test_an_index_is_a_copy_in_the_run_and_of_some_benchmarks(folder: Path) -> N
     (copy,) = (folder / "run" / "models").glob("*-two")
     (copy / "words.npy").write_bytes(b"x" + (copy / "words.npy").read_bytes()[1:])
     chains._compiled.cache_clear()
-    from pipelines.runs import steps
-
     steps._folder.cache_clear()  # a worker is another process
     with pytest.raises(Problem, match="does not have the digest that the run knows it by"):
         chains._folder(run.folder.url, run.recipe.curate.chain[0].decontaminate.index)
@@ -361,17 +362,32 @@ def test_a_chain_in_a_file_names_what_is_beside_it(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_workers_share_an_index_and_give_the_same(folder: Path, several_parts: None) -> None:
-    steps = [
+    sequence = [
         {"decontaminate": {"index": "index", "policy": "cut", "least_words": 5}},
         {"redact": {"policy": "fake", "names": {"model": "names"}}},
     ]
     pipeline = spacy.blank("en")
     pipeline.add_pipe("entity_ruler").add_patterns([{"label": "PERSON", "pattern": "Nobody"}])
     pipeline.to_disk(folder / "names")
-    asked = recipe(folder, filter={"chain": steps[:1]}, curate={"chain": steps[1:]})
+    asked = recipe(folder, filter={"chain": sequence[:1]}, curate={"chain": sequence[1:]})
     digests = []
     for name, engine in (("one", Engine()), ("two", Engine("local", 2))):
         run = Run.create(asked, str(folder / name))
         done = run.go(engine, until="curate")
         digests.append({stage: manifest.digest for stage, manifest in done.items()})
     assert digests[0] == digests[1]
+
+
+def test_a_folder_in_a_run_elsewhere_is_fetched_once_for_a_machine(folder: Path) -> None:
+    (folder / "index" / ".hidden").write_text("left behind")
+    run = Folder("memory://elsewhere")
+    asked = recipe(folder, filter={"chain": [{"decontaminate": {"index": "index"}}]})
+    frozen = with_models(asked, run).filter.chain[0].decontaminate.index
+    place = steps.folder_path(run, frozen.sha256)
+    try:
+        kept = {path.name for path in place.iterdir()} - {"SHA256SUMS"}
+        assert kept == {path.name for path in (folder / "index").iterdir()} - {".hidden"}
+        steps._folder.cache_clear()  # another process of this machine
+        assert steps.folder_path(run, frozen.sha256) == place
+    finally:
+        shutil.rmtree(place)
