@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import os
 import shutil
-import warnings
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -39,9 +38,6 @@ from train.job import (
 from train.local import local
 from train.origin import damaged, load_state
 from train.step import Trainer
-
-# A single process saves without a process group, and means to.
-warnings.filterwarnings("ignore", message="torch.distributed is disabled", category=UserWarning)
 
 
 class Checkpointer:

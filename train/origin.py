@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ from train.local import fill
 from train.mesh import World
 from train.model import Decoder
 from train.shape import Model
+
+# A single process saves and loads without a process group, and means to.
+warnings.filterwarnings("ignore", message="torch.distributed is disabled", category=UserWarning)
 
 
 def find(path: Path) -> Path:
