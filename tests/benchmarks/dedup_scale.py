@@ -168,7 +168,9 @@ def recall(context: Context, total: int) -> tuple[float, int]:
     dropped = []
     for receipt in context.receipts("deduplicate"):
         table = read_table(context.run, receipt.file("rejections").path)
-        both = [b"".join(table[name].to_pylist()) for name in ("id", "representative")]
+        both = [
+            bytes.fromhex("".join(table[name].to_pylist())) for name in ("id", "representative")
+        ]
         dropped.append(np.stack([np.frombuffer(data, "<u8")[1::2] for data in both], axis=1))
     pairs = np.concatenate(dropped)
     page = pages(0, total, total)
