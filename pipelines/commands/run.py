@@ -112,7 +112,9 @@ def _run(options: argparse.Namespace) -> int:
 
     output = options.output if is_remote(options.output) else os.path.abspath(options.output)
     engine = Engine(options.runner, options.workers, options.memory)
-    recipe = load(options.recipe, _inputs(options), files=True)
+    # what a run has begun with it holds: inputs may be gone once they are read
+    begun = Folder(output).exists("recipe.yaml")
+    recipe = load(options.recipe, _inputs(options), files=True, inputs=not begun)
     if options.dry_run:
         for stage, does, why in Run.foresee(recipe, output):
             print("\n  ".join([f"{stage:<12}{does}", *why]))
