@@ -20,6 +20,9 @@ _LEAST, _MOST = 6, 15  # digits; ITU-T E.164, 6.1
 _NANP = re.compile(
     r"(?:1[ .-]?)?(?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}([.-]))[2-9][0-9]{2}([.-])[0-9]{4}", re.ASCII
 )
+_AFTER_OTHERS = re.compile(
+    r"(?<=[0-9] )((?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}-)[2-9][0-9]{2}-[0-9]{4})\Z", re.ASCII
+)
 _OURS = re.compile(r"(?:1\D{0,2})?\(?[2-9][0-9]{2}\D{1,2}555\D?01[0-9]{2}", re.ASCII)
 
 # Nouns that stand before or after nothing but a telephone number; then words that may.
@@ -102,6 +105,8 @@ def _number(text: str, start: int, run_end: int, last: int) -> Span | None:
             return Span(opened, north.end(), "PHONE_NUMBER", 0.8)
     if not end or _glued_behind(text, end):
         return None
+    if tail := _AFTER_OTHERS.search(text, opened, end):  # behind a ZIP code, say
+        return None if _OURS.fullmatch(tail[1]) else Span(tail.start(1), end, "PHONE_NUMBER", 0.8)
     cue = _cue(text, opened, end, last)
     return (
         Span(opened, end, "PHONE_NUMBER", 0.7)

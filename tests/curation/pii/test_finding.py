@@ -57,6 +57,19 @@ def test_no_length_of_text_before_it_loses_or_halves_a_finding(filler, at):
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "1381 W. Hubbard, Chicago, IL 60622 {} Tel Email",
+        "phone Springfield 62704 {}",
+    ],
+)
+@pytest.mark.parametrize("number", ["312-666-2372", "(312) 666-2372"])
+def test_a_zip_code_is_no_part_of_the_number_behind_it(text, number):
+    assert values(text.format(number)) == [("PHONE_NUMBER", number)]
+    assert values(text.format("312-555-0142")) == []
+
+
+@pytest.mark.parametrize(
     ("text", "found"),
     [
         # letters of any script may touch it
