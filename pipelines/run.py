@@ -43,7 +43,7 @@ from pipelines.runs.steps import (
 from pipelines.runs.store import Folder
 from pipelines.runs.verify import Findings, verify
 from pipelines.runs.verify import clean as remove
-from pipelines.stages import inherit
+from pipelines.stages import curate, inherit
 from pipelines.stages.order import (
     DEDUPLICATION,
     OWN,
@@ -365,6 +365,8 @@ class Run:
                     "over the stages that are still equal",
                 )
             if is_done:
+                if stage.module is curate and not home:
+                    curate.write_card(mill, stage.name)
                 return read_manifest(self.folder, stage.name)
         elif taken := self._from_parent(stage, fingerprint(parts)):
             return taken

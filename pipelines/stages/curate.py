@@ -25,6 +25,7 @@ from pipelines.runs.mill import Mill
 from pipelines.runs.parts import read_table
 from pipelines.runs.receipts import Attempt, Receipt, Task
 from pipelines.runs.steps import Context, Manifest
+from pipelines.runs.store import SUMS
 from pipelines.stages import chains
 from schemas.recipe import Recipe
 from schemas.tables import CURATED, DOCUMENT, HISTOGRAMS, SIGNALS, with_columns
@@ -63,12 +64,18 @@ def plan(context: Context) -> list[Task]:
     return [Task(r.task, {}, r.kept) for r in context.receipts("filter")]
 
 
+def write_card(mill: Mill, step: str) -> None:
+    """Write the card of the finished stage, unless it is there: a kill may have come before it."""
+    if not (mill.run / step).exists(SUMS):
+        card = markdown(mill.context, schema(mill.context.recipe), {ALL: "text/*.parquet"})
+        (mill.run / step).write_listed({NAME: card.encode()})
+
+
 def run(mill: Mill, step: str, mark: str) -> Manifest:
     """Curate what is left of every part."""
     tasks = mill.plan(step, mark, lambda: plan(mill.context))
     manifest = mill.do(step, curate_part, tasks)
-    card = markdown(mill.context, schema(mill.context.recipe), {ALL: "text/*.parquet"})
-    (mill.run / step).write_listed({NAME: card.encode()})
+    write_card(mill, step)
     lost: Counter[str] = Counter()
     for receipt in mill.context.receipts(step):
         lost.update(receipt.counts["clusters_lost"])

@@ -200,14 +200,17 @@ def test_hostile_pages_in_linear_time():
         lambda many: "".join(f"<p class=c{at} id=i{at}>x" for at in range(many)),
         lambda many: "<h2>x</h2>" * many,
     ]
+
+    def seconds(html):
+        tree = LexborHTMLParser(html)
+        start = time.process_time()
+        choose(tree, "balanced")
+        return time.process_time() - start
+
     for shape in shapes:
-        spent = []
-        for many in (4_000, 24_000):
-            tree = LexborHTMLParser(shape(many))
-            start = time.process_time()
-            choose(tree, "balanced")
-            spent.append(time.process_time() - start)
-        assert spent[1] < 15 * spent[0] + 0.5, shape(4)
+        # others on the machine only ever add to it; the first time also loads the models
+        few, many = (min(seconds(shape(size)) for _ in range(2)) for size in (4_000, 24_000))
+        assert many < 15 * few + 0.5, shape(4)
 
 
 def responses(sample):

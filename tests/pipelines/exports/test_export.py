@@ -3,6 +3,7 @@ data sets that are made of it."""
 
 import gzip
 import json
+import shutil
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -253,3 +254,15 @@ def test_the_runs_own_text_is_read_by_the_commands(home: Path, tmp_path: Path) -
     for own in curated(home, "notes"):
         for name in ("holdout", "signals", "licences", "user_id", "score", "offset"):
             assert rows[own["id"]][name] == own[name], name
+
+
+def test_a_card_that_a_kill_came_before_is_written(home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home, tmp_path / "run")
+    for name in ("README.md", "SHA256SUMS"):
+        (tmp_path / "run/curate" / name).unlink()
+    run = Run.open(str(tmp_path / "run"))
+    run.go()
+    assert (tmp_path / "run/curate/README.md").read_text() == (
+        home / "curate/README.md"
+    ).read_text()
+    assert not run.verify().faults
