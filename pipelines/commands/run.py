@@ -159,12 +159,14 @@ def _verify(options: argparse.Namespace) -> int:
 
 def _summary(run: Run) -> str:
     """What went through each stage, the tokens that came out, and the mixture."""
+    from curation.extraction import NOT_A_PAGE
     from pipelines.commands.plan import table
 
-    lines = [
-        f"{stage:<12}{counts['records']:>15,} in {counts['kept']:>15,} kept"
-        for stage, counts in run.ledger.items()
-    ]
+    lines = []
+    for stage, counts in run.ledger.items():
+        beside = counts["rejected"].get(NOT_A_PAGE, 0)
+        line = f"{stage:<12}{counts['records'] - beside:>15,} in {counts['kept']:>15,} kept"
+        lines.append(f"{line}, beside {beside:,} requests and metadata" if beside else line)
     if run.is_finished:
         splits = run.shards.splits
         lines += [f"{name:<12}{split.tokens:>15,} tokens" for name, split in splits.items()]

@@ -156,9 +156,10 @@ def test_merging_token_parts_never_changes_the_answer(
 def test_a_finished_run_is_left_alone_in_seconds(finished: Path) -> None:
     before = {p: p.stat().st_mtime_ns for p in finished.rglob("*") if p.name != ".lock"}
     begun = time.monotonic()
-    result = mill(finished)
+    result = gristmill("run", str(DEMO), "--output", str(finished))
     assert time.monotonic() - begun < 30
     assert "this run is finished; nothing to do" in result.stderr
+    assert "104 in              99 kept, beside 211 requests and metadata\n" in result.stderr
     after = {p: p.stat().st_mtime_ns for p in finished.rglob("*") if p.name != ".lock"}
     assert {p for p in before if before[p] != after.get(p)} <= {finished}
     assert set(before) == set(after)
