@@ -35,7 +35,8 @@ def test_every_record_ends_in_one_of_the_two_files(extracted):
     assert len(pages) + len(lost) == 315
     beside, told = told.split("\n", 1)
     assert beside == (
-        f"warning: {SAMPLE}: is read for its WARC files; not README.md, sample.gold.jsonl.gz"
+        f"warning: {SAMPLE}: is read for its WARC files; not README.md, sample.gold.jsonl.gz: "
+        "name files or a pattern to read them"
     )
     assert told.startswith("315 records\n")
     assert f"{len(pages):,} written" in told
