@@ -114,7 +114,7 @@ def _language(options: argparse.Namespace) -> int:
 
     def check() -> None:
         if options.expected and not accuracy.of:
-            raise Problem("no row has such a column", f"expected {options.expected}")
+            raise Problem("no row has a language in such a column", f"expected {options.expected}")
 
     lost = map_rows("language", options, fields, name, finish=check)
     if not options.quiet:

@@ -57,7 +57,10 @@ def piped(data: bytes, *words: str) -> "subprocess.CompletedProcess[bytes]":
             "--threshold xyz: the model names no such language",
         ),
         (["language", "--threshold", "xx=.2"], "names no such language"),
-        (["language", "--expected", "nope"], "--expected nope: no row has such a column"),
+        (
+            ["language", "--expected", "nope"],
+            "--expected nope: no row has a language in such a column",
+        ),
         (["dedup", "--prefer", "wiki"], "--prefer wiki: no input is called so; there are in0"),
         (
             ["redact", "--columns", "text=text,url=topic"],
