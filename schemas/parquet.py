@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pyarrow.dataset as ds
+import pyarrow.fs
 import pyarrow.parquet as pq
 
 
@@ -13,3 +15,10 @@ def open_parquet(source: Any, *, memory_map: bool = False) -> pq.ParquetFile:
     Reading a damaged page raises OSError.
     """
     return pq.ParquetFile(source, memory_map=memory_map, page_checksum_verification=True)
+
+
+def open_dataset(paths: list[str], filesystem: pyarrow.fs.FileSystem) -> ds.Dataset:
+    """Parquet files as one data set, whose pages are checked as in `open_parquet`."""
+    options = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+    format_ = ds.ParquetFileFormat(default_fragment_scan_options=options)
+    return ds.dataset(paths, filesystem=filesystem, format=format_)

@@ -15,6 +15,7 @@ from pipelines.run import Run
 from pipelines.runs import rejections
 from pipelines.runs.steps import Context
 from pipelines.runs.store import Folder
+from schemas.parquet import open_dataset
 from schemas.problems import Problem
 from schemas.tables import DESCRIPTION, REJECTION, field, maybe
 
@@ -142,13 +143,11 @@ def dataset(context: Context, steps: Iterable[tuple[str, str, str]]) -> ds.Datas
         for file in receipt.files
         if file.kind == kind
     ]
-    options = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
-    format_ = ds.ParquetFileFormat(default_fragment_scan_options=options)
     parts = []
     for home, own in groupby(paths, lambda each: each[0]):
         filesystem, root = Folder(home).arrow()
         names = [f"{root}/{path}" for _, path in own]
-        parts.append(ds.dataset(names, filesystem=filesystem, format=format_))
+        parts.append(open_dataset(names, filesystem))
     if not parts:
         return ds.dataset(REJECTION.empty_table())
     return parts[0] if len(parts) == 1 else ds.dataset(parts)

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from curation.urls import addresses_below, sortable
 from pipelines.runs.parts import read_part
 from pipelines.runs.steps import Context
+from schemas.parquet import open_parquet
 from schemas.tables import ADDRESS, PLACE, SEGMENT
 
 # The kinds of files; the first column is the key.
@@ -100,7 +101,7 @@ def _find(context: Context, kind: str, ranges: list[Range]) -> Iterator[pa.Table
         if receipt.counts["kind"] != kind or not own:
             continue
         with context.run.open(receipt.file(kind).path) as stream:
-            file = pq.ParquetFile(stream, page_checksum_verification=True)
+            file = open_parquet(stream)
             for group in overlapping(file.metadata, own):
                 yield _among(file.read_row_group(group, use_threads=False), key, own)
 

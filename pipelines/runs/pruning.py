@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from pipelines.runs.documents import PRUNED, RAW, RAW_COLUMNS
 from pipelines.runs.steps import Context
 from pipelines.runs.store import SUMS, Folder
+from schemas.parquet import open_parquet
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def _strip(folder: Folder, name: str) -> None:
     scratch = folder.scratch()
     try:
         with folder.open(name) as stream:
-            file = pq.ParquetFile(stream)
+            file = open_parquet(stream)
             schema = file.schema_arrow
             kept = [each for each in schema.names if each not in RAW_COLUMNS]
             for each in set(schema.names) - set(kept):

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipelines.runs import documents
 from pipelines.runs.ids import to_bytes, to_text
 from pipelines.runs.steps import Context
+from schemas.parquet import open_parquet
 from schemas.shard import ShardManifest
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def _splits(context: Context, shards: ShardManifest, wanted: pa.Array) -> Mappin
     for name, split in shards.splits.items():
         for each in split.files:
             with (context.run / "shards").open(each.path) as stream:
-                file = pq.ParquetFile(stream)
+                file = open_parquet(stream)
                 for batch in file.iter_batches(columns=["segments"], use_threads=False):
                     ids = pc.struct_field(pc.list_flatten(batch["segments"]), "document_id")
                     own = pc.unique(ids.filter(pc.is_in(ids, wanted)))

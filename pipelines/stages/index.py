@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from curation.urls import sortable
 from pipelines.runs.ids import flat, to_text
@@ -23,6 +22,7 @@ from pipelines.runs.parts import read_table
 from pipelines.runs.receipts import Attempt, Receipt, Task, bin_pack
 from pipelines.runs.steps import Context, Manifest, fingerprint
 from pipelines.runs.store import Folder
+from schemas.parquet import open_parquet
 from schemas.recipe import Recipe
 from schemas.shard import ShardManifest
 from schemas.tables import PLACE, SEGMENT
@@ -181,7 +181,7 @@ def merge(context: Context, step: str, task: Task) -> Receipt:
 def _read_range(run: Folder, path: str, key: str, low: str, high: str | None) -> Iterator[pa.Table]:
     """The rows of a sorted file with keys in [low, high), a row group at a time."""
     with run.open(path) as stream:
-        file = pq.ParquetFile(stream, page_checksum_verification=True)
+        file = open_parquet(stream)
         for group in overlapping(file.metadata, [(low, high)]):
             table = file.read_row_group(group, use_threads=False)
             table = table.filter(between(table[key], low, high))

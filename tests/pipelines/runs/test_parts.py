@@ -19,6 +19,7 @@ ROWS = [
         "language": "en",
         "kept": i % 3 == 0,
         "reasons": ["x"] * i,
+        "bytes": 100 + i,
     }
     for i in range(10)
 ]
@@ -46,6 +47,7 @@ def test_digest_changes_with_any_value(column: str) -> None:
         "language": None,
         "kept": True,
         "reasons": ["x", "", "x", "xx"],
+        "bytes": 0,
     }
     rows = [dict(row) for row in ROWS]
     rows[4][column] = changed[column]
