@@ -144,11 +144,14 @@ def _verify(options: argparse.Namespace) -> int:
     from pipelines.runs.store import is_remote
 
     home = options.run if is_remote(options.run) else os.path.abspath(options.run)
-    found = Run.open(home).verify(clean=options.clean)
+    run = Run.open(home)
+    found = run.verify(clean=options.clean)
     for fault in found.faults:
         print(fault)
     for name in found.unknown:
         say(f"{home}/{name}: is none of the run's files")
+    if not run.is_finished:
+        say(f"{home}: is not finished; what is to come is not looked at")
     size = sum(found.left_over.values())
     if found.left_over:
         done = "removed" if options.clean else "--clean removes them"
