@@ -8,27 +8,18 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from train.options import parser
 
 if TYPE_CHECKING:
     from train.job import Job
-
-EXAMPLE = """\
-example:
-  gristmill train runs/demo --output runs/demo-model --preset tiny --steps 300 --processes 2
-
-The same command again goes on from the last checkpoint in --output, with any number of
-processes that divides the lanes. On SIGTERM or Ctrl-C the run stops after the step it is in,
-writes a checkpoint and exits with 143 or 130. Mistakes that you can mend exit with 2.
-Several machines: torchrun ... -m train RUN ..., with --output on a disk that all of them see.
-"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train by the command line; returns the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    options = _parser().parse_args(words)
+    options = parser("train").parse_args(words)
     # Threads that spin while they wait train ten times slower where another process wants the
     # core, and only a quarter faster where none does. Must be set before torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -47,31 +38,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         status = 128 + signal.SIGINT
     return leave(status) if under_torchrun else status
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="gristmill train",
-        description="Train a language model on the shards of a finished run.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("run", metavar="RUN", help="folder of a finished run, or its URL, such as s3://bucket/run")
-    add("--output", required=True, help="folder, or URL, for checkpoints, log and report")
-    presets = "a YAML file, or one of those in train/presets: tiny (default), 124m, 350m, 1b, ..."
-    add("--preset", default="tiny", help=presets)
-    add("--steps", type=int, metavar="N", help="updates in all; without it, one epoch")
-    add("--batch-rows", type=int, metavar="B", help="rows of one update, over all processes")
-    processes = "processes on this machine; if not given, one a GPU, or one on the CPU"
-    add("--processes", type=int, metavar="N", help=processes)
-    change = "change a key of the preset, such as optimizer.lr=1e-3; may be repeated"
-    add("--set", action="append", default=[], metavar="KEY=VALUE", help=change)
-    origin = "begin with the weights of another --output, a checkpoint, or a Hugging Face folder"
-    add("--from", dest="origin", type=Path, metavar="WEIGHTS", help=origin)
-    add("--extend", action="store_true", help="more steps than before, though the rate jumps")
-    add("--check", action="store_true", help="compare every file of the shards with its SHA-256")
-    return parser
 
 
 def _prepare(options: argparse.Namespace, processes: int) -> Job:

@@ -14,7 +14,7 @@ Sources of constants:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,31 +42,26 @@ _FILE = Path(__file__).with_name("gpus.yaml")
 GPUS = {name: GPU(**value) for name, value in yaml.safe_load(_FILE.read_text()).items()}
 
 
-def _asked(default: Any, text: str) -> Any:
-    """A field that the command line asks for too."""
-    return field(default=default, metadata={"help": text})
-
-
 @dataclass(frozen=True)
 class Ask:
     """What is to be planned; `parameters` and `shape` exclude each other."""
 
     shape: Model | None = None
-    parameters: float | None = _asked(None, "in place of a preset")
+    parameters: float | None = None
     vocabulary: int = 50257
     length: int = 2048  # tokens of a row
-    tokens: float | None = _asked(None, "trained on; else the preset's, or 20 a parameter")
-    budget: float | None = _asked(None, "FLOPs to spend (6 N D), in place of tokens")
-    gpu: str = _asked("h200", "a100, h100, h200 (default), b200, ...")
-    gpus: int = _asked(1, "how many (default 1)")
-    mfu: float = _asked(0.4, "model FLOPs utilisation, 0 to 1 (default .4)")
-    price: float | None = _asked(None, "dollars of a GPU hour")
-    pue: float = _asked(1.2, "power of the site over that of its computers (default 1.2)")
+    tokens: float | None = None  # trained on; else 20 a parameter
+    budget: float | None = None  # FLOPs to spend (6 N D), in place of tokens
+    gpu: str = "h200"
+    gpus: int = 1
+    mfu: float = 0.4  # model FLOPs utilisation
+    price: float | None = None  # dollars of a GPU hour
+    pue: float = 1.2  # power of the site over that of its computers
     load: float = 0.8  # mean power of a GPU over its board power
     others: float = 0.5  # power of processors, memory and network over that of the GPUs
-    carbon: float = _asked(0.445, "kg CO2 of a kWh (default .445)")
-    lost: float = _asked(0.05, "fraction of time lost to restarts and repeats (default .05)")
-    queries: float = _asked(0.0, "tokens to be answered over the model's life")
+    carbon: float = 0.445  # kg CO2 of a kWh
+    lost: float = 0.05  # fraction of time lost to restarts and repeats
+    queries: float = 0.0  # tokens to be answered over the model's life
     parallel: Parallel | None = None
     micro_rows: int = 1
     recompute: str = "none"
@@ -238,10 +233,9 @@ def _kept(shape: Model, recompute: str, tensor: int) -> float:
 
 
 def of_config(config: Config, **changes: Any) -> Ask:
-    """The question a preset asks, with what was given in place of its own."""
-    given = {key: value for key, value in changes.items() if value is not None}
+    """The question a preset asks, with `changes` in place of its own."""
     known = config.reference.model_dump(exclude={"source"}) if config.reference else {}
-    if "budget" in given:
+    if "budget" in changes:
         known.pop("tokens", None)
     own = {
         "shape": config.model,
@@ -250,7 +244,7 @@ def of_config(config: Config, **changes: Any) -> Ask:
         "recompute": config.recompute,
         "optimizer": config.optimizer.name,
     }
-    return Ask(**{**own, **known, **given})
+    return Ask(**{**own, **known, **changes})
 
 
 def text(ask: Ask, figures: dict[str, Any]) -> str:
