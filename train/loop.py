@@ -293,16 +293,12 @@ class Run:
 
 def _check(job: Job, world: World) -> None:
     """Raise Problem if a file of the shards is not what the manifest says."""
-    part = slice(world.rank, None, world.size)
-    wrong = [
-        text
-        for found in world.gathered(check_digests(job.shards, job.manifest, part))
-        for text in found
-    ]
+    own = check_digests(job.shards, job.manifest, slice(world.rank, None, world.size))
+    wrong = "; ".join(itertools.chain(*world.gathered(own)))
 
     def tell() -> None:
         if wrong:
-            raise Problem(f"{'; '.join(wrong)}: make the shards again, or copy them again")
+            raise Problem(f"{wrong}: make the shards again, or copy them again")
         metrics.show_progress("all files of the shards are as the manifest says")
 
     world.agreed(tell)

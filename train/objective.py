@@ -12,21 +12,23 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 
 from train import config
 from train.data import IGNORED, targets
 
+Ids = NDArray[np.int64]
 SENTINELS = 100  # as many as T5 has
 
 
 class Prepared(NamedTuple):
     """Arguments of the model, each [rows, T]; see model.Inputs."""
 
-    tokens: NDArray[np.int64]
+    tokens: Ids
     positions: NDArray[np.int32]
     segments: NDArray[np.int32]
-    labels: NDArray[np.int64]
+    labels: Ids
     prefix: NDArray[np.bool_] | None
 
 
@@ -93,9 +95,7 @@ class Objective:
         seen = prefix if self.bidirectional or self.has_prefix else None
         return Prepared(tokens, positions, segments, labels, seen)
 
-    def _mask(
-        self, tokens: NDArray[np.int64], labels: NDArray[np.int64], chance: np.random.Generator
-    ) -> None:
+    def _mask(self, tokens: Ids, labels: Ids, chance: Generator) -> None:
         """Of `rate` of a row 8 in 10 become the mask and 1 another token (Devlin et al., 2019)."""
         chosen = (chance.random(len(tokens)) < self.settings.rate) & (tokens != self.padding)
         how = chance.random(len(tokens))
@@ -104,9 +104,7 @@ class Objective:
         other = chosen & (how >= 0.9)
         tokens[other] = chance.integers(0, self.vocabulary, int(other.sum()))
 
-    def _move_middle(
-        self, tokens: NDArray[np.int64], chance: np.random.Generator
-    ) -> NDArray[np.int64]:
+    def _move_middle(self, tokens: Ids, chance: Generator) -> Ids:
         """Mark, prefix, mark, suffix, mark, middle (Bavarian et al., 2022); the end is cut off."""
         kept = tokens[:-3]
         first, second = np.sort(chance.integers(0, len(kept) + 1, 2))
@@ -114,9 +112,7 @@ class Objective:
         parts = (kept[:first], kept[second:], kept[first:second])
         return np.concatenate([x for pair in zip(marks, parts, strict=True) for x in pair])
 
-    def _spans(
-        self, tokens: NDArray[np.int64], chance: np.random.Generator
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    def _spans(self, tokens: Ids, chance: Generator) -> tuple[Ids, Ids, NDArray[np.bool_]]:
         """Text with spans replaced by sentinels, then the spans (Raffel et al., 2020).
 
         What is corrupted is as long as its segment: the end of the text is cut off. All of the
@@ -155,7 +151,7 @@ class Objective:
         return length, 0, 0
 
 
-def _parts(total: int, count: int, chance: np.random.Generator) -> NDArray[np.int64]:
+def _parts(total: int, count: int, chance: Generator) -> Ids:
     """Cut `total` into `count` parts of at least one, all ways alike."""
     cuts = np.sort(chance.choice(total - 1, count - 1, replace=False)) + 1
     return np.diff(cuts, prepend=0, append=total)

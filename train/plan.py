@@ -38,8 +38,10 @@ class GPU:
     names: list[str]  # that the driver gives it
 
 
-_FILE = Path(__file__).with_name("gpus.yaml")
-GPUS = {name: GPU(**value) for name, value in yaml.safe_load(_FILE.read_text()).items()}
+_HERE = Path(__file__)
+_GPUS = yaml.safe_load(_HERE.with_name("gpus.yaml").read_text("utf-8"))
+GPUS = {name: GPU(**value) for name, value in _GPUS.items()}
+PAGE: dict[str, str] = yaml.safe_load(_HERE.with_suffix(".yaml").read_text("utf-8"))
 
 
 @dataclass(frozen=True)
@@ -74,26 +76,23 @@ def plan(ask: Ask) -> dict[str, Any]:
         raise Problem("give a preset or a number of parameters, one of them")
     if ask.gpu not in GPUS:
         raise Problem(f"no GPU {ask.gpu}; known are {', '.join(GPUS)}{close_to(ask.gpu, GPUS)}")
-    for name, value in (("mfu", ask.mfu), ("pue", 1 / ask.pue), ("load", ask.load)):
+    fractions = {"mfu": ask.mfu, "pue": 1 / ask.pue, "load": ask.load, "lost": 1 - ask.lost}
+    for name, value in fractions.items():
         if not 0 < value <= 1:
             raise Problem(f"{name} is {getattr(ask, name)}: out of its range")
-    if not 0 <= ask.lost < 1:
-        raise Problem(f"lost is {ask.lost}: must be from 0 to below 1")
     size = ask.parameters or float(ask.shape.num_params(ask.vocabulary) if ask.shape else 0)
     tokens = ask.tokens or (ask.budget / 6 / size if ask.budget else TOKENS_PER_PARAMETER * size)
-    figures: dict[str, Any] = {
+    total = 6 * size * tokens
+    blocks = ask.shape.layers * (ask.shape.matrices + ask.shape.vectors) if ask.shape else size
+    return {
         "model": {"parameters": size, "tokens": tokens, "tokens_per_parameter": tokens / size},
         "flops": flops(ask, size, tokens),
+        "optimal": optimal(ask.budget or total),
+        "loss": losses(size, blocks, tokens),
+        "inference": inference(size, tokens, ask.queries),
+        "run": run(ask, total),
+        **({"memory": memory(ask, ask.shape)} if ask.shape else {}),
     }
-    total = figures["flops"]["6ND"]
-    figures["optimal"] = optimal(ask.budget or total)
-    blocks = ask.shape.layers * (ask.shape.matrices + ask.shape.vectors) if ask.shape else size
-    figures["loss"] = losses(size, blocks, tokens)
-    figures["inference"] = inference(size, tokens, ask.queries)
-    figures["run"] = run(ask, total)
-    if ask.shape:
-        figures["memory"] = memory(ask, ask.shape)
-    return figures
 
 
 def flops(ask: Ask, size: float, tokens: float) -> dict[str, float]:
@@ -148,20 +147,18 @@ def inference(size: float, tokens: float, queries: float) -> dict[str, float]:
 
     A token that is answered costs 2 N (Sardana et al., 2024). queries: such tokens.
     """
-    target = chinchilla(size, tokens)
-    best = (size, tokens, 6 * size * tokens + 2 * size * queries)
-    for step in range(-300, 301):
-        other = size * 1.01**step
-        rest = target - 1.69 - 406.4 / other**0.34
-        if rest > 0:
-            needed = (410.7 / rest) ** (1 / 0.28)
-            cost = 6 * other * needed + 2 * other * queries
-            best = min(best, (other, needed, cost), key=lambda entry: entry[2])
+    rest = chinchilla(size, tokens) - 1.69
+    needed = {}
+    for other in (size * 1.01**step for step in range(-300, 301)):
+        if (by_tokens := rest - 406.4 / other**0.34) > 0:
+            needed[other] = (410.7 / by_tokens) ** (1 / 0.28)
+    cost = {other: 6 * other * needed[other] + 2 * other * queries for other in needed}
+    best = min(cost, key=cost.__getitem__)
     return {
         "queries": queries,
-        "parameters": best[0],
-        "tokens": best[1],
-        "flops": best[2],
+        "parameters": best,
+        "tokens": needed[best],
+        "flops": cost[best],
         "flops_as_asked": 6 * size * tokens + 2 * size * queries,
     }
 
@@ -247,44 +244,33 @@ def of_config(config: Config, **changes: Any) -> Ask:
     return Ask(**{**own, **known, **changes})
 
 
+class _Number(float):
+    """A number that `{:short}` writes as three digits and a unit."""
+
+    def __format__(self, how: str) -> str:
+        if how != "short":
+            return super().__format__(how)
+        for limit, unit in ((1e12, " T"), (1e9, " B"), (1e6, " M"), (1e3, " k")):
+            if self >= limit:
+                return f"{self / limit:.3g}{unit}"
+        return f"{self:.3g}"
+
+
 def text(ask: Ask, figures: dict[str, Any]) -> str:
     """The figures as a page of plain text."""
-    model, cost, best = figures["model"], figures["run"], figures["optimal"]
-    answered, memory = figures["inference"], dict(figures.get("memory", {}))
-    exact = f", {figures['flops']['exact']:.3g} exactly" if ask.shape else ""
-    losses = ", ".join(f"{value:.3f} ({name})" for name, value in figures["loss"].items())
-    lines = {
-        "model": f"{_short(model['parameters'])} parameters, {_short(model['tokens'])} tokens, "
-        f"{model['tokens_per_parameter']:.1f} a parameter",
-        "FLOPs": f"{figures['flops']['6ND']:.3g} (6ND){exact}",
-        "optimal": f"for as much: {_short(best['parameters'])} parameters on "
-        f"{_short(best['tokens'])} tokens (Chinchilla, 20 a parameter), loss {best['loss']:.3f}",
-        "loss": f"{losses}; nats a token of each paper's own text",
-        "time": f"{_short(cost['gpu_hours'])} GPU hours on {ask.gpu} at {ask.mfu:.0%} MFU, "
-        f"{ask.lost:.0%} lost: {cost['days']:,.1f} days on {ask.gpus}",
-        "": f"{cost['gpu_days_at_peak']:,.0f} GPU days only if MFU were 100%",
-        "energy": f"{cost['kwh']:,.0f} kWh at PUE {ask.pue}, {cost['co2_kg'] / 1000:,.1f} t CO2 at "
-        f"{ask.carbon} kg a kWh",
+    told: dict[str, Any] = {
+        section: {key: _Number(value) for key, value in own.items() if value is not None}
+        for section, own in figures.items()
     }
-    if cost["cost"] is not None:
-        lines["cost"] = f"${cost['cost']:,.0f} at ${ask.price} a GPU hour"
-    if ask.queries:
-        share = answered["flops"] / answered["flops_as_asked"]
-        lines["inference"] = (
-            f"for {_short(ask.queries)} tokens answered, {_short(answered['parameters'])} "
-            f"parameters on {_short(answered['tokens'])} tokens reach the same loss with "
-            f"{share:.0%} of the FLOPs"
-        )
-    if memory:
-        share = memory.pop("of_gpu")
-        parts = ", ".join(f"{name} {value / 1e9:.1f}" for name, value in memory.items())
-        lines["memory"] = f"{parts} GB a GPU: {share:.0%} of it"
-    return "\n".join(f"{name:10} {line}" for name, line in lines.items())
-
-
-def _short(value: float) -> str:
-    """Three digits and a unit."""
-    for limit, unit in ((1e12, " T"), (1e9, " B"), (1e6, " M"), (1e3, " k")):
-        if value >= limit:
-            return f"{value / limit:.3g}{unit}"
-    return f"{value:.3g}"
+    answered, parts = figures["inference"], dict(told.get("memory", {}))
+    parts.pop("of_gpu", None)
+    told |= {
+        "exactly": f", {figures['flops']['exact']:.3g} exactly" if ask.shape else "",
+        "losses": ", ".join(f"{value:.3f} ({name})" for name, value in figures["loss"].items()),
+        "tonnes": figures["run"]["co2_kg"] / 1000,
+        "share": answered["flops"] / answered["flops_as_asked"],
+        "parts": ", ".join(f"{name} {value / 1e9:.1f}" for name, value in parts.items()),
+    }
+    left_out = {"cost": ask.price is None, "inference": not ask.queries, "memory": not parts}
+    lines = {name: line for name, line in PAGE.items() if not left_out.get(name)}
+    return "\n".join(f"{name:10} {line.format(ask=ask, **told)}" for name, line in lines.items())

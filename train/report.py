@@ -6,6 +6,7 @@ import io
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,7 @@ Curve = tuple[Sequence[float], Sequence[float]]
 SMOOTHED = 20  # steps, in the curves by source
 SHOWN_DOCUMENTS = 20  # of a rollback
 
-STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
-table { border-collapse: collapse } td, th { padding: .2rem .8rem; border-bottom: 1px solid #ddd }
-td { text-align: right; font-variant-numeric: tabular-nums } td:first-child { text-align: left }
-svg { max-width: 100%; height: auto } code { font-size: 13px } h2 { margin-top: 2.5rem }
-"""
+PAGE = Template(Path(__file__).with_suffix(".html").read_text("utf-8"))
 
 
 def write_report(output: Path) -> Path | None:
@@ -40,8 +36,7 @@ def write_report(output: Path) -> Path | None:
     loss = {"train": curve(steps, "loss"), "validation": curve(validations, "loss")}
     unit = "loss (nats a token)"
     (output / "loss.png").write_bytes(draw(loss, unit, "png"))
-    name = escape(output.resolve().name)
-    parts = [f"<h1>{name}</h1>", summary(start, steps, validations)]
+    parts = [summary(start, steps, validations)]
     for title, label, curves in (
         ("Loss", unit, loss),
         ("Training loss by source", "loss", source_curves(steps)),
@@ -52,12 +47,8 @@ def write_report(output: Path) -> Path | None:
         if curves:
             parts += [f"<h2>{title}</h2>", draw(curves, label).decode()]
     parts += ["<h2>Spikes</h2>", spikes(output, steps), "<h2>Measured</h2>", measured(start, steps)]
-    head, body = (
-        f'<meta charset="utf-8"><title>{name}</title><style>{STYLE}</style>',
-        "\n".join(parts),
-    )
-    path = output / "report.html"
-    path.write_text(f"<!doctype html><html lang=en><head>{head}</head><body>{body}</body></html>\n")
+    path, name = output / "report.html", escape(output.resolve().name)
+    path.write_text(PAGE.substitute(name=name, parts="\n".join(parts)), "utf-8")
     return path
 
 
@@ -69,18 +60,17 @@ def curve(lines: Sequence[Line], key: str) -> Curve:
 
 def source_curves(lines: Sequence[Line]) -> dict[str, Curve]:
     """Loss against tokens seen of each source, a running mean of the steps that saw it."""
-    found: dict[str, list[tuple[float, float]]] = {}
+    found: dict[str, tuple[list[float], list[float]]] = {}
     for line in lines:
         for name, value in line.get("sources", {}).items():
             loss = value["loss"] if isinstance(value, Mapping) else value
             if loss is not None:
-                found.setdefault(name, []).append((line["tokens_seen"], loss))
+                seen, losses = found.setdefault(name, ([], []))
+                seen.append(line["tokens_seen"])
+                losses.append(loss)
     return {
-        name: (
-            [x for x, _ in own],
-            running_mean([y for _, y in own], min(SMOOTHED, len(own) // 10)),
-        )
-        for name, own in found.items()
+        name: (seen, running_mean(losses, min(SMOOTHED, len(losses) // 10)))
+        for name, (seen, losses) in found.items()
     }
 
 

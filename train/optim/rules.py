@@ -15,10 +15,11 @@ from torch import Tensor
 from train.local import finite, local
 
 State = dict[str, Tensor]
-Rule = Callable[[list[Tensor], list[State], dict[str, Any], Tensor], None]
+Group = dict[str, Any]
+Rule = Callable[[list[Tensor], list[State], Group, Tensor], None]
 
 
-def descend(parameter: Tensor, update: Tensor, group: dict[str, Any], take: Tensor) -> None:
+def descend(parameter: Tensor, update: Tensor, group: Group, take: Tensor) -> None:
     """w = w - lr (update + weight_decay w), where `take` is 1."""
     weight = local(parameter)
     weight.mul_(1 - group["lr"] * group["weight_decay"] * take)
@@ -31,16 +32,14 @@ class Given(NamedTuple):
     parameter: Tensor  # whole
     gradient: Tensor  # zero where the step is skipped
     state: State
-    group: dict[str, Any]
+    group: Group
     take: Tensor  # 1, or 0 where the step is skipped
 
 
 def each(update: Callable[[Given], Tensor]) -> Rule:
     """The rule by which each parameter descends along its `update`."""
 
-    def rule(
-        params: list[Tensor], states: list[State], group: dict[str, Any], skip: Tensor
-    ) -> None:
+    def rule(params: list[Tensor], states: list[State], group: Group, skip: Tensor) -> None:
         for parameter, state in zip(params, states, strict=True):
             given = Given(parameter, finite(parameter.grad, skip), state, group, 1 - skip)
             descend(parameter, update(given), group, given.take)
@@ -78,9 +77,7 @@ def start_moments(parameter: Tensor) -> State:
 def fused(kernel: Any) -> Rule:
     """Adam by a kernel of PyTorch's, which reads `found_inf` itself and then writes nothing."""
 
-    def rule(
-        params: list[Tensor], states: list[State], group: dict[str, Any], skip: Tensor
-    ) -> None:
+    def rule(params: list[Tensor], states: list[State], group: Group, skip: Tensor) -> None:
         # Shards rather than DTensors: those cost the host a third of the step of a small model.
         grads = [local(p.grad) for p in params if p.grad is not None]
         moments = ([local(s[name]) for s in states] for name in ("exp_avg", "exp_avg_sq"))
