@@ -25,16 +25,7 @@ from torch.distributed.checkpoint.state_dict_saver import async_save
 from schemas.problems import Problem
 from train import metrics
 from train.files import digest_of, write_text
-from train.job import (
-    Job,
-    Record,
-    Rollback,
-    check_same,
-    checkpoints,
-    folder_of,
-    read_record,
-    resumable,
-)
+from train.job import Job, Record, Rollback, checkpoints, healthy, read_record, resumable
 from train.local import local
 from train.origin import damaged, load_state
 from train.step import Trainer
@@ -147,9 +138,8 @@ class Checkpointer:
 
     def _healthy(self, before: int) -> list[str]:
         """Names of the healthy checkpoints up to a position, the newest first."""
-        folder = self._job.checkpoints
-        records = [read_record(folder / name) for name in reversed(checkpoints(folder))]
-        return [r.name for r in records if r and r.healthy and r.position <= before]
+        found = reversed(healthy(self._job.checkpoints))
+        return [record.name for record in found if record.position <= before]
 
     def _point_to(self, name: str | None) -> None:
         pointer = self._job.checkpoints / "latest"
@@ -181,7 +171,7 @@ class Checkpointer:
             record = self._world.agreed(lambda: read_record(folder))  # noqa: B023
             files = ["checkpoint.json"]
             if record:
-                self._world.agreed(lambda: check_same(self._job, record))  # noqa: B023
+                self._world.agreed(lambda: self._job.check_same(record))  # noqa: B023
                 files = damaged(folder, record, self._world)
             if record and not files:
                 load_state(self._state(), folder, alone=self._world.size == 1)
@@ -238,14 +228,11 @@ class Checkpointer:
         What lies after the newest is of a future given up.
         """
         folder, settings = self._job.checkpoints, self._job.config.checkpoint
-        names = checkpoints(folder)
-        records = [read_record(folder / name) for name in names if name <= newest.name]
-        healthy = [record for record in records if record and record.healthy]
-        kept = {newest.name, *(record.name for record in healthy[-settings.keep :])}
+        found = [record for record in healthy(folder) if record.name <= newest.name]
+        kept = {newest.name, *(record.name for record in found[-settings.keep :])}
         if settings.keep_every:
-            kept.update(r.name for r in healthy if r.step % settings.keep_every == 0)
+            kept.update(r.name for r in found if r.step % settings.keep_every == 0)
         if self._job.config.evaluation.patience:
-            kept.add(folder_of(newest.best_step))
-        for name in names:
-            if name not in kept:
-                shutil.rmtree(folder / name)
+            kept.add(newest.best_name)
+        for name in {*checkpoints(folder)} - kept:
+            shutil.rmtree(folder / name)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from schemas.problems import Problem
 from train.options import parser
-
-Command = Callable[[Sequence[str]], None]
 
 
 def run(name: str, arguments: Sequence[str]) -> int:
@@ -90,10 +88,5 @@ def plan(arguments: Sequence[str]) -> None:
     print(json.dumps(figures, indent=2) if as_json else plans.text(ask, figures))
 
 
-COMMANDS: dict[str, Command] = {
-    "answer": answer,
-    "export-hf": export_hf,
-    "generate": generate,
-    "plan": plan,
-    "trace": trace,
-}
+_ALL = (answer, export_hf, generate, plan, trace)
+COMMANDS = {command.__name__.replace("_", "-"): command for command in _ALL}

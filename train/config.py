@@ -235,7 +235,7 @@ def settings(pairs: Sequence[str]) -> dict[str, Any]:
 
 def flat(config: Config) -> dict[str, Any]:
     """The configuration with dotted keys."""
-    return dict(_flatten(config.model_dump(mode="json")))
+    return dict(flatten(config.model_dump(mode="json"), "."))
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -249,9 +249,10 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _flatten(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flatten(value: Mapping[str, Any], joint: str, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Entries of a mapping and of those in it, their keys joined."""
     for key, entry in value.items():
         if isinstance(entry, Mapping):
-            yield from _flatten(entry, f"{prefix}{key}.")
+            yield from flatten(entry, joint, f"{prefix}{key}{joint}")
         else:
             yield prefix + key, entry

@@ -56,15 +56,19 @@ class Record(Progress):
     @property
     def name(self) -> str:
         """The folder of the checkpoint."""
-        return folder_of(self.step)
+        return _folder_of(self.step)
+
+    @property
+    def best_name(self) -> str:
+        """The folder of the checkpoint with the lowest loss of a validation."""
+        return _folder_of(self.best_step)
 
     def digest_of_rest(self) -> str:
         """What `digest` must be."""
         return hashlib.sha256(self.model_dump_json(exclude={"digest"}).encode()).hexdigest()
 
 
-def folder_of(step: int) -> str:
-    """Name of the checkpoint of a step."""
+def _folder_of(step: int) -> str:
     return f"step-{step:08d}"
 
 
@@ -107,16 +111,35 @@ class Job:
 
     def record(self, at: Progress) -> Record:
         """The description of a checkpoint of this run."""
-        manifest = self.manifest
-        return Record(
-            **at.model_dump(),
-            layout_digest=manifest.layout_digest,
-            content_revision=manifest.content_revision,
-            tokenizer=manifest.tokenizer,
-            sequence_length=manifest.sequence_length,
-            config=flat(self.config),
-            steps=self.steps,
-        )
+        shards = self.manifest.model_dump(include={*Record.model_fields})
+        return Record(**at.model_dump(), **shards, config=flat(self.config), steps=self.steps)
+
+    def check_same(self, record: Record) -> None:
+        """Raise Problem if the checkpoint is of another run."""
+        mistakes = differences(record.config, flat(self.config))
+        if self.steps != record.steps:
+            last = max(0, record.step - 1)
+            before, now = (
+                learning_rate(last, steps, self.config.optimizer)
+                for steps in (record.steps, self.steps)
+            )
+            if self.steps < record.step:
+                mistakes.append(f"{record.step} steps are done, more than {self.steps}")
+            elif not (self.may_extend or math.isclose(before, now)):
+                mistakes.append(
+                    f"steps was {record.steps}, is {self.steps}, with which the learning rate "
+                    f"would go from {before:.3g} to {now:.3g} (--extend allows it)"
+                )
+        if record.layout_digest != self.manifest.layout_digest:
+            mistakes.append(
+                f"layout_digest of the shards was {record.layout_digest}, is "
+                f"{self.manifest.layout_digest}"
+            )
+        if mistakes:
+            raise Problem(
+                f"{self.output} holds a checkpoint of another run: {'; '.join(mistakes)}. Train "
+                "with what it was, or give another --output"
+            )
 
 
 def prepare(
@@ -186,7 +209,7 @@ def resumable(job: Job) -> list[str]:
         names.append(newest)  # to be told that it is not there
     record = read_record(job.checkpoints / newest)
     if record:
-        check_same(job, record)
+        job.check_same(record)
     return names[::-1]
 
 
@@ -198,11 +221,16 @@ def checkpoints(folder: Path) -> list[str]:
 def read_record(checkpoint: Path) -> Record | None:
     """The record of a checkpoint; None if it is missing or damaged."""
     try:
-        text = (checkpoint / "checkpoint.json").read_text("utf-8")
-        record = Record.model_validate(json.loads(text))
+        record = Record.model_validate_json((checkpoint / "checkpoint.json").read_bytes())
     except (OSError, ValueError):
         return None
     return record if record.digest == record.digest_of_rest() else None
+
+
+def healthy(folder: Path) -> list[Record]:
+    """Records of the healthy checkpoints in a folder, oldest first."""
+    records = (read_record(folder / name) for name in checkpoints(folder))
+    return [record for record in records if record and record.healthy]
 
 
 def rollbacks(folder: Path) -> list[Rollback]:
@@ -216,33 +244,6 @@ def rollbacks(folder: Path) -> list[Rollback]:
         raise Problem(f"{path}: not a list of rollbacks: restore it, or begin again") from None
 
 
-def check_same(job: Job, record: Record) -> None:
-    """Raise Problem if the checkpoint is of another run."""
-    mistakes = differences(record.config, flat(job.config))
-    if job.steps != record.steps:
-        last = max(0, record.step - 1)
-        before, now = (
-            learning_rate(last, steps, job.config.optimizer) for steps in (record.steps, job.steps)
-        )
-        if job.steps < record.step:
-            mistakes.append(f"{record.step} steps are done, more than {job.steps}")
-        elif not (job.may_extend or math.isclose(before, now)):
-            mistakes.append(
-                f"steps was {record.steps}, is {job.steps}, with which the learning rate would go "
-                f"from {before:.3g} to {now:.3g} (--extend allows it)"
-            )
-    if record.layout_digest != job.manifest.layout_digest:
-        mistakes.append(
-            f"layout_digest of the shards was {record.layout_digest}, is "
-            f"{job.manifest.layout_digest}"
-        )
-    if mistakes:
-        raise Problem(
-            f"{job.output} holds a checkpoint of another run: {'; '.join(mistakes)}. Train with "
-            "what it was, or give another --output"
-        )
-
-
 def begin(job: Job) -> None:
     """Make the output folder and write the resolved configuration into it. Raises Problem."""
     try:
@@ -250,7 +251,5 @@ def begin(job: Job) -> None:
     except OSError as error:
         raise Problem(f"{job.output}: cannot be made ({error}): give another --output") from None
     shutil.copyfile(job.shards / job.manifest.tokenizer.path, job.output / "tokenizer.json")
-    write_text(
-        job.output / "config.yaml",
-        yaml.safe_dump(job.config.model_dump(mode="json"), sort_keys=False),
-    )
+    resolved = yaml.safe_dump(job.config.model_dump(mode="json"), sort_keys=False)
+    write_text(job.output / "config.yaml", resolved)

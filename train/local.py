@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.distributed.tensor import DTensor
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 
 @functools.cache
@@ -36,14 +36,7 @@ def cut_dim(placement: Any) -> int | None:
 def fill(parameter: Tensor, value: Tensor) -> None:
     """Write a whole value into a parameter, of which this process may hold a share."""
     if isinstance(parameter, DTensor):
-        mesh = parameter.device_mesh
-        # The inner dimensions of the mesh cut first, see train.parallel.
-        for index in reversed(range(mesh.ndim)):
-            dim = cut_dim(parameter.placements[index])
-            if dim is not None:
-                size, rank = -(-value.shape[dim] // mesh.size(index)), mesh.get_local_rank(index)
-                start = min(rank * size, value.shape[dim])
-                stop = min(start + size, value.shape[dim])
-                value = value.narrow(dim, start, stop - start)
+        mesh, placements = parameter.device_mesh, parameter.placements
+        value = distribute_tensor(value, mesh, placements, src_data_rank=None).to_local()
         parameter = parameter.to_local()
     parameter.copy_(value)

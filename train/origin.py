@@ -18,7 +18,7 @@ from schemas.problems import Problem
 from schemas.shard import ShardManifest
 from train import hf
 from train.files import digest_of
-from train.job import Record, checkpoints, folder_of, read_record
+from train.job import Record, healthy, read_record
 from train.local import fill
 from train.mesh import World
 from train.model import Decoder
@@ -37,12 +37,10 @@ def find(path: Path) -> Path:
     if (path / "checkpoint.json").is_file() or is_hf(path):
         return path
     folder = path / "checkpoints"
-    for name in reversed(checkpoints(folder)):
-        record = read_record(folder / name)
-        if record and record.healthy:
-            best = folder / folder_of(record.best_step)
-            by_loss = record.config["evaluation.patience"] is not None and best.exists()
-            return best if by_loss else folder / name
+    if found := healthy(folder):
+        best = folder / found[-1].best_name
+        by_loss = found[-1].config["evaluation.patience"] is not None and best.exists()
+        return best if by_loss else folder / found[-1].name
     raise Problem(
         f"{path}: neither the --output of a training run with a healthy checkpoint, nor a "
         "checkpoint, nor a folder with config.json and *.safetensors"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from schemas.problems import Problem
-from train.config import flat
+from train.config import flat, flatten
 from train.job import Job
 
 
@@ -65,10 +65,5 @@ def open_all(job: Job, resumed_step: int) -> list[Sink]:
 
 def numbers(group: str, values: Mapping[str, Any]) -> dict[str, float]:
     """The numbers among some values, also of mappings in them, by group and name."""
-    found: dict[str, float] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            found |= numbers(f"{group}/{name}", value)
-        elif isinstance(value, int | float) and name != "step":
-            found[f"{group}/{name}"] = float(value)
-    return found
+    named = flatten({group: {**values, "step": None}}, "/")
+    return {name: float(value) for name, value in named if isinstance(value, int | float)}

@@ -7,12 +7,12 @@ into rows as documents are, so that a pass has the shape of any other.
 
 from __future__ import annotations
 
-import gzip
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -50,11 +50,7 @@ def read_questions(path: Path) -> list[Question]:
     """Questions of a file of JSON lines, perhaps gzipped. Raises Problem that names the line."""
     questions: list[Question] = []
     try:
-        with (
-            gzip.open(path, "rt", encoding="utf-8")
-            if path.suffix == ".gz"
-            else path.open(encoding="utf-8") as lines
-        ):
+        with fsspec.open(path, "rt", encoding="utf-8", compression="infer") as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
                     questions.append(_question(line, f"{path}, line {number}"))

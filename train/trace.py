@@ -7,6 +7,7 @@ and the run's `extract/` their URLs and places in the crawl.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -70,15 +71,9 @@ class Trace:
         rows = list(self.reader.rows_of({_key(each) for each in identities}))
         step_of = {line["first_row"]: line["step"] for line in self.steps}
         before = max(step_of, default=-1) + 1
-        return sorted(
-            (
-                {"step": step_of[position], "row": row}
-                for row in rows
-                for position in self.order.positions(row, before)
-                if position in step_of
-            ),
-            key=lambda found: (found["step"], found["row"]),
-        )
+        seen = [(row, position) for row in rows for position in self.order.positions(row, before)]
+        found = sorted((step_of[position], row) for row, position in seen if position in step_of)
+        return [{"step": step, "row": row} for step, row in found]
 
     def segments(self, rows: Sequence[int]) -> list[Segment]:
         """What some rows of the train split hold, with where it comes from."""
@@ -88,12 +83,9 @@ class Trace:
 
 
 def _key(identity: str) -> bytes:
-    try:
-        if len(key := bytes.fromhex(identity)) == 16:
-            return key
-    except ValueError:
-        pass
-    raise Problem(f"{identity}: an id is 32 hexadecimal digits")
+    if not re.fullmatch("[0-9a-fA-F]{32}", identity):
+        raise Problem(f"{identity}: an id is 32 hexadecimal digits")
+    return bytes.fromhex(identity)
 
 
 def segments(reader: ShardReader, rows: Sequence[int]) -> Iterator[Segment]:

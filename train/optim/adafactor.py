@@ -11,6 +11,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed import tensor as sharded
 from torch.distributed.tensor import DTensor, Replicate, Shard
 
 from train.local import cut_dim, local
@@ -72,14 +73,8 @@ def _without(parameter: Tensor, dim: int) -> Tensor:
         _first_dimension(placement) if cut_dim(placement) == kept else Replicate()
         for placement in parameter.placements
     ]
-    return DTensor.from_local(
-        torch.zeros(parameter.to_local().shape[kept], device=parameter.device),
-        parameter.device_mesh,
-        placements,
-        run_check=False,
-        shape=torch.Size([parameter.shape[kept]]),
-        stride=(1,),
-    )
+    mesh = parameter.device_mesh
+    return sharded.zeros(parameter.shape[kept], device_mesh=mesh, placements=placements)
 
 
 def _first_dimension(placement: Any) -> Any:
