@@ -122,15 +122,7 @@ def _varlen(q: Tensor, k: Tensor, v: Tensor, mask: Varlen, grouped: bool) -> Ten
 
     # [batch * T, heads, channels]
     queries, keys, values = (x.transpose(1, 2).flatten(0, 1) for x in (q, k, v))
-    attended = varlen_attn(
-        queries,
-        keys,
-        values,
-        mask.bounds,
-        mask.bounds,
-        mask.longest,
-        mask.longest,
-        window_size=(-1, 0 if mask.causal else -1),
-        enable_gqa=grouped,
-    )
+    sizes = (mask.bounds, mask.bounds, mask.longest, mask.longest)  # of queries and of keys
+    window = (-1, 0 if mask.causal else -1)
+    attended = varlen_attn(queries, keys, values, *sizes, window_size=window, enable_gqa=grouped)
     return torch.unflatten(cast(Tensor, attended), 0, (q.shape[0], -1)).transpose(1, 2)

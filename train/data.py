@@ -9,6 +9,7 @@ import functools
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
@@ -93,40 +94,36 @@ class Rows(NamedTuple):
         return cls(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))
 
 
+@dataclass(eq=False)
 class ShardReader:
-    """The rows of a split by number, in the order of the manifest."""
+    """The rows of a split by number, in the order of the manifest.
 
-    def __init__(
-        self,
-        folder: Path,
-        manifest: ShardManifest,
-        split: Literal["train", "validation"],
-        *,
-        token_bytes: NDArray[np.int64] | None = None,
-        held_groups: int = 2,
-        cache: Cache | None = None,
-    ) -> None:
-        """Check that the files are there.
+    token_bytes: bytes of each token id, [vocabulary]; needed only for exact `text_bytes`, which
+    without it includes the first token of every segment. held_groups: row groups kept in memory,
+    one for each place that is read from in turn. cache: fetches files that are not in the folder,
+    each while the one before it is read.
+    """
 
-        token_bytes: bytes of each token id, [vocabulary]; needed only for exact `text_bytes`,
-        which without it includes the first token of every segment.
-        held_groups: row groups kept in memory, one for each place that is read from in turn.
-        cache: fetches files that are not in the folder, each while the one before it is read.
-        Raises Problem if the split or a file is missing, or if a file's size is another.
-        """
-        if split not in manifest.splits:
-            raise Problem(f"{folder}: the shards have no {split} split")
-        self.manifest = manifest
-        self.source_names = sorted(manifest.splits[split].sources)
-        self._token_bytes = token_bytes
+    folder: Path
+    manifest: ShardManifest
+    split: Literal["train", "validation"]
+    token_bytes: NDArray[np.int64] | None = None
+    held_groups: int = 2
+    cache: Cache | None = None
+
+    def __post_init__(self) -> None:
+        """Raise Problem if the split or a file is missing, or if a file's size is another."""
+        manifest, held_groups = self.manifest, self.held_groups
+        if self.split not in manifest.splits:
+            raise Problem(f"{self.folder}: the shards have no {self.split} split")
+        self.source_names = sorted(manifest.splits[self.split].sources)
         self._schema = shard_schema(manifest.sequence_length, manifest.tokenizer.vocabulary)
-        self._folder, self._cache = folder, cache
-        self._entries = manifest.splits[split].files
+        self._entries = manifest.splits[self.split].files
         self._groups: list[tuple[int, int]] = []  # file, and row group of it
         sizes: list[int] = []
         for number, entry in enumerate(self._entries):
-            path = folder / entry.path
-            if not cache and not (path.is_file() and path.stat().st_size == entry.size):
+            path = self.folder / entry.path
+            if not self.cache and not (path.is_file() and path.stat().st_size == entry.size):
                 state = "has another size than the manifest says" if path.is_file() else "missing"
                 raise Problem(f"{path}: {state}: finish or repair the run before training")
             self._groups += [(number, index) for index in range(len(entry.row_groups))]
@@ -172,7 +169,7 @@ class ShardReader:
 
     def _read_group(self, number: int) -> Rows:
         place, index = self._groups[number]
-        path = self._folder / self._entries[place].path
+        path = self.folder / self._entries[place].path
         rows = int(self._ends[number]) - (int(self._ends[number - 1]) if number else 0)
         try:
             file = self._file(place)
@@ -195,13 +192,13 @@ class ShardReader:
         return self._file(place).read_row_group(index, use_threads=False)
 
     def _open(self, number: int) -> pq.ParquetFile:
-        entry, path = self._entries[number], self._folder / self._entries[number].path
-        if self._cache:
-            path = self._cache.fetch(entry)
+        entry, path = self._entries[number], self.folder / self._entries[number].path
+        if self.cache:
+            path = self.cache.fetch(entry)
         file = open_parquet(path, memory_map=True)
-        if self._cache and number + 1 < len(self._entries):
+        if self.cache and number + 1 < len(self._entries):
             # Only now, as it may make room by removing this one, which stays readable.
-            self._cache.fetch_ahead(self._entries[number + 1])
+            self.cache.fetch_ahead(self._entries[number + 1])
         return file
 
     def _decode(self, table: pa.Table) -> Rows:
@@ -227,8 +224,8 @@ class ShardReader:
         # The first token of a segment is never predicted; padding stands where text was removed.
         first = ids[row_of, starts]
         spelled = sizes.astype(np.int64)
-        if self._token_bytes is not None:
-            spelled -= self._token_bytes[first]
+        if self.token_bytes is not None:
+            spelled -= self.token_bytes[first]
         spelled[first == tokenizer.padding] = 0
         text_bytes = np.bincount(row_of, spelled, rows).astype(np.int64)
 

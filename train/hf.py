@@ -25,6 +25,7 @@ class Layout(NamedTuple):
     name: str  # of its class
     shape: dict[str, Any]  # what a decoder must be to have it
     keys: dict[str, str]  # ours to those of config.json
+    written: dict[str, str]  # keys there that need not be read, to ours
     defaults: dict[str, Any]  # of keys that may be left out there
     fixed: dict[str, Any]  # keys that have this value
     ends: dict[str, str]  # parts that are no block's
@@ -107,8 +108,6 @@ def config(
         "architectures": [layout.name],
         "model_type": kind,
         "vocab_size": rows,
-        "tie_word_embeddings": shape.tied,
-        "initializer_range": shape.init_std,
         "dtype": dtype,
         "torch_dtype": dtype,  # of transformers before 5
         "bos_token_id": tokenizer.begin_of_text,
@@ -116,16 +115,12 @@ def config(
         "pad_token_id": tokenizer.padding,
         **layout.fixed,
         **{theirs: getattr(shape, ours) for ours, theirs in layout.keys.items()},
+        **{theirs: getattr(shape, ours) for theirs, ours in layout.written.items()},
     }
     if layout.fused:
-        dropped = {"embd_pdrop": shape.dropout, "resid_pdrop": shape.dropout}
-        return common | dropped | {"attn_pdrop": 0.0}
-    return common | {
-        "mlp_bias": shape.bias,
-        "head_dim": shape.channels,
-        "max_position_embeddings": length,
-        "rope_parameters": {"rope_type": "default", "rope_theta": shape.rope_theta},
-    }
+        return common | {"attn_pdrop": 0.0}
+    rope = {"rope_type": "default", "rope_theta": shape.rope_theta}
+    return common | {"max_position_embeddings": length, "rope_parameters": rope}
 
 
 def shape_of(folder: Path) -> dict[str, Any]:

@@ -29,7 +29,8 @@ class History:
         self._energy = meters.EnergyMeter(world.device)
         # Numbers of a window may still be on the device.
         self._window: list[tuple[dict[str, Any], Outcome]] = []
-        self._flops = model.flops_per_token(job.manifest.sequence_length)
+        length, parameters = job.manifest.sequence_length, model.shape.num_params(model.vocabulary)
+        self._flops = model.shape.flops_per_token(model.vocabulary, length)
         on_gpu = world.device.type == "cuda"
         device = torch.cuda.get_device_name(world.device) if on_gpu else "cpu"
         peak = metrics.peak_flops(device) if model.dtype == torch.bfloat16 else None
@@ -43,10 +44,10 @@ class History:
             **asdict(order),
             rows_unused=order.leftover,
             rows_per_epoch=order.rows_per_epoch,
-            sequence_length=job.manifest.sequence_length,
+            sequence_length=length,
             layout_digest=job.manifest.layout_digest,
             content_revision=job.manifest.content_revision,
-            parameters=model.num_params(),
+            parameters=parameters,
             flops_per_token=self._flops,
             peak_flops=self._peak,
             world_size=world.size,
@@ -57,7 +58,7 @@ class History:
             torch=torch.__version__,
         )
         say = metrics.show_progress
-        say(f"{model.num_params():,} parameters, {world.size} x {device}, {model.dtype}")
+        say(f"{parameters:,} parameters, {world.size} x {device}, {model.dtype}")
         say(
             f"{job.steps} steps of {order.batch_rows} rows in {order.lanes} lanes; "
             f"{order.rows_per_epoch} of {order.rows} train rows an epoch, {order.leftover} unused"

@@ -335,14 +335,6 @@ class Decoder(nn.Module):
             generator = torch.Generator().manual_seed(int.from_bytes(digest, "big"))
             fill(parameter, torch.randn(parameter.shape, generator=generator) * std)
 
-    def num_params(self) -> int:
-        """Number of parameters of the whole model, a tied head counted once."""
-        return self.shape.num_params(self.vocabulary)
-
-    def flops_per_token(self, length: int) -> int:
-        """See Model.flops_per_token."""
-        return self.shape.flops_per_token(self.vocabulary, length)
-
 
 def rotary(positions: Tensor, shape: Model) -> Rotation:
     """Rotary angles of positions [batch, T]: position / theta^(2 i / channels), in fp32."""

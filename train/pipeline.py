@@ -6,6 +6,7 @@ first takes the tokens, the last the labels, and only the last has losses.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -26,7 +27,7 @@ class Pipeline:
         stage.register_forward_hook(
             lambda *given: tuple(given[2]) if type(given[2]) is Losses else None
         )
-        self._schedules: dict[Any, Any] = {}
+        self._schedule = functools.cache(self._make)
         self._factor: Tensor | float = 1.0
         self._each: list[Tensor] = []
 
@@ -52,16 +53,9 @@ class Pipeline:
         self._each.append(each)
         return (total * self._factor).sum()
 
-    def _schedule(self, shape: torch.Size, count: int, *, backward: bool) -> Any:
-        key = (shape, count, backward)
-        if key not in self._schedules:
-            stage = PipelineStage(
-                self._stage,
-                self._group.rank(),
-                self._group.size(),
-                next(self._stage.parameters()).device,
-                group=self._group,
-            )
-            make = Schedule1F1B if backward else ScheduleGPipe
-            self._schedules[key] = make(stage, count, loss_fn=self._loss, scale_grads=False)
-        return self._schedules[key]
+    def _make(self, shape: torch.Size, count: int, *, backward: bool) -> Any:  # noqa: ARG002
+        """A schedule of `count` passes over rows of one shape, which a stage learns but once."""
+        device, group = next(self._stage.parameters()).device, self._group
+        stage = PipelineStage(self._stage, group.rank(), group.size(), device, group=group)
+        schedule = Schedule1F1B if backward else ScheduleGPipe
+        return schedule(stage, count, loss_fn=self._loss, scale_grads=False)

@@ -189,7 +189,7 @@ def speed(case: Case, steps: int) -> Iterator[str]:
         outcome = step()
     float(outcome.loss)
     rate = steps * tokens / (time.perf_counter() - start)
-    flops = model.flops_per_token(case.length)
+    flops = model.shape.flops_per_token(model.vocabulary, case.length)
     peak = metrics.peak_flops(torch.cuda.get_device_name()) if on_gpu else None
     used = torch.cuda.max_memory_allocated() / 2**30 if on_gpu else 0.0
     share = f"{rate * flops / peak:6.1%}" if peak else "unknown"

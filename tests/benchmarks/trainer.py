@@ -84,7 +84,7 @@ def main() -> None:
     run(options.warmup)
     seconds, cpu_seconds = (spent / options.steps for spent in run(options.steps))
     speed = batch.num_tokens / seconds
-    flops = model.flops_per_token(options.length)
+    flops = model.shape.flops_per_token(model.vocabulary, options.length)
     on_gpu = world.device.type == "cuda"
     device = torch.cuda.get_device_name() if on_gpu else processor()
     peak = metrics.peak_flops(device) if model.dtype == torch.bfloat16 else None
@@ -93,7 +93,7 @@ def main() -> None:
     threads = "" if on_gpu else f", {torch.get_num_threads()} threads"
     print(f"machine     {device}{threads}; torch {torch.__version__}")
     print(
-        f"model       {options.preset}: {model.num_params():,} parameters, "
+        f"model       {options.preset}: {model.shape.num_params(model.vocabulary):,} parameters, "
         f"{flops / 1e6:,.1f} MFLOP a token, {model.dtype}, {model.backend}, "
         f"{'compiled' if model.compiled else 'not compiled'}"
     )
