@@ -158,11 +158,8 @@ class Checkpointer:
             for name, parameter in model.named_parameters()
             for key, value in optimizer.state[parameter].items()
         }
-        return {
-            "model": weights,
-            "optimizer": moments,
-            "monitor": self._trainer.monitor.state_dict(),
-        }
+        monitor = self._trainer.monitor.state_dict()
+        return {"model": weights, "optimizer": moments, "monitor": monitor}
 
     def _load_first(self, names: Sequence[str]) -> Record | None:
         """Load the first of some checkpoints that is whole; returns its record."""

@@ -52,15 +52,9 @@ def _prepare(options: argparse.Namespace, processes: int) -> Job:
     if weights:
         shape = {f"model.{key}": value for key, value in origin.shape_of(weights).items()}
         overrides = shape | overrides
-    job = prepare(
-        options.run,
-        options.output,
-        config.load(options.preset, overrides),
-        processes,
-        check=options.check,
-        may_extend=options.extend,
-        origin=weights,
-    )
+    settings = config.load(options.preset, overrides)
+    asked = {"check": options.check, "may_extend": options.extend, "origin": weights}
+    job = prepare(options.run, options.output, settings, processes, **asked)
     if weights:
         tokenizer = job.shards / job.manifest.tokenizer.path
         origin.check_tokenizer(weights, job.manifest, tokenizer)

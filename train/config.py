@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import Field, model_validator
@@ -18,19 +18,9 @@ from train.shape import Model
 PRESETS = Path(__file__).parent / "presets"
 # More lanes than this only spread the reads of one process over more row groups.
 MAX_DEFAULT_LANES = 64
-# What may change when a run is resumed: none of these decides what is computed.
-FREE_KEYS = (
-    "steps",  # and the next, if the learning rate is not torn: see train.job
-    "max_epochs",
-    "micro_rows",
-    "log_every",
-    "log_to",
-    "cache_gigabytes",
-    "compile",
-    "recompute",
-    "loss_chunk",
-)
-FREE_SECTIONS = ("evaluation.", "checkpoint.", "guard.", "parallel.", "reference")
+Value = TypeVar("Value")
+# What may change when a run is resumed: it does not decide what is computed.
+Free = Annotated[Value, "free"]
 
 
 class Optimizer(Contract):
@@ -144,17 +134,18 @@ class Config(Contract):
 
     model: Model
     optimizer: Optimizer
-    evaluation: Evaluation = Evaluation()
-    checkpoint: Checkpoint = Checkpoint()
-    guard: Guard = Guard()
+    evaluation: Free[Evaluation] = Evaluation()
+    checkpoint: Free[Checkpoint] = Checkpoint()
+    guard: Free[Guard] = Guard()
     objective: Objective = Objective()
-    parallel: Parallel = Parallel()
-    reference: Reference | None = None
+    parallel: Free[Parallel] = Parallel()
+    reference: Free[Reference | None] = None
     batch_rows: int = Field(ge=1, description="Rows of one update, over all processes.")
-    micro_rows: int = Field(8, ge=1, description="Most rows of one pass of one process.")
-    # Without `steps` and `max_epochs` it is one epoch.
-    steps: int | None = Field(None, ge=1, description="Updates in all.")
-    max_epochs: int | None = Field(None, ge=1, description="Most times a row is seen.")
+    micro_rows: Free[int] = Field(8, ge=1, description="Most rows of one pass of one process.")
+    # Without `steps` and `max_epochs` it is one epoch. More steps must not tear the learning rate:
+    # see train.job.
+    steps: Free[int | None] = Field(None, ge=1, description="Updates in all.")
+    max_epochs: Free[int | None] = Field(None, ge=1, description="Most times a row is seen.")
     # Parts the rows are read in, a divisor of batch_rows; the number of processes must divide it.
     lanes: int = Field(0, ge=0, description="0 takes the largest divisor up to MAX_DEFAULT_LANES.")
     seed: int = Field(0, ge=0, description="Of the first weights.")
@@ -163,15 +154,15 @@ class Config(Contract):
     precision: Literal["auto", "bf16", "fp32", "fp16", "float8"] = "auto"
     # auto is varlen or flex on a GPU when compiled, and documents on a CPU.
     attention: Literal["auto", "documents", "dense", "flex", "varlen"] = "auto"
-    compile: bool | Literal["auto"] = Field("auto", description="auto is on with a GPU.")
+    compile: Free[bool | Literal["auto"]] = Field("auto", description="auto is on with a GPU.")
     # In the backward pass; selective keeps matrix products and attention, full keeps nothing.
-    recompute: Literal["none", "selective", "full"] = "none"
+    recompute: Free[Literal["none", "selective", "full"]] = "none"
     tf32: bool = Field(True, description="Let a GPU round fp32 matrix products to TF32.")
     # null is 4,096 on a GPU, and 256 on a CPU, whose caches hold them.
-    loss_chunk: int | None = Field(None, ge=1, description="Tokens whose logits are held at once.")
-    log_every: int = Field(10, ge=1, description="Steps between two lines of progress.")
-    cache_gigabytes: float = Field(100.0, gt=0, description="Of stored shards, on the local disk.")
-    log_to: tuple[Literal["tensorboard", "wandb"], ...] = Field((), description="Extras, each.")
+    loss_chunk: Free[int | None] = Field(None, ge=1, description="Tokens with logits at once.")
+    log_every: Free[int] = Field(10, ge=1, description="Steps between two lines of progress.")
+    cache_gigabytes: Free[float] = Field(100.0, gt=0, description="Of stored shards, on disk.")
+    log_to: Free[tuple[Literal["tensorboard", "wandb"], ...]] = ()  # extras, each
 
     @model_validator(mode="after")
     def _lanes_divide(self) -> Self:
@@ -185,6 +176,9 @@ class Config(Contract):
                 f"lanes ({self.lanes}) must divide batch_rows ({self.batch_rows}) without remainder"
             )
         return self
+
+
+FREE = {name for name, field in Config.model_fields.items() if "free" in field.metadata}
 
 
 def presets() -> list[str]:
@@ -240,13 +234,9 @@ def flat(config: Config) -> dict[str, Any]:
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What keeps a run of flat config `before` from being resumed with `now`."""
-    return [
-        f"{key} was {before.get(key)}, is {now.get(key)}"
-        for key in dict.fromkeys([*before, *now])
-        if before.get(key) != now.get(key)
-        and key not in FREE_KEYS
-        and not key.startswith(FREE_SECTIONS)
-    ]
+    changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    decide = [key for key in changed if key.partition(".")[0] not in FREE]
+    return [f"{key} was {before.get(key)}, is {now.get(key)}" for key in decide]
 
 
 def flatten(value: Mapping[str, Any], joint: str, prefix: str = "") -> Iterator[tuple[str, Any]]:

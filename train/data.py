@@ -141,8 +141,8 @@ class ShardReader:
             number = int(np.searchsorted(self._ends, start, side="right"))
             group, end = self._group(number), int(self._ends[number])
             first = end - len(group.ids)
-            parts.append(group.part(start - first, min(stop, end) - first))
-            start = min(stop, end)
+            parts.append(group.part(start - first, stop - first))
+            start = end
         return Rows.concatenate(parts)
 
     def take(self, rows: NDArray[np.int64]) -> Rows:
@@ -211,10 +211,7 @@ class ShardReader:
 
         segments = table["segments"].chunk(0)
         counts = segments.value_lengths().to_numpy(zero_copy_only=False)
-        starts, sizes = (
-            segments.flatten().field(name).to_numpy(zero_copy_only=True)
-            for name in ("start", "bytes")
-        )
+        starts, sizes = (segments.flatten().field(name).to_numpy() for name in ("start", "bytes"))
         if len(starts) and not 0 <= starts.min() <= starts.max() < width:
             raise ValueError("a segment starts outside its row")
         row_of = np.repeat(np.arange(rows), counts)

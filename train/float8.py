@@ -29,11 +29,8 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
         x, weight = ctx.saved_tensors
-        gradient = grads[0]
-        return (
-            multiply(gradient, weight, GRADIENT, INPUT),
-            multiply(gradient.T, x, GRADIENT, INPUT),
-        )
+        of_x = multiply(grads[0], weight, GRADIENT, INPUT)
+        return of_x, multiply(grads[0].T, x, GRADIENT, INPUT)
 
 
 def multiply(a: Tensor, b: Tensor, a_type: torch.dtype, b_type: torch.dtype) -> Tensor:
@@ -43,13 +40,10 @@ def multiply(a: Tensor, b: Tensor, a_type: torch.dtype, b_type: torch.dtype) -> 
     if a.is_cuda:
         # cuBLAS wants rows of a and columns of b to be contiguous.
         columns = b8.T.contiguous().T
+        fast = a_type == INPUT  # sums of gradients keep all their bits
+        scales = (a_scale, b_scale)
         return torch._scaled_mm(
-            a8.contiguous(),
-            columns,
-            a_scale,
-            b_scale,
-            out_dtype=a.dtype,
-            use_fast_accum=a_type == INPUT,  # sums of gradients keep all their bits
+            a8.contiguous(), columns, *scales, out_dtype=a.dtype, use_fast_accum=fast
         )
     return ((a8.float() @ b8.float()) * (a_scale * b_scale)).to(a.dtype)
 

@@ -73,8 +73,6 @@ def judge(
     at: Progress,
     steps: Iterable[tuple[int, bool]],
     settings: config.Guard,
-    *,
-    batch_rows: int,
     last: bool,
     finite: bool,
 ) -> Window | None:
@@ -91,4 +89,4 @@ def judge(
         at.flags = at.flags + 1 if is_spike else 0
     if finite and at.flags < patience:
         return None
-    return at.first_flag if at.flags else position, position + batch_rows
+    return at.first_flag if at.flags else position, at.position

@@ -16,6 +16,9 @@ from train.model import Decoder
 from train.step import Outcome
 from train.tasks import Accuracy
 
+# What the log says of the shards.
+SHARDS = {"sequence_length", "layout_digest", "content_revision"}
+
 
 class History:
     """Collects steps and writes them in windows, so that the host waits once a window."""
@@ -44,9 +47,7 @@ class History:
             **asdict(order),
             rows_unused=order.leftover,
             rows_per_epoch=order.rows_per_epoch,
-            sequence_length=length,
-            layout_digest=job.manifest.layout_digest,
-            content_revision=job.manifest.content_revision,
+            **job.manifest.model_dump(include=SHARDS),
             parameters=parameters,
             flops_per_token=self._flops,
             peak_flops=self._peak,

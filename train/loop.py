@@ -78,13 +78,10 @@ class Run:
         self.checkpointer = Checkpointer(job, self.trainer)
         self.rollbacks = world.agreed(lambda: rollbacks(job.checkpoints))
         rows = job.order.batch_rows // world.data_size
-        self.feed = Feed(
-            Objective(config.objective, tokenizer.vocabulary, tokenizer.padding),
-            world.device,
-            micro_rows(rows, min(config.micro_rows, rows // world.size_of("pipe"))),
-            len(self.reader.source_names),
-            varlen=model.backend == "varlen",
-        )
+        micro = micro_rows(rows, min(config.micro_rows, rows // world.size_of("pipe")))
+        objective = Objective(config.objective, tokenizer.vocabulary, tokenizer.padding)
+        sources, varlen = len(self.reader.source_names), model.backend == "varlen"
+        self.feed = Feed(objective, world.device, micro, sources, varlen)
         resumed = self.checkpointer.restore()
         if resumed is None:
             self._take_origin()
@@ -254,15 +251,8 @@ class Run:
         def judge() -> tuple[Window | None, Progress]:
             steps = self.history.flush(self.batches.take_waited()) if self.history else []
             self.checkpointer.check()
-            window = guard.judge(
-                self.at,
-                steps,
-                self.job.config.guard,
-                batch_rows=self.job.order.batch_rows,
-                last=self.at.step == self.job.steps,
-                finite=finite,
-            )
-            return window, self.at
+            last = self.at.step == self.job.steps
+            return guard.judge(self.at, steps, self.job.config.guard, last, finite), self.at
 
         window, self.at = self.world.agreed(judge)
         return window

@@ -32,13 +32,11 @@ def status_of(error: BaseException) -> int:
     return 1 if isinstance(error, Diverged) else 2
 
 
+@dataclass(eq=False)
 class ToldByFirst(Exception):
     """The first process ended with a mistake, and tells it: this one ends too, and says nothing."""
 
-    def __init__(self, status: int = 2) -> None:
-        """status: with which the first ends."""
-        super().__init__(status)
-        self.status = status
+    status: int = 2  # with which the first ends
 
 
 @dataclass(frozen=True)

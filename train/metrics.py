@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any, TextIO
 
+from train.files import write_text
 from train.plan import GPUS
 
 
@@ -63,9 +64,7 @@ class Log:
         self._file.close()
 
     def _open(self, kept: list[dict[str, Any]]) -> None:
-        temporary = self._path.with_name(f".{self._path.name}.tmp")
-        temporary.write_text("".join(map(_line, kept)), "utf-8")
-        temporary.replace(self._path)
+        write_text(self._path, "".join(map(_line, kept)))
         self.skipped = sum(line.get("skipped", False) for line in kept)
         self._file = self._path.open("a", encoding="utf-8")
 

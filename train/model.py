@@ -20,12 +20,8 @@ from train.recompute import Recompute, recomputed
 from train.shape import Model
 from train.tensor import enter, gather, leave
 
-
-class Rotation(NamedTuple):
-    """Cosines and sines of the rotary angles, each [batch, 1, T, channels / 2]."""
-
-    cos: Tensor
-    sin: Tensor
+# Cosines and sines of the rotary angles, each [batch, 1, T, channels / 2].
+Rotation = tuple[Tensor, Tensor]
 
 
 class Inputs(NamedTuple):
@@ -341,7 +337,7 @@ def rotary(positions: Tensor, shape: Model) -> Rotation:
     channels = shape.channels
     powers = torch.arange(0, channels, 2, device=positions.device).float() / channels
     angles = positions[:, None, :, None].float() * shape.rope_theta**-powers
-    return Rotation(angles.cos(), angles.sin())
+    return angles.cos(), angles.sin()
 
 
 def rotate(x: Tensor, rotation: Rotation) -> Tensor:

@@ -71,9 +71,8 @@ def _configure(model: Decoder, config: Config, objective: Objective, world: Worl
     if on_gpu:
         torch.set_float32_matmul_precision("high" if config.tf32 else "highest")
     auto = "bf16" if on_gpu else "fp32"
-    model.dtype = DTYPES.get(
-        auto if config.precision == "auto" else config.precision, torch.bfloat16
-    )
+    precision = auto if config.precision == "auto" else config.precision
+    model.dtype = DTYPES.get(precision, torch.bfloat16)
     model.compiled = on_gpu if config.compile == "auto" else config.compile
     model.loss_chunk = config.loss_chunk or (4096 if on_gpu else 256)
     model.bidirectional = objective.bidirectional

@@ -120,12 +120,9 @@ def flops(ask: Ask, size: float, tokens: float) -> dict[str, float]:
 def optimal(budget: float) -> dict[str, float]:
     """Parameters and tokens that spend `budget` FLOPs with 20 tokens a parameter."""
     size = (budget / (6 * TOKENS_PER_PARAMETER)) ** 0.5
-    return {
-        "budget": budget,
-        "parameters": size,
-        "tokens": TOKENS_PER_PARAMETER * size,
-        "loss": chinchilla(size, TOKENS_PER_PARAMETER * size),
-    }
+    tokens = TOKENS_PER_PARAMETER * size
+    loss = chinchilla(size, tokens)
+    return {"budget": budget, "parameters": size, "tokens": tokens, "loss": loss}
 
 
 def losses(size: float, without_embedding: float, tokens: float) -> dict[str, float]:
@@ -234,13 +231,8 @@ def of_config(config: Config, **changes: Any) -> Ask:
     known = config.reference.model_dump(exclude={"source"}) if config.reference else {}
     if "budget" in changes:
         known.pop("tokens", None)
-    own = {
-        "shape": config.model,
-        "parallel": config.parallel,
-        "micro_rows": config.micro_rows,
-        "recompute": config.recompute,
-        "optimizer": config.optimizer.name,
-    }
+    own = {name: getattr(config, name) for name in ("parallel", "micro_rows", "recompute")}
+    own |= {"shape": config.model, "optimizer": config.optimizer.name}
     return Ask(**{**own, **known, **changes})
 
 

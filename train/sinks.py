@@ -35,15 +35,10 @@ def weights_and_biases(job: Job, resumed_step: int) -> Sink:
     """A run in `output/wandb`; offline unless WANDB_MODE says otherwise."""
     import wandb
 
+    about = {"config": {**flat(job.config), "resumed_step": resumed_step}, "dir": str(job.output)}
+    quiet = wandb.Settings(silent=True, console="off")
     mode: Any = os.environ.get("WANDB_MODE", "offline")
-    run = wandb.init(
-        project="gristmill",
-        name=job.output.name,
-        dir=str(job.output),
-        config={**flat(job.config), "resumed_step": resumed_step},
-        mode=mode,
-        settings=wandb.Settings(silent=True, console="off"),
-    )
+    run = wandb.init(project="gristmill", name=job.output.name, mode=mode, settings=quiet, **about)
     return Sink(lambda step, values: run.log(values, step=step), run.finish)
 
 

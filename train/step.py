@@ -34,11 +34,6 @@ class Batch(NamedTuple):
     labels: NDArray[np.int64]  # of each source
     first: int  # number of the first row among all that are ever used
 
-    @property
-    def num_labels(self) -> int:
-        """Labels of all sources."""
-        return int(self.labels.sum())
-
 
 @dataclass(frozen=True)
 class Feed:

@@ -169,7 +169,7 @@ def stepper(case: Case) -> tuple[Callable[[], Any], int, Any]:
     feed = Feed(objective, world.device, micro, varlen=trainer.model.backend == "varlen")
     rows = random_rows(config.batch_rows, case.length, vocabulary, case.document)
     batch = feed.batch(rows, 0)
-    step = lambda: trainer.step(batch, batch.num_labels, 1e-4)  # noqa: E731
+    step = lambda: trainer.step(batch, int(batch.labels.sum()), 1e-4)  # noqa: E731
     return step, batch.num_tokens, trainer.model
 
 

@@ -35,7 +35,7 @@ def ours(config: Config, vocabulary: int, batch: Batch) -> Callable[[], float]:
     """A step of gristmill's trainer."""
     world = mesh.start()
     trainer = Trainer(config, parallel.build(config, vocabulary, world), world)
-    return lambda: trainer.step(batch, batch.num_labels, 1e-4).loss.item()
+    return lambda: trainer.step(batch, int(batch.labels.sum()), 1e-4).loss.item()
 
 
 def theirs(
@@ -73,12 +73,12 @@ def theirs(
             loss = torch.nn.functional.cross_entropy(
                 logits.float().flatten(0, 1), labels.flatten(), reduction="sum"
             )
-            (loss / batch.num_labels).backward()
+            (loss / int(batch.labels.sum())).backward()
             total += loss.item()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
-        return total / batch.num_labels
+        return total / int(batch.labels.sum())
 
     return step
 

@@ -55,7 +55,8 @@ def test_the_losses_seen_are_saved_and_loaded() -> None:
 def judge(at: Progress, start: int, flags: str, **more: bool) -> tuple[int, int] | None:
     given = {"last": False, "finite": True, **more}
     settings = Settings.model_validate({"patience": 3})
-    return guard.judge(at, flagged(start, flags), settings, batch_rows=8, **given)
+    at.position = start + 8 * len(flags)
+    return guard.judge(at, flagged(start, flags), settings, **given)
 
 
 def flagged(start: int, flags: str) -> list[tuple[int, bool]]:
