@@ -8,7 +8,6 @@ processes see.
 
 from __future__ import annotations
 
-import functools
 import os
 import shutil
 from collections.abc import Sequence
@@ -63,14 +62,10 @@ class Checkpointer:
             temporary.mkdir(parents=True)
 
         self._world.agreed(clear)
-        copied = async_save(
-            self._state(),
-            checkpoint_id=temporary / "state",
-            process_group=self._group,
-            no_dist=self._world.size == 1,
-        )
-        finish = functools.partial(self._finish, record, temporary, cast(Future[Any], copied))
-        self._writing = self._pool.submit(finish)
+        state, folder, alone = self._state(), temporary / "state", self._world.size == 1
+        saving = async_save(state, checkpoint_id=folder, process_group=self._group, no_dist=alone)
+        copied = cast(Future[Any], saving)
+        self._writing = self._pool.submit(self._finish, record, temporary, copied)
 
     def check(self) -> None:
         """Raise Problem if it is known by now that what is being written cannot be."""

@@ -110,9 +110,7 @@ def config(
         "vocab_size": rows,
         "dtype": dtype,
         "torch_dtype": dtype,  # of transformers before 5
-        "bos_token_id": tokenizer.begin_of_text,
-        "eos_token_id": tokenizer.end_of_text,
-        "pad_token_id": tokenizer.padding,
+        **{f"{name}_token_id": number for name, number in _ids(tokenizer).items()},
         **layout.fixed,
         **{theirs: getattr(shape, ours) for ours, theirs in layout.keys.items()},
         **{theirs: getattr(shape, ours) for theirs, ours in layout.written.items()},
@@ -121,6 +119,10 @@ def config(
         return common | {"attn_pdrop": 0.0}
     rope = {"rope_type": "default", "rope_theta": shape.rope_theta}
     return common | {"max_position_embeddings": length, "rope_parameters": rope}
+
+
+def _ids(entry: TokenizerEntry) -> dict[str, int | None]:
+    return {"bos": entry.begin_of_text, "eos": entry.end_of_text, "pad": entry.padding}
 
 
 def shape_of(folder: Path) -> dict[str, Any]:
@@ -186,13 +188,12 @@ def write_tokenizer(source: Path, entry: TokenizerEntry, length: int, folder: Pa
     from tokenizers import Tokenizer, processors
 
     tokenizer = Tokenizer.from_file(str(source))
-    ids = {"bos": entry.begin_of_text, "eos": entry.end_of_text, "pad": entry.padding}
-    known = {name: number for name, number in ids.items() if number is not None}
+    known = {name: number for name, number in _ids(entry).items() if number is not None}
     special = {f"{name}_token": tokenizer.id_to_token(number) for name, number in known.items()}
     bos = special.get("bos_token")
     if bos and tokenizer.encode("a").ids[:1] != [entry.begin_of_text]:
         tokenizer.post_processor = processors.TemplateProcessing(
-            single=f"{bos} $A", pair=f"{bos} $A {bos} $B", special_tokens=[(bos, ids["bos"])]
+            single=f"{bos} $A", pair=f"{bos} $A {bos} $B", special_tokens=[(bos, known["bos"])]
         )
     tokenizer.save(str(folder / "tokenizer.json"))
     settings = {

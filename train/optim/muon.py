@@ -68,13 +68,9 @@ def orthogonal(stack: Tensor, like: Tensor) -> Tensor:
 
 
 def _redistribute(stack: Tensor, mesh: Any, before: int, after: int, whole: list[int]) -> Tensor:
+    size, stride = torch.Size(whole), (whole[1] * whole[2], whole[2], 1)
     spread = DTensor.from_local(
-        stack.contiguous(),
-        mesh,
-        [Shard(before)],
-        run_check=False,
-        shape=torch.Size(whole),
-        stride=(whole[1] * whole[2], whole[2], 1),
+        stack.contiguous(), mesh, [Shard(before)], run_check=False, shape=size, stride=stride
     )
     return spread.redistribute(placements=[Shard(after)]).to_local()
 
