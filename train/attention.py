@@ -10,8 +10,6 @@
 A position sees those of its document up to itself, and those of its document's prefix.
 """
 
-from __future__ import annotations
-
 from typing import Literal, NamedTuple, cast
 
 import torch

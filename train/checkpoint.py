@@ -6,8 +6,6 @@ names it. A crash at any moment leaves the checkpoint before. The folder must be
 processes see.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Sequence
@@ -37,9 +35,8 @@ class Checkpointer:
         """Nothing is read or written yet."""
         self._job, self._trainer, self._world = job, trainer, trainer.world
         # The thread that writes talks to those of the other processes past the training's group.
-        self._group: dist.ProcessGroup | None = None
-        if self._world.size > 1:
-            self._group = cast(dist.ProcessGroup, dist.new_group(backend="gloo"))
+        group = dist.new_group(backend="gloo") if self._world.size > 1 else None
+        self._group = cast(dist.ProcessGroup | None, group)
         self._pool = ThreadPoolExecutor(1)
         self._writing: Future[None] | None = None
 

@@ -1,7 +1,5 @@
 """The trainer's other commands, such as `gristmill trace` and `gristmill plan train`."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import sys

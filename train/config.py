@@ -1,7 +1,5 @@
 """What a training run is: one frozen configuration, read by `load`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar

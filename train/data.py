@@ -270,11 +270,9 @@ def check_digests(folder: Path, manifest: ShardManifest, part: slice) -> list[st
     """
     files = {manifest.tokenizer.path: manifest.tokenizer.sha256}
     files |= {file.path: file.sha256 for split in manifest.splits.values() for file in split.files}
-    return [
-        f"{folder / path}: its SHA-256 is not the manifest's"
-        for path, promised in list(files.items())[part]
-        if digest_of(folder / path) != promised
-    ]
+    own = list(files.items())[part]
+    wrong = [folder / path for path, promised in own if digest_of(folder / path) != promised]
+    return [f"{path}: its SHA-256 is not the manifest's" for path in wrong]
 
 
 class Prefetched(Generic[Item]):

@@ -1,7 +1,5 @@
 """Validation: loss, perplexity and bits per byte, overall and of each source."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Inputs and weights are e4m3, gradients e5m2, sums fp32. On a GPU of compute capa
 `torch._scaled_mm` multiplies; elsewhere the same rounded values are multiplied in fp32.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """A trained model that can be asked: for text, token by token, or for answers."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,8 +47,8 @@ class Trained:
         entry, length = self.record.tokenizer, self.record.sequence_length
         world = World(0, 1, next(self.model.parameters()).device)
         objective = Objective(self.config.objective, entry.vocabulary, entry.padding)
-        varlen = self.model.backend == "varlen"
-        feed = Feed(objective, world.device, self.config.micro_rows, varlen=varlen)
+        micro, varlen = self.config.micro_rows, self.model.backend == "varlen"
+        feed = Feed(objective, world.device, micro, varlen=varlen)
         return answer(self.model, pack(questions, self.tokenizer, entry, length), world, feed)
 
 
@@ -61,9 +59,8 @@ def open_trained(folder: Path) -> Trained:
     """
     checkpoint = find(folder)
     record = record_of(checkpoint)
-    settings = config.load(
-        str(checkpoint.parent.parent / "config.yaml"), {"parallel": {}, "recompute": "none"}
-    )
+    path = checkpoint.parent.parent / "config.yaml"
+    settings = config.load(str(path), {"parallel": {}, "recompute": "none"})
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = parallel.build(settings, record.tokenizer.vocabulary, World(0, 1, device))
     model.load_state_dict(weights_of(checkpoint, record))

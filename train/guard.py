@@ -5,8 +5,6 @@ deviations over the last 128 losses); that training returns to before a spike an
 rows is PaLM's way (Chowdhery et al., 2022, section 5.1).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import torch

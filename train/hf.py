@@ -3,8 +3,6 @@
 Llama's, Qwen 3's (a Llama whose queries and keys are normalised) and GPT-2's.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -52,11 +50,9 @@ def kind_of(shape: Model) -> str:
         shared = layout.keys["heads"] == layout.keys["kv_heads"] and shape.heads != shape.kv_heads
         if not shared and all(getattr(shape, key) == value for key, value in layout.shape.items()):
             return kind
-    raise Problem(
-        f"no architecture of transformers is written for norm={shape.norm}, "
-        f"positions={shape.positions}, activation={shape.activation}, bias={shape.bias}, "
-        f"qk_norm={shape.qk_norm}, tied={shape.tied}: Llama's, Qwen 3's and GPT-2's are"
-    )
+    told = ", ".join(f"{key}={getattr(shape, key)}" for key in LAYOUTS["gpt2"].shape)
+    known = "Llama's, Qwen 3's and GPT-2's are"
+    raise Problem(f"no architecture of transformers is written for {told}: {known}")
 
 
 def renamed(weights: Mapping[str, Tensor], shape: Model) -> dict[str, Tensor]:

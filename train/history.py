@@ -1,7 +1,5 @@
 """What a run tells of itself: log lines, progress and speed. Kept by rank 0 alone."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import asdict
 from typing import Any

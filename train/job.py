@@ -1,7 +1,5 @@
 """What is to be trained, checked before torch is loaded or a process is started."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

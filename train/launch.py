@@ -1,7 +1,5 @@
 """Several processes on this machine, started and watched by torchrun's own agent."""
 
-from __future__ import annotations
-
 import logging
 import os
 import signal

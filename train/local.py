@@ -1,7 +1,5 @@
 """What of a tensor this process holds; functions that are compiled."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from typing import Any, cast

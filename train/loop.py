@@ -65,9 +65,7 @@ class Run:
         self.held_out: ShardReader | None = None
         if job.has_validation:
             sizes = token_bytes(path, tokenizer.vocabulary)
-            self.held_out = ShardReader(
-                job.shards, manifest, "validation", token_bytes=sizes, cache=job.cache
-            )
+            self.held_out = ShardReader(job.shards, manifest, "validation", sizes, cache=job.cache)
         length, bpe = manifest.sequence_length, Tokenizer.from_file(str(path))
         self.tasks = {
             name.name: tasks.pack(tasks.read_questions(name), bpe, tokenizer, length)
@@ -178,10 +176,9 @@ class Run:
     def _diverged(self) -> NoReturn:
         raise guard.Diverged(
             f"the loss left its course before step {self.at.step}, or weights are not finite, and "
-            f"training has gone back {len(self.rollbacks)} times (guard.rollbacks is "
-            f"{self.job.config.guard.rollbacks}). The last healthy checkpoint is kept. A smaller "
-            "optimizer.lr or a longer warmup may help; guard.patience, .spikes and .rollbacks say "
-            "what is borne"
+            f"training has gone back {len(self.rollbacks)} times, as often as guard.rollbacks lets. "
+            "The last healthy checkpoint is kept. A smaller optimizer.lr or a longer warmup may "
+            "help; guard.patience, .spikes and .rollbacks say what is borne"
         )
 
     def _note_passed_over(self, rollback: Rollback) -> None:

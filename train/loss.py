@@ -4,8 +4,6 @@ The logits of a chunk of tokens are turned into losses and into their own gradie
 at hand: nothing is computed twice, and no more than a chunk's are ever held.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import torch

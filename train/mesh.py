@@ -3,8 +3,6 @@
 Decisions that all must take alike are taken by the first and told to the others.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """What a run takes of its machine: memory and energy."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import resource

@@ -1,7 +1,5 @@
 """The log of a run (`steps.jsonl`), utilisation, and the line of progress."""
 
-from __future__ import annotations
-
 import json
 import math
 import sys

@@ -1,7 +1,5 @@
 """One decoder with options, Llama's by default and GPT-2's by choice. It returns its own loss."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple, cast

@@ -6,8 +6,6 @@ on no process, and another epoch draws anew. Ids from the shards' vocabulary on 
 objective's own: a mask, marks of the middle, or sentinels.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """The options of the commands, which `options.yaml` holds."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -9,8 +9,6 @@ so that an epoch has other batches, and other rows at the ends that fill none. T
 curriculum are read like this one after the other, each by itself.
 """
 
-from __future__ import annotations
-
 import functools
 import hashlib
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """Weights that a run begins with, or that are exported: a run's, a checkpoint's, Hugging Face's."""
 
-from __future__ import annotations
-
 import warnings
 from pathlib import Path
 from typing import Any

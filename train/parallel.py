@@ -1,7 +1,5 @@
 """How the model is spread over the processes, in the one order that works."""
 
-from __future__ import annotations
-
 from typing import cast
 
 import torch

@@ -4,8 +4,6 @@ The stages and their messages are PyTorch's. Every process of a pipe is given th
 first takes the tokens, the last the labels, and only the last has losses.
 """
 
-from __future__ import annotations
-
 import functools
 from typing import Any
 

@@ -12,8 +12,6 @@ Sources of constants:
 - CO2: .445 kg a kWh, the world's mean of 2024 (IEA, Electricity 2025), where no other is given.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Activations that are computed again in the backward pass, to save memory."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from typing import Any, Literal

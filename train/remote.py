@@ -1,7 +1,5 @@
 """Shards and outputs in object stores, by fsspec, through a folder on the local disk."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import os

@@ -1,7 +1,5 @@
 """A run as a page: `report.html`, and its loss curve alone, `loss.png`."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Mapping, Sequence
 from html import escape

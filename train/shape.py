@@ -1,7 +1,5 @@
 """The shape of a decoder, and what follows from it without torch: parameters and FLOPs."""
 
-from __future__ import annotations
-
 from typing import Literal, Self
 
 from pydantic import Field, model_validator

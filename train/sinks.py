@@ -1,7 +1,5 @@
 """Where a run's numbers also go: TensorBoard, Weights & Biases. `log_to` names them."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """One update: forward and backward over micro-batches, clip, and step or skip."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -56,14 +54,9 @@ class Feed:
         if self.device.type == "cuda":
             tensors = [None if tensor is None else tensor.pin_memory() for tensor in tensors]
         labels = np.bincount(rows.sources, (given.labels != IGNORED).sum(1), self.num_sources)
-        return Batch(
-            Inputs(*tensors),  # type: ignore[arg-type]
-            torch.from_numpy(rows.sources),
-            self.micro,
-            int((rows.ids != self.objective.padding).sum()),
-            labels.astype(np.int64),
-            first,
-        )
+        inputs, sources = Inputs(*tensors), torch.from_numpy(rows.sources)  # type: ignore[arg-type]
+        num_tokens = int((rows.ids != self.objective.padding).sum())
+        return Batch(inputs, sources, self.micro, num_tokens, labels.astype(np.int64), first)
 
 
 def document_bounds(segments: NDArray[np.int32], micro: int) -> NDArray[np.int32]:

@@ -5,8 +5,6 @@ choice, or its letter. Every text is joined with each of its choices, and what c
 into rows as documents are, so that a pass has the shape of any other.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -122,10 +120,8 @@ def answer(model: Decoder, task: Task, world: World, feed: Feed) -> Accuracy:
     sizes = np.array([len(choice.encode()) for q in task.questions for choice in q.choices])
     nats = torch.zeros(len(sizes) + 1, device=world.device)  # the last is of no candidate
     causal = replace(feed.objective, settings=config.Objective.model_validate({}))
-    told = losses(
-        model, len(task.candidates), task.rows.part, world, replace(feed, objective=causal)
-    )
-    for start, _, _, each in told:
+    feed, count = replace(feed, objective=causal), len(task.candidates)
+    for start, _, _, each in losses(model, count, task.rows.part, world, feed):
         own = torch.from_numpy(task.candidates[start : start + feed.micro] % len(nats))
         nats.index_add_(0, own.flatten().to(world.device), each[: len(own)].flatten())
     costs = world.sum_losses(nats)[:-1].cpu().numpy()

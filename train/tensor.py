@@ -4,8 +4,6 @@ Megatron's scheme (Shoeybi et al., 2019): q, k, v, gate and up are cut by rows, 
 columns, the embedding and the head by vocabulary; a block enters twice and leaves twice.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

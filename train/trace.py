@@ -4,8 +4,6 @@
 and the run's `extract/` their URLs and places in the crawl.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence

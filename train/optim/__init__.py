@@ -5,8 +5,6 @@ know. A zero gradient would not do: moments and decay move the weights by it too
 works on the tensors this process holds; only Muon and Adafactor send anything.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

@@ -4,8 +4,6 @@ No momentum; the learning rate is the schedule's, and updates are clipped to a r
 of 1. Decay is decoupled.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

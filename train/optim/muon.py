@@ -4,8 +4,6 @@ The update is scaled to the root mean square of AdamW's, .2 sqrt(max(rows, colum
 one learning rate and one decay serve all parameters (Liu et al., 2025, arXiv:2502.16982).
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

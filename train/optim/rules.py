@@ -4,8 +4,6 @@ A rule is given parameters, their states, the settings of their group, and `skip
 where it is 1, weights and state must keep every bit.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
