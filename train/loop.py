@@ -176,7 +176,7 @@ class Run:
     def _diverged(self) -> NoReturn:
         raise guard.Diverged(
             f"the loss left its course before step {self.at.step}, or weights are not finite, and "
-            f"training has gone back {len(self.rollbacks)} times, as often as guard.rollbacks lets. "
+            f"training has gone back {len(self.rollbacks)} times, all that guard.rollbacks allows. "
             "The last healthy checkpoint is kept. A smaller optimizer.lr or a longer warmup may "
             "help; guard.patience, .spikes and .rollbacks say what is borne"
         )
