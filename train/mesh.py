@@ -61,11 +61,13 @@ class World:
     @property
     def data_size(self) -> int:
         """How many parts the rows of a batch are dealt into."""
-        return self.size_of("replicate") * self.size_of("shard")
+        return self.size_of("replicate") * self.size_of("shard") if self.mesh else self.size
 
     @property
     def data_rank(self) -> int:
         """Which of the parts this process takes, as do the others of its copy of the model."""
+        if self.mesh is None:
+            return self.rank
         return self.rank_in("replicate") * self.size_of("shard") + self.rank_in("shard")
 
     def all_reduce(self, value: torch.Tensor) -> torch.Tensor:

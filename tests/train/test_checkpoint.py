@@ -30,7 +30,7 @@ def trained(run: Run, job: Job) -> Trainer:
     rows = ShardReader(job.shards, job.manifest, "train").read(0, 4)
     batch = feed_of(run, job.config, 4).batch(rows, 0)
     for _ in range(2):
-        trainer.step(batch, batch.num_labels, 1e-3)
+        trainer.step(batch, int(batch.labels.sum()), 1e-3)
     return trainer
 
 

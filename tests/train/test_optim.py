@@ -137,7 +137,7 @@ def test_an_update_is_that_of_its_paper(
     weight = model.get_parameter("blocks.0.feed_forward.up.weight")
     weights, grads = [weight.detach().clone()], []
     for _ in range(2):
-        accumulate(model, batch, batch.num_labels, 4)
+        accumulate(model, batch, int(batch.labels.sum()), 4)
         Trainer(small, model, ALONE).clip_gradient(small.optimizer.clip)
         assert weight.grad is not None
         grads.append(weight.grad.clone())
@@ -160,13 +160,13 @@ def test_every_optimizer_learns(small: Config, run: Run, batch: Batch, name: str
     rate = {"sgd": 0.3, "adafactor": 1e-2, "lion": 3e-3}.get(name, 5e-3)
     losses = []
     for _ in range(8):
-        outcome = step(model, optimizer, batch, batch.num_labels, rate)
+        outcome = step(model, optimizer, batch, int(batch.labels.sum()), rate)
         losses.append(outcome.loss.item())
     assert losses[-1] < losses[0] - 0.5
 
 
 def test_the_norm_of_the_gradient_is_clipped(model: Decoder, batch: Batch) -> None:
-    accumulate(model, batch, batch.num_labels, 8)
+    accumulate(model, batch, int(batch.labels.sum()), 8)
     grads = [parameter.grad.clone() for parameter in model.parameters()]  # type: ignore[union-attr]
     whole = math.sqrt(sum(float((grad**2).sum()) for grad in grads))
     norm = Trainer(load("tiny"), model, ALONE).clip_gradient(whole / 4)
@@ -179,16 +179,16 @@ def test_the_norm_of_the_gradient_is_clipped(model: Decoder, batch: Batch) -> No
 def test_regrouped_accumulation_gives_the_same_gradient(
     model: Decoder, batch: Batch, micro: int
 ) -> None:
-    nats = accumulate(model, batch, batch.num_labels, 8)
+    nats = accumulate(model, batch, int(batch.labels.sum()), 8)
     whole = [parameter.grad.clone() for parameter in model.parameters()]  # type: ignore[union-attr]
     model.zero_grad()
-    torch.testing.assert_close(accumulate(model, batch, batch.num_labels, micro), nats)
+    torch.testing.assert_close(accumulate(model, batch, int(batch.labels.sum()), micro), nats)
     for parameter, grad in zip(model.parameters(), whole, strict=True):
         torch.testing.assert_close(parameter.grad, grad, atol=1e-7, rtol=1e-4)
 
 
 def test_nats_are_told_by_source(model: Decoder, batch: Batch) -> None:
-    nats = accumulate(model, batch, batch.num_labels, 4)
+    nats = accumulate(model, batch, int(batch.labels.sum()), 4)
     with torch.no_grad():
         each = model(*batch.inputs).each.sum(1)
     assert len(set(batch.sources.tolist())) > 1
@@ -226,7 +226,7 @@ def test_a_skipped_update_leaves_every_bit(
 ) -> None:
     optimizer = build(model, small, name)
     before = everything(model, optimizer)
-    bad, labels, changes = batch, batch.num_labels, {"total": 1.0, "each": 0.0}
+    bad, labels, changes = batch, int(batch.labels.sum()), {"total": 1.0, "each": 0.0}
     if trouble == "nan":
         changes["total"] = math.nan
     elif trouble == "infinite loss, finite gradient":
@@ -245,7 +245,7 @@ def test_a_skipped_update_leaves_every_bit(
         assert outcome.skipped.item() == 1
         assert all(map(torch.equal, before, everything(model, optimizer)))
         # The next update goes on as if nothing had been.
-        assert step(model, optimizer, batch, batch.num_labels).skipped.item() == 0
+        assert step(model, optimizer, batch, int(batch.labels.sum())).skipped.item() == 0
         assert not torch.equal(before[0], everything(model, optimizer)[0])
         before = everything(model, optimizer)
 
@@ -257,20 +257,20 @@ def test_fp16_scales_the_loss_and_halves_the_scale_at_an_overflow(
         small.model_copy(update={"precision": "fp16"}), run.manifest.tokenizer.vocabulary, ALONE
     )
     assert half.loss_scale is not None
-    exact = step(model, build(model, small, "adamw"), batch, batch.num_labels)
+    exact = step(model, build(model, small, "adamw"), batch, int(batch.labels.sum()))
     optimizer = build(half, small, "adamw")
-    outcome = step(half, optimizer, batch, batch.num_labels)
+    outcome = step(half, optimizer, batch, int(batch.labels.sum()))
     assert outcome.skipped.item() == 0
     assert outcome.loss.item() == pytest.approx(exact.loss.item(), rel=1e-3)
     assert outcome.grad_norm.item() == pytest.approx(exact.grad_norm.item(), rel=0.02)
     assert half.loss_scale.tolist() == [2.0**16, 1.0]
     before = everything(half, optimizer)
     half.loss_scale[0] = 2.0**40  # more than the gradients bear
-    assert step(half, optimizer, batch, batch.num_labels).skipped.item() == 1
+    assert step(half, optimizer, batch, int(batch.labels.sum())).skipped.item() == 1
     assert all(map(torch.equal, before, everything(half, optimizer)))
     assert half.loss_scale.tolist() == [2.0**39, 0.0]
     half.loss_scale[:] = torch.tensor([2.0**10, 1999.0])
-    assert step(half, optimizer, batch, batch.num_labels).skipped.item() == 0
+    assert step(half, optimizer, batch, int(batch.labels.sum())).skipped.item() == 0
     assert half.loss_scale.tolist() == [2.0**11, 0.0]
 
 
@@ -279,7 +279,8 @@ def test_dropout_is_drawn_by_the_rows(small: Config, run: Run, batch: Batch) -> 
     config = small.model_copy(update={"model": shape})
     model = parallel.build(config, run.manifest.tokenizer.vocabulary, ALONE)
     nats = [
-        accumulate(model, batch._replace(first=first), batch.num_labels, 8) for first in (0, 8, 0)
+        accumulate(model, batch._replace(first=first), int(batch.labels.sum()), 8)
+        for first in (0, 8, 0)
     ]
     assert torch.equal(nats[0], nats[2])
     assert not torch.equal(nats[0], nats[1])
