@@ -29,8 +29,12 @@ def kind(run: Path, path: Path) -> str:
 
 
 def files(run: Path) -> Iterator[tuple[str, Path]]:
-    """All files of a run but its logs, with their kinds, in an order of their own."""
-    found = [p for p in sorted(run.rglob("*")) if p.is_file() and p.name not in LOGS]
+    """All files of a run but its logs and what names those who use it, with their kinds, in an order of their own."""
+    found = [
+        path
+        for path in sorted(run.rglob("*"))
+        if path.is_file() and path.name not in LOGS and path.parent.name != "users"
+    ]
     yield from ((kind(run, path), path) for path in random.Random(3).sample(found, len(found)))
 
 
