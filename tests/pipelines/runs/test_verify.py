@@ -29,7 +29,7 @@ def kind(run: Path, path: Path) -> str:
 
 
 def files(run: Path) -> Iterator[tuple[str, Path]]:
-    """All files of a run but its logs and what names those who use it, with their kinds, in an order of their own."""
+    """All files of a run but its logs and notes of its users, with their kinds, shuffled."""
     found = [
         path
         for path in sorted(run.rglob("*"))

@@ -32,8 +32,8 @@ DOMAIN = "library.example"
 
 @pytest.fixture
 def copy(finished: Path, tmp_path: Path) -> Path:
-    """A run that may be changed."""
-    shutil.copytree(finished, tmp_path / "run")
+    """A run that may be changed, and that no other takes stages from."""
+    shutil.copytree(finished, tmp_path / "run", ignore=shutil.ignore_patterns("users"))
     return tmp_path / "run"
 
 
