@@ -189,7 +189,9 @@ def test_a_dry_run_of_a_run_that_was_begun(finished: Path, tmp_path: Path) -> No
 
 
 def test_a_dry_run_foretells_what_the_run_does(finished: Path, tmp_path: Path) -> None:
-    recipe = load(str(DEMO), {"mix": {"sequence_length": 128}, "parent": str(finished)})
+    # which documents are for validation decides the tokenizer's sample
+    mix = {"sequence_length": 128, "validation": {"tokens": 8192}}
+    recipe = load(str(DEMO), {"mix": mix, "parent": str(finished)})
     found = foreseen(recipe, tmp_path / "run")
     Run.create(recipe, str(tmp_path / "run")).go(Engine())
     stages = Run.open(str(tmp_path / "run")).stages
