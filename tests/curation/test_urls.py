@@ -1,7 +1,6 @@
 import gzip
 import random
 import socket
-import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from curation.urls import (
     sortable,
 )
 from schemas.problems import Problem
+from tests.timing import within
 
 LISTS = Path(curation.__file__).parent / "lists"
 
@@ -132,11 +132,10 @@ def test_normalise_hostile_text_in_time():
         normal = normalise(url)
         assert normalise(normal) == normal
         assert normal.isascii()
-    began = time.process_time()
-    for piece in ("a.", "/..", "/a", "%41", "%", "&", "utm_", "?&utm_a=", "@", "é", ":", "\\"):
-        normalise("http://mill.com/" + piece * 300_000)
-        normalise("http://" + piece * 300_000)
-    assert time.process_time() - began < 10
+    with within(10):
+        for piece in ("a.", "/..", "/a", "%41", "%", "&", "utm_", "?&utm_a=", "@", "é", ":", "\\"):
+            normalise("http://mill.com/" + piece * 300_000)
+            normalise("http://" + piece * 300_000)
 
 
 def test_blocked():

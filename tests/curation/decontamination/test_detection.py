@@ -1,12 +1,12 @@
 import gzip
 import json
-import time
 
 import numpy as np
 import pytest
 
 from curation.decontamination import Detector, Item, build
 from curation.decontamination.words import hashes, places
+from tests.timing import within
 
 ITEMS = [
     Item(
@@ -187,9 +187,8 @@ def test_repeats_in_an_item_must_be_in_the_text(detector):
 def test_a_hostile_text_takes_linear_time(copies):
     chant = Item("songs", "chant", "row row row your boat " * 200)
     repeating = Detector(build([*ITEMS, chant]))
-    began = time.process_time()
-    repeating.find(["row row row your boat " * 20 * copies, f"{item('moss').text} " * copies])
-    assert time.process_time() - began < 10
+    with within(10):
+        repeating.find(["row row row your boat " * 20 * copies, f"{item('moss').text} " * copies])
 
 
 def test_words_are_where_their_hashes_say():

@@ -1,7 +1,6 @@
 import gzip
 import json
 import re
-import time
 from datetime import UTC, datetime
 
 import pytest
@@ -11,6 +10,7 @@ from trafilatura import extract_metadata
 from curation.extraction.charset import UndecodableError, decode
 from curation.extraction.metadata import Metadata, read
 from curation.readers.warc import read_warc
+from tests.timing import within
 
 URL = "https://www.mill.example/news/flour"
 CRAWLED = datetime(2026, 2, 1, 12, tzinfo=UTC)
@@ -240,31 +240,30 @@ def test_language(lang, head, language):
 
 
 def test_hostile_pages_in_time():
-    began = time.process_time()
-    for head, body in (
-        ("<title>" + "- " * 500_000 + "</title>", "<h1>" + "a - " * 500_000 + "</h1>"),
-        (meta("author", "by " * 100_000) * 20, ""),
-        (meta("author", "Ada;") * 20_000, ""),
-        (meta("date", "1 " * 100_000), "<time>1</time>" * 30_000),
-        ("", "<h1>a</h1>" * 30_000),
-        ("", "<h1>a</h1>" + "<p>By A</p><p>1.1.1</p>" * 30_000),
-        ("", "<h1>a</h1>" + "<i>" * 30_000 + "1 " * 300_000),
-        ("", "<h1>a</h1><p>" + "1-1-2020 1 Mai " * 30_000),
-        ("", "<i>by</i>" * 30_000 + "<h1>a</h1>"),
-        ("", '<a rel="author">Ada</a>' * 20_000),
-        ("", json_ld('{"@type": "Article", "author": ' + "[" * 100_000)),
-        ("", json_ld('{"@type": "Article", "author": ' + "[" * 500 + "]" * 500 + "}")),
-        ("", json_ld("[" * 600 + "]" * 600)),
-        ("", json_ld('{"@type":"Article","datePublished":' + "9" * 4000 + "}")),
-        ("", json_ld("[" + '{"@type":"Article","author":{"@id":"#1"}},' * 5000 + "{}]")),
-        ("<title>&#xd800;&#0;\x00</title>" + meta("author", "&#xd800;a\x00"), ""),
-        ('<link rel="canonical" href="' + "a/../" * 100_000 + '">', ""),
-        (meta("content-language", "de-" * 100_000), ""),
-    ):
-        found = metadata(head, body)
-        assert len(found.title or "") <= 500
-        assert len(found.author or "") <= 2200
-    assert time.process_time() - began < 5
+    with within(5):
+        for head, body in (
+            ("<title>" + "- " * 500_000 + "</title>", "<h1>" + "a - " * 500_000 + "</h1>"),
+            (meta("author", "by " * 100_000) * 20, ""),
+            (meta("author", "Ada;") * 20_000, ""),
+            (meta("date", "1 " * 100_000), "<time>1</time>" * 30_000),
+            ("", "<h1>a</h1>" * 30_000),
+            ("", "<h1>a</h1>" + "<p>By A</p><p>1.1.1</p>" * 30_000),
+            ("", "<h1>a</h1>" + "<i>" * 30_000 + "1 " * 300_000),
+            ("", "<h1>a</h1><p>" + "1-1-2020 1 Mai " * 30_000),
+            ("", "<i>by</i>" * 30_000 + "<h1>a</h1>"),
+            ("", '<a rel="author">Ada</a>' * 20_000),
+            ("", json_ld('{"@type": "Article", "author": ' + "[" * 100_000)),
+            ("", json_ld('{"@type": "Article", "author": ' + "[" * 500 + "]" * 500 + "}")),
+            ("", json_ld("[" * 600 + "]" * 600)),
+            ("", json_ld('{"@type":"Article","datePublished":' + "9" * 4000 + "}")),
+            ("", json_ld("[" + '{"@type":"Article","author":{"@id":"#1"}},' * 5000 + "{}]")),
+            ("<title>&#xd800;&#0;\x00</title>" + meta("author", "&#xd800;a\x00"), ""),
+            ('<link rel="canonical" href="' + "a/../" * 100_000 + '">', ""),
+            (meta("content-language", "de-" * 100_000), ""),
+        ):
+            found = metadata(head, body)
+            assert len(found.title or "") <= 500
+            assert len(found.author or "") <= 2200
 
 
 def bare(text):

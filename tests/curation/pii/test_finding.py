@@ -2,7 +2,6 @@ import gzip
 import json
 import re
 import socket
-import time
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from curation.pii import STAND_INS, TYPES, Finder, Pattern, find, replace
+from tests.timing import within
 
 REPORTED = Path(__file__).resolve().parents[2] / "data/pii/reported.jsonl"
 # What the labelled texts and the reported cases hold.
@@ -313,9 +313,8 @@ def test_no_network(monkeypatch):
 def test_hostile_text_takes_linear_time(piece):
     replace("warm up: a@mill.com 8.8.8.8", DEFAULT)
     text = piece * (200_000 // len(piece)) + "@"
-    began = time.process_time()
-    replace(text, DEFAULT)
-    assert time.process_time() - began < 10
+    with within(10):
+        replace(text, DEFAULT)
 
 
 def test_personal_data_of_the_sample(sample: Path):

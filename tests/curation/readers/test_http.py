@@ -1,6 +1,5 @@
 import gzip
 import hashlib
-import time
 import zlib
 
 import brotli
@@ -14,6 +13,7 @@ from curation.readers.http import (
     parse_fields,
     parse_response,
 )
+from tests.timing import within
 
 TEXT = b"<html><body><p>" + b"Grain in, flour out. " * 100 + b"</p></body></html>"
 LIMIT = 1 << 20
@@ -160,12 +160,11 @@ def test_response_without_end_of_head():
 
 
 def test_long_heads_are_read_in_time():
-    began = time.process_time()
-    for filler in (b"a: b\r\n" * 200_000, b"x" * 2_000_000, b"a: b" + b"\n " * 700_000):
-        parse_response(b"HTTP/1.1 200 OK\r\n" + filler, LIMIT)
-    parse_response(b"HTTP/1.1 100 Continue\r\n\r\n" * 300_000, LIMIT)
-    parse_response(response(b"1\r\na\r\n" * 300_000, b"Transfer-Encoding: chunked"), LIMIT)
-    assert time.process_time() - began < 10
+    with within(10):
+        for filler in (b"a: b\r\n" * 200_000, b"x" * 2_000_000, b"a: b" + b"\n " * 700_000):
+            parse_response(b"HTTP/1.1 200 OK\r\n" + filler, LIMIT)
+        parse_response(b"HTTP/1.1 100 Continue\r\n\r\n" * 300_000, LIMIT)
+        parse_response(response(b"1\r\na\r\n" * 300_000, b"Transfer-Encoding: chunked"), LIMIT)
 
 
 NOISE = b"<html>" + b"".join(hashlib.sha256(b"%d" % n).hexdigest().encode() for n in range(5000))
