@@ -9,7 +9,7 @@ arXiv:2404.10830), and rows are padded. `document`: every row is of one document
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -42,7 +42,9 @@ def pack(
     packing: Packing = "concatenate",
     starts: Index | None = None,
     firsts: Index | None = None,
-    byte_lengths: npt.NDArray[np.int32],
+    vocabulary: int,
+    byte_lengths: npt.NDArray[np.int32] | None = None,
+    widths: npt.NDArray[np.uint32] | None = None,
     padding: int,
     sequence_length: int,
     source: str,
@@ -53,7 +55,8 @@ def pack(
     `tokens` are the ids of n documents and no more, `offsets` (int64[n + 1]) their borders in the
     order of packing, `starts` (int64[n]) where each begins in `tokens` if not in that order, `ids`
     (n x binary(16)) their names, `firsts` (int64[n]) the tokens of each before these, which stand
-    elsewhere; `byte_lengths` (int32[vocabulary]) the bytes of each id.
+    elsewhere. The bytes of a token are `widths` (uint32[tokens]) of its place, or `byte_lengths`
+    (int32[vocabulary]) of its id.
     A document that goes on in another row is a segment there whose `document_offset` is above 0.
     Room that is left in a row is filled with `padding`. A document without tokens has no segment.
 
@@ -73,15 +76,15 @@ def pack(
     else:
         places = np.arange(len(sizes), dtype=np.int64) * length
     rows = int(places.max(initial=-length)) // length + 1
-    schema = shard_schema(length, len(byte_lengths))
-    padded = np.full(rows * length, padding, token_type(len(byte_lengths)))
+    schema = shard_schema(length, vocabulary)
+    padded = np.full(rows * length, padding, token_type(vocabulary))
     origins = begins if starts is None else begins + (starts - offsets[:-1])[documents]
     for origin, size, place in zip(origins.tolist(), sizes.tolist(), places.tolist(), strict=True):
         padded[place : place + size] = tokens[origin : origin + size]
 
     own_bytes = np.empty(len(begins), np.int64)
     order = np.argsort(origins)
-    own_bytes[order] = _bytes(tokens, origins[order], byte_lengths)
+    own_bytes[order] = _bytes(tokens if widths is None else widths, origins[order], byte_lengths)
     order = np.argsort(places)
     segment = schema.field("segments").type.value_type
     inside = begins - offsets[documents] + (0 if firsts is None else firsts[documents])
@@ -145,19 +148,19 @@ def _best_fit(sizes: Index, length: int) -> Index:
     return places
 
 
-def _bytes(tokens: Ids, begins: Index, byte_lengths: npt.NDArray[np.int32]) -> Index:
-    """Bytes of each piece, int64[pieces]; pieces follow each other."""
+def _bytes(
+    values: npt.NDArray[Any], begins: Index, byte_lengths: npt.NDArray[np.int32] | None
+) -> Index:
+    """Bytes of each piece, int64[pieces]; pieces follow each other. `values`: the bytes of each
+    token, or its id in `byte_lengths`."""
     sums = np.empty(len(begins), np.int64)
     first = 0
     while first < len(begins):
         low = begins[first]
         last = max(first + 1, int(np.searchsorted(begins, low + _BLOCK)))
-        high = begins[last] if last < len(begins) else len(tokens)
-        np.add.reduceat(
-            byte_lengths[tokens[low:high]],
-            begins[first:last] - low,
-            dtype=np.int64,
-            out=sums[first:last],
-        )
+        high = begins[last] if last < len(begins) else len(values)
+        block = values[low:high] if byte_lengths is None else byte_lengths[values[low:high]]
+        starts = begins[first:last] - low
+        np.add.reduceat(block, starts, dtype=np.int64, out=sums[first:last])
         first = last
     return sums

@@ -1,9 +1,15 @@
-"""Byte-level BPE: text to token ids; the bytes that every id stands for."""
+"""Text to token ids, and the bytes of text that every token stands for.
+
+Each id of a byte-level BPE stands for the same bytes everywhere. Other tokenizers normalise, drop
+blanks, or have one id for all that they do not know: the bytes of their tokens are those of the
+text between a token's begin and the next one's, by the offsets of the encoding.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -20,6 +26,9 @@ from schemas.shard import TokenType, token_type
 PADDING = "<|padding|>"
 # The names under which published tokenizers have a token for padding.
 PADDING_NAMES = (PADDING, "<|pad|>", "<pad>", "[PAD]", "<|PAD|>", "<|finetune_right_pad_id|>")
+
+# SentencePiece's tokens for single bytes.
+BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))
 
 # Characters encoded at a time: bounds memory (some 100 bytes a character), and what one word takes
 # in tokenizers that do not bound words: n log n time, and the stack of tiktoken's expressions.
@@ -38,7 +47,19 @@ class Encoded(NamedTuple):
     offsets: npt.NDArray[np.int64]
     """[n + 1]: document i is `tokens[offsets[i]:offsets[i + 1]]`."""
     bytes: npt.NDArray[np.int64]
-    """[n]: UTF-8 bytes that the ids of each document decode to."""
+    """[n]: UTF-8 bytes that the tokens of each document stand for."""
+    widths: npt.NDArray[np.uint32] | None
+    """UTF-8 bytes that each token stands for; None where its id tells."""
+
+
+class _Piece(NamedTuple):
+    """A piece of a text, encoded."""
+
+    document: int
+    ids: Ids
+    text: str
+    starts: npt.NDArray[np.int64]
+    """First character of each token; empty where ids tell the bytes."""
 
 
 def pieces(text: str) -> Iterator[str]:
@@ -63,8 +84,9 @@ class Tokens:
     end_of_text: int
     begin_of_text: int | None
     padding: int
-    byte_lengths: npt.NDArray[np.int32]
-    """[vocabulary]: UTF-8 bytes an id decodes to; 0 for special and unused ids."""
+    byte_lengths: npt.NDArray[np.int32] | None
+    """[vocabulary]: UTF-8 bytes an id decodes to; 0 for special and unused ids. None if an id may
+    stand for other bytes elsewhere."""
 
     @property
     def token_type(self) -> TokenType:
@@ -80,11 +102,10 @@ class Tokens:
         which a byte-level BPE cannot do (one that normalises to NFC holds the normalised bytes).
         """
         around = 1 + (self.begin_of_text is not None)
-        parts: list[Ids] = []
+        parts = list(self._encoded_pieces(texts))
         offsets = np.zeros(len(texts) + 1, np.int64)
-        for number, ids in self._encoded_pieces(texts):
-            offsets[number + 1] += len(ids)
-            parts.append(ids)
+        for part in parts:
+            offsets[part.document + 1] += len(part.ids)
         offsets[1:] += around
         np.cumsum(offsets, out=offsets)
         tokens = np.empty(offsets[-1], self.token_type)
@@ -95,7 +116,10 @@ class Tokens:
             tokens[offsets[:-1]] = self.begin_of_text
             inner[offsets[:-1]] = False
         if parts:
-            tokens[inner] = np.concatenate(parts)
+            tokens[inner] = np.concatenate([part.ids for part in parts])
+        if self.byte_lengths is None:
+            sizes = np.array([len(text.encode()) for text in texts], np.int64)
+            return Encoded(tokens, offsets, sizes, _widths(parts, sizes, offsets, inner))
         held = np.zeros(len(texts), np.int64)
         if texts:
             np.add.reduceat(self.byte_lengths[tokens], offsets[:-1], dtype=np.int64, out=held)
@@ -106,10 +130,10 @@ class Tokens:
                         f"{self.name}: the tokens of a text hold {count} bytes, the text has "
                         f"{len(text.encode())}: use a byte-level BPE, which keeps every byte"
                     )
-        return Encoded(tokens, offsets, held)
+        return Encoded(tokens, offsets, held, None)
 
-    def _encoded_pieces(self, texts: Sequence[str]) -> Iterator[tuple[int, Ids]]:
-        """The ids of each piece, in order, with the number of its document."""
+    def _encoded_pieces(self, texts: Sequence[str]) -> Iterator[_Piece]:
+        """The pieces of texts, in order."""
         numbers: list[int] = []
         batch: list[str] = []
         size = 0
@@ -119,9 +143,19 @@ class Tokens:
                 batch.append(piece)
                 size += len(piece)
                 if size >= PIECE_CHARACTERS:
-                    yield from zip(numbers, self._ids(batch), strict=True)
+                    yield from self._encoded(numbers, batch)
                     numbers, batch, size = [], [], 0
-        yield from zip(numbers, self._ids(batch), strict=True)
+        yield from self._encoded(numbers, batch)
+
+    def _encoded(self, numbers: list[int], batch: list[str]) -> Iterator[_Piece]:
+        if self.byte_lengths is not None:
+            for number, text, ids in zip(numbers, batch, self._ids(batch), strict=True):
+                yield _Piece(number, ids, text, np.empty(0, np.int64))
+            return
+        found = self.tokenizer.encode_batch(batch, add_special_tokens=False)
+        for number, text, encoding in zip(numbers, batch, found, strict=True):
+            starts = np.array([start for start, _ in encoding.offsets], np.int64)
+            yield _Piece(number, np.array(encoding.ids, self.token_type), text, starts)
 
     @cached_property
     def _ranks(self) -> Ranks | None:
@@ -135,13 +169,44 @@ class Tokens:
             yield np.array(next(slow).ids if ids is None else ids, self.token_type)
 
 
+def _widths(
+    parts: Sequence[_Piece],
+    sizes: npt.NDArray[np.int64],
+    offsets: npt.NDArray[np.int64],
+    inner: npt.NDArray[np.bool_],
+) -> npt.NDArray[np.uint32]:
+    """Bytes from the first of each token to that of the next, uint32[tokens]. What a tokenizer
+    drops before its first token counts to that, and a text without tokens to the end of text.
+
+    `sizes`: bytes of each document; `inner`: which tokens are no begin or end of text.
+    """
+    ends = np.cumsum(sizes)
+    begins = ends - sizes
+    counts = np.diff(offsets)
+    starts = np.repeat(begins, counts)
+    places, done = [], begins.copy()
+    for part in parts:
+        letters = np.frombuffer(part.text.encode("utf-32-le"), "<u4")
+        wide = 1 + (letters >= 0x80) + (letters >= 0x800) + (letters >= 0x10000)
+        before = np.concatenate([[0], np.cumsum(wide)])
+        places.append(done[part.document] + before[part.starts])
+        done[part.document] += before[-1]
+    if places:
+        starts[inner] = np.concatenate(places)
+    heads = np.flatnonzero(inner & ~np.concatenate([[False], inner[:-1]]))
+    documents = np.searchsorted(offsets, heads, side="right") - 1
+    starts[heads] = begins[documents]
+    starts[offsets[documents + 1] - 1] = ends[documents]
+    starts = np.maximum.accumulate(starts)
+    return np.diff(starts, append=ends[-1:]).astype(np.uint32)
+
+
 def load_tokenizer(data: bytes, name: str, end_of_text: str, begin_of_text: str | None) -> Tokens:
     """Load the bytes of a `tokenizer.json`; `name` is what errors call it.
 
-    It must be a byte-level BPE: no normalizer but NFC, words cut without loss, and a token for
-    each of the 256 bytes, so that the bytes of every id are known. Padding is the file's own
-    padding token; one without gets the id after its last, which no text has. Raises Problem
-    otherwise, or if `end_of_text` or `begin_of_text` is not one of its special tokens.
+    Padding is the file's own padding token; one without gets the id after its last, which no text
+    has. Raises Problem if it drops what it does not know, without a token for it, or at random,
+    or if `end_of_text` or `begin_of_text` is not one of its special tokens.
     """
     try:
         tokenizer = tokenizers.Tokenizer.from_str(data.decode())
@@ -149,11 +214,9 @@ def load_tokenizer(data: bytes, name: str, end_of_text: str, begin_of_text: str 
         raise Problem(f"{name}: not a tokenizer.json: {error}") from None
     # Written anew, with the types and defaults that older files leave out.
     config: dict[str, Any] = json.loads(tokenizer.to_str())
-    if fault := _fault(config):
-        raise Problem(
-            f"{name}: {fault}. Use a byte-level BPE (such as those of GPT-2, Llama 3 or Qwen): "
-            "the bytes of its tokens are exact"
-        )
+    exact = _ids_tell_bytes(config)
+    if fault := None if exact else _fault(config):
+        raise Problem(f"{name}: {fault}")
     special = {
         token.content: number
         for number, token in tokenizer.get_added_tokens_decoder().items()
@@ -179,7 +242,11 @@ def load_tokenizer(data: bytes, name: str, end_of_text: str, begin_of_text: str 
         ),
         ids,
     )
-    lengths = _byte_lengths(tokenizer, max(ids, padding + 1))
+    size = max(ids, padding + 1)
+    vocabulary = size + -size % 128
+    lengths = _byte_lengths(tokenizer, vocabulary) if exact else None
+    if not exact:
+        _keep_plain(tokenizer, [*special, *BYTES])
     tokenizer.no_padding()
     tokenizer.no_truncation()
     # A page that shows the name of a control token must not be able to write the token.
@@ -187,7 +254,7 @@ def load_tokenizer(data: bytes, name: str, end_of_text: str, begin_of_text: str 
     return Tokens(
         tokenizer=tokenizer,
         name=name,
-        vocabulary=len(lengths),
+        vocabulary=vocabulary,
         end_of_text=special[end_of_text],
         begin_of_text=None if begin_of_text is None else special[begin_of_text],
         padding=padding,
@@ -195,42 +262,79 @@ def load_tokenizer(data: bytes, name: str, end_of_text: str, begin_of_text: str 
     )
 
 
-def _fault(config: dict[str, Any]) -> str | None:
-    """Why this is not a byte-level BPE whose tokens have exact bytes; None if it is one."""
+def _ids_tell_bytes(config: dict[str, Any]) -> bool:
+    """Whether this is a byte-level BPE that keeps every byte, or those of the NFC: no other
+    normalizer, words cut without loss, and a token for each of the 256 bytes."""
     model = config["model"]
-    if model.get("type") != "BPE":
-        return f"its model is {model.get('type')}"
-    for option in ("byte_fallback", "continuing_subword_prefix", "end_of_word_suffix", "dropout"):
-        if model.get(option):
-            return f"its BPE has the option `{option}`"
-    missing = set(pre_tokenizers.ByteLevel.alphabet()) - set(model["vocab"])
-    if missing:
-        return f"its vocabulary lacks {len(missing)} of the 256 bytes"
-    if (config.get("normalizer") or {"type": "NFC"})["type"] != "NFC":
-        return f"its normalizer {config['normalizer']['type']} changes the text"
-    outer = config.get("pre_tokenizer") or {"type": "none"}
+    options = ("byte_fallback", "continuing_subword_prefix", "end_of_word_suffix", "dropout")
+    if model["type"] != "BPE" or any(model.get(option) for option in options):
+        return False
+    outer = config["pre_tokenizer"] or {"type": "none"}
     steps = outer["pretokenizers"] if outer["type"] == "Sequence" else [outer]
-    kinds = [step["type"] for step in steps]
-    if kinds.count("ByteLevel") != 1:
-        return "its pre-tokenizer is not ByteLevel"
-    for step in steps:
-        if step["type"] not in _CUTTERS or step.get("behavior") == "Removed":
-            return f"its pre-tokenizer {step['type']} changes the text"
-        if step.get("add_prefix_space"):
-            return "its pre-tokenizer adds a space to the text"
-    for token in config.get("added_tokens") or []:
-        if not token["special"] and (token["lstrip"] or token["rstrip"]):
-            return f"its added token {token['content']!r} takes in the spaces around it"
+    return (
+        _has_bytes(config)
+        and (config["normalizer"] or {"type": "NFC"})["type"] == "NFC"
+        and all(step["type"] in _CUTTERS for step in steps)
+        and not any(step.get("behavior") == "Removed" for step in steps)
+        and not any(step.get("add_prefix_space") for step in steps)
+        and not any(
+            not token["special"] and (token["lstrip"] or token["rstrip"])
+            for token in config["added_tokens"]
+        )
+    )
+
+
+def _has_bytes(config: dict[str, Any]) -> bool:
+    """Whether text comes to the model as bytes, each of which is a token."""
+    outer = config["pre_tokenizer"] or {"type": "none"}
+    steps = outer["pretokenizers"] if outer["type"] == "Sequence" else [outer]
+    alphabet = set(pre_tokenizers.ByteLevel.alphabet())
+    return [step["type"] for step in steps].count("ByteLevel") == 1 and alphabet <= set(
+        config["model"]["vocab"]
+    )
+
+
+def _fault(config: dict[str, Any]) -> str | None:
+    """Why this can encode no crawl, whose texts hold every character; None if it can."""
+    model = config["model"]
+    if model.get("dropout"):
+        return "its BPE has the option `dropout`, which encodes at random"
+    entries = model["vocab"]
+    names = {name for name, _ in entries} if model["type"] == "Unigram" else set(entries)
+    if model.get("byte_fallback") and names.issuperset(BYTES):
+        return None
+    if model["type"] == "Unigram":
+        knows = model["unk_id"] is not None
+    else:
+        knows = model["unk_token"] in names or (model["type"] == "BPE" and _has_bytes(config))
+    if not knows:
+        return (
+            "it has no token for what it does not know: give it one, or bytes, as byte-level BPE "
+            "(GPT-2, Llama 3, Qwen) and SentencePiece's byte fallback have"
+        )
     return None
 
 
+def _keep_plain(tokenizer: tokenizers.Tokenizer, names: Iterable[str]) -> None:
+    """Cut words within the names of control tokens and bytes that a text shows, if the model's
+    vocabulary holds these: some models look up words, or any part of a word, in it."""
+    rests: dict[str, list[str]] = {}
+    vocabulary = tokenizer.get_vocab(with_added_tokens=False)
+    for name in sorted(vocabulary.keys() & set(names)):
+        rests.setdefault(name[0], []).append(re.escape(name[1:]))
+    if rests:
+        cuts = (rf"(?<={re.escape(one)})(?={'|'.join(all_)})" for one, all_ in rests.items())
+        cut = pre_tokenizers.Split(tokenizers.Regex("|".join(cuts)), "isolated")
+        own = tokenizer.pre_tokenizer
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([own, cut]) if own else cut
+
+
 def _byte_lengths(tokenizer: tokenizers.Tokenizer, size: int) -> npt.NDArray[np.int32]:
-    """Bytes of every id, int32[`size`, up to a multiple of 128]; a character of a learned token is
-    one byte."""
+    """Bytes of every id, int32[`size`]; a character of a learned token is one byte."""
     alphabet = set(pre_tokenizers.ByteLevel.alphabet())
     added = tokenizer.get_added_tokens_decoder()
     entries = tokenizer.get_vocab(with_added_tokens=True)
-    lengths = np.zeros(size + -size % 128, np.int32)
+    lengths = np.zeros(size, np.int32)
     for content, number in entries.items():
         if number in added:
             lengths[number] = 0 if added[number].special else len(content.encode())

@@ -376,9 +376,14 @@ def with_columns(
     return pa.schema([*schema, *kept], metadata=schema.metadata)
 
 
-def tokens_schema(token_type: str) -> pa.Schema:
-    """Of tokenized documents."""
+def tokens_schema(token_type: str, widths: bool) -> pa.Schema:
+    """Of tokenized documents; with `widths` if their ids do not tell bytes."""
     ids = pa.uint16() if token_type == "uint16" else pa.uint32()
+    of_places = field(
+        "widths",
+        _many(pa.uint32()),
+        "Bytes of text that each token stands for; only of tokenizers whose ids do not tell.",
+    )
     return _schema(
         "tokens/1",
         "Tokenized documents, sorted by source and mixing key.",
@@ -389,6 +394,7 @@ def tokens_schema(token_type: str) -> pa.Schema:
             _HOLDOUT,
             field("bytes", pa.int64(), "Bytes of the text in UTF-8."),
             field("tokens", _many(ids), "All ids, begin and end of text included."),
+            *([of_places] if widths else []),
         ],
     )
 
@@ -485,7 +491,7 @@ TABLES: dict[str, pa.Schema] = {
     "deduplicate/bloom, deduplicate/substring": SPAN,
     "curate/text": CURATED,
     "curate/sample, curate/holdout, tokenize/histogram": HISTOGRAMS,
-    "tokenize/tokens": tokens_schema("uint16"),
+    "tokenize/tokens": tokens_schema("uint16", widths=True),
     "tokenize/reserve": RESERVE,
     "index/places": PLACE,
     "index/addresses": ADDRESS,

@@ -10,10 +10,16 @@ from schemas.base import Contract, ModelFile, Name
 
 
 class TrainTokenizer(Contract):
-    """A byte-level BPE, trained on a keyed sample of the curated text."""
+    """One trained on a keyed sample of the curated text."""
 
+    model: Literal["bpe", "unigram", "wordpiece"] = Field(
+        "bpe",
+        description="`bpe`: byte-level, the same on every machine. `unigram`: as SentencePiece, "
+        "with bytes for what it does not know. `wordpiece`: as BERT; it loses blanks and what it "
+        "does not know. Two trainings of the last two may differ: a run trains them once.",
+    )
     vocabulary: int = Field(
-        32_768, ge=384, description="Ids in all: bytes, merges and 128 special ids; x 128."
+        32_768, ge=384, description="Ids in all, a multiple of 128, of which 128 are special ids."
     )
     digits: Literal[1, 3] = Field(
         3, description="Digits that a token may hold: 1 makes each a token of its own."
@@ -41,6 +47,8 @@ class TrainTokenizer(Contract):
             raise ValueError(
                 f"`vocabulary` must be a multiple of 128, such as {max(low, 384)} or {low + 128}"
             )
+        if self.model == "unigram" and self.vocabulary < 768:
+            raise ValueError("`vocabulary` must be at least 768: 384 ids are bytes and special")
         return self
 
 

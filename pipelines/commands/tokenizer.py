@@ -35,8 +35,8 @@ def add_tokenizer(add: Add) -> None:
         "--model",
         choices=("bpe", "unigram", "wordpiece"),
         default="bpe",
-        help="bpe (default): by bytes, what runs take; unigram: as SentencePiece, with bytes for "
-        "what it does not know; wordpiece: as BERT",
+        help="bpe (default): by bytes; unigram: as SentencePiece, with bytes for what it does not "
+        "know; wordpiece: as BERT",
     )
     train.add_argument("--vocabulary", type=int, default=32_768, help="ids, x 128 (default 32768)")
     train.add_argument(
@@ -84,7 +84,7 @@ def _train(options: argparse.Namespace) -> int:
     from pipelines.commands.progress import say
     from pipelines.run import Run
     from pipelines.runs.store import Folder
-    from pipelines.stages.tokenizer import sample
+    from pipelines.stages.tokenizer import Sample
     from schemas.tokenizer import TrainTokenizer
 
     weights = {}
@@ -96,6 +96,7 @@ def _train(options: argparse.Namespace) -> int:
             raise Problem("write SOURCE=SHARE, such as web=3", f"--weight {text}") from None
     try:
         spec = TrainTokenizer(
+            model=options.model,
             vocabulary=options.vocabulary,
             sample_bytes=options.sample,
             weights=weights or None,
@@ -114,12 +115,11 @@ def _train(options: argparse.Namespace) -> int:
     if unknown := set(weights) - {item.source for item in run.recipe.inputs}:
         raise Problem("the run has no such source", f"--weight {min(unknown)}")
     home.make()
-    sampled: dict[str, int] = {}
     end = run.recipe.tokenizer.end_of_text
-    texts = sample(run.context, spec, sampled)
-    data = train_tokenizer(texts, spec, end, options.begin, options.model)
+    texts = Sample(run.context, spec)
+    data = train_tokenizer(texts, spec, end, options.begin)
     home.write_listed(hugging_face(data, end, options.begin))
-    for source, size in sorted(sampled.items()):
+    for source, size in sorted(texts.bytes.items()):
         say(f"{source:<12}{size:>15,} bytes of text")
     print(_about(_read(options.output)))
     return 0

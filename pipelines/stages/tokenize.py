@@ -60,7 +60,7 @@ def tokenize_parts(context: Context, step: str, task: Task) -> Receipt:
             encoded.append(tokens.encode(batch["text"].to_pylist()))
             metadata.append(pa.Table.from_batches([batch.select(["id", "source", "holdout"])]))
     with Attempt(context.run, step, task.key) as attempt:
-        schema = tokens_schema(tokens.token_type)
+        schema = tokens_schema(tokens.token_type, widths=tokens.byte_lengths is None)
         parts = attempt.writer(
             "tokens", schema, row_group_rows=ROW_GROUP_DOCUMENTS, dictionary=("source",)
         )
@@ -127,15 +127,17 @@ def _sorted(
     lengths = np.concatenate([np.diff(item.offsets) for item in encoded])
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     values = np.concatenate([item.tokens for item in encoded])
-    table = pa.table(
-        {
-            "source": rows["source"],
-            "key": pa.array(keys),
-            "id": packed,
-            "holdout": rows["holdout"],
-            "bytes": pa.array(np.concatenate([item.bytes for item in encoded])),
-            "tokens": pa.LargeListArray.from_arrays(offsets, pa.array(values)),
-        }
-    ).cast(schema)
+    columns = {
+        "source": rows["source"],
+        "key": pa.array(keys),
+        "id": packed,
+        "holdout": rows["holdout"],
+        "bytes": pa.array(np.concatenate([item.bytes for item in encoded])),
+        "tokens": pa.LargeListArray.from_arrays(offsets, pa.array(values)),
+    }
+    if "widths" in schema.names:
+        widths = np.concatenate([item.widths for item in encoded if item.widths is not None])
+        columns["widths"] = pa.LargeListArray.from_arrays(offsets, pa.array(widths))
+    table = pa.table(columns).cast(schema)
     by_name = np.argsort(np.argsort(names))[code]
     return table.take(np.lexsort((ids.view(">u8").reshape(-1, 2)[:, 1], keys, by_name)))

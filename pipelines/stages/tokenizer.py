@@ -74,14 +74,14 @@ def make_tokenizer(context: Context, step: str, task: Task) -> Receipt:
     recipe = context.recipe
     spec = recipe.tokenizer
     reserve = reserved(context)
-    sampled = dict.fromkeys(reserve, 0)
+    sampled: dict[str, int] = {}
     if spec.load is not None:
         data = context.model(str(spec.load.sha256)).read_bytes()
         name = spec.load.file
     elif spec.train is not None:
-        texts = sample(context, spec.train, sampled)
+        texts = Sample(context, spec.train)
         data = train_tokenizer(texts, spec.train, spec.end_of_text, spec.begin_of_text)
-        name = FILE
+        name, sampled = FILE, texts.bytes
     else:
         raise AssertionError("the recipe model asks for one of the two")
     tokens = load_tokenizer(data, name, spec.end_of_text, spec.begin_of_text)
@@ -89,7 +89,7 @@ def make_tokenizer(context: Context, step: str, task: Task) -> Receipt:
         attempt.add("tokenizer", FILE, data)
         counts = {
             "reserve": dict(sorted(reserve.items())),
-            "sampled_bytes": dict(sorted(sampled.items())),
+            "sampled_bytes": {source: sampled.get(source, 0) for source in sorted(reserve)},
             "vocabulary": tokens.vocabulary,
             "sha256": hashlib.sha256(data).hexdigest(),
         }
@@ -105,29 +105,40 @@ def reserved(context: Context) -> dict[str, int]:
     }
 
 
-def sample(context: Context, spec: TrainTokenizer, sampled: dict[str, int]) -> Iterator[str]:
-    """Curated texts to train a tokenizer on, by a keyed hash, without what is reserved; counts
-    their bytes by source into `sampled`."""
-    reserve, by_sample = reserved(context), histograms(context, "curate", "sample")
-    totals = {source: histogram.total for source, histogram in by_sample.items()}
-    weights = spec.weights
-    parts = totals if weights is None else {s: exact(weights.get(s, 0)) for s in totals}
-    wanted = shares(spec.sample_bytes, parts)
-    limits = {source: sample_threshold(by_sample[source], wanted[source]) for source in wanted}
-    seed, home = context.recipe.seed, context.home("curate")
-    columns = ("id", "source", "text", "bytes", "holdout")
-    for receipt in context.receipts("curate"):
-        for batch in read_part(home, receipt.file("text").path, columns):
-            rows = batch.to_pylist()
-            for source in sorted({row["source"] for row in rows}):
-                own = [
-                    row
-                    for row in rows
-                    if row["source"] == source and row["holdout"] >= reserve[source]
-                ]
-                ids = np.array([bytes.fromhex(row["id"]) for row in own], "V16")
-                keys = sample_keys(seed, source, ids)
-                for row, key in zip(own, keys.tolist(), strict=True):
-                    if key < limits[source]:
-                        sampled[source] = sampled.get(source, 0) + row["bytes"]
-                        yield row["text"]
+class Sample:
+    """Curated texts to train a tokenizer on, by a keyed hash, without what is reserved; may be
+    read several times."""
+
+    def __init__(self, context: Context, spec: TrainTokenizer) -> None:
+        """Decides how much to take of each source."""
+        self.bytes: dict[str, int] = {}
+        """UTF-8 bytes by source, of the last reading."""
+        self._context, self._reserve = context, reserved(context)
+        by_sample = histograms(context, "curate", "sample")
+        totals = {source: histogram.total for source, histogram in by_sample.items()}
+        weights = spec.weights
+        parts = totals if weights is None else {s: exact(weights.get(s, 0)) for s in totals}
+        wanted = shares(spec.sample_bytes, parts)
+        self._limits = {s: sample_threshold(by_sample[s], wanted[s]) for s in wanted}
+
+    def __iter__(self) -> Iterator[str]:
+        """The texts, and their bytes into `bytes`."""
+        self.bytes.clear()
+        context = self._context
+        seed, home = context.recipe.seed, context.home("curate")
+        columns = ("id", "source", "text", "bytes", "holdout")
+        for receipt in context.receipts("curate"):
+            for batch in read_part(home, receipt.file("text").path, columns):
+                rows = batch.to_pylist()
+                for source in sorted({row["source"] for row in rows}):
+                    own = [
+                        row
+                        for row in rows
+                        if row["source"] == source and row["holdout"] >= self._reserve[source]
+                    ]
+                    ids = np.array([bytes.fromhex(row["id"]) for row in own], "V16")
+                    keys = sample_keys(seed, source, ids)
+                    for row, key in zip(own, keys.tolist(), strict=True):
+                        if key < self._limits[source]:
+                            self.bytes[source] = self.bytes.get(source, 0) + row["bytes"]
+                            yield row["text"]

@@ -43,19 +43,22 @@ def texts(ids: Collection[str]) -> Cover:
 
 
 def tokens(ids: Collection[str], padding: int) -> Cover:
-    """Puts padding in place of all tokens of documents in a token part."""
+    """Puts padding in place of all tokens of documents in a token part, of no bytes."""
     wanted = to_bytes(pa.array(sorted(ids), pa.string()))
 
     def cover(table: pa.Table) -> pa.Table:
-        lists = flat(table["tokens"])
         taken = pc.is_in(flat(table["id"]), wanted).to_numpy(zero_copy_only=False)
-        sizes = lists.value_lengths().to_numpy()
-        values = np.where(np.repeat(taken, sizes), padding, lists.flatten().to_numpy())
-        offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        kind = lists.type.value_type
-        column = pa.LargeListArray.from_arrays(offsets, pa.array(values, kind)).cast(lists.type)
-        at = table.schema.get_field_index("tokens")
-        return table.set_column(at, table.schema.field(at), column)
+        for name, nothing in (("tokens", padding), ("widths", 0)):
+            if (at := table.schema.get_field_index(name)) < 0:
+                continue
+            lists = flat(table[name])
+            sizes = lists.value_lengths().to_numpy()
+            values = np.where(np.repeat(taken, sizes), nothing, lists.flatten().to_numpy())
+            offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+            items = pa.array(values, lists.type.value_type)
+            column = pa.LargeListArray.from_arrays(offsets, items).cast(lists.type)
+            table = table.set_column(at, table.schema.field(at), column)
+        return table
 
     return cover
 

@@ -62,7 +62,7 @@ def make_part(context: Context, step: str, task: Task) -> Receipt:
             "bytes": sizes,
             "tokens": pa.LargeListArray.from_arrays(offsets, values),
         }
-    ).cast(tokens_schema("uint16"))
+    ).cast(tokens_schema("uint16", widths=False))
     with Attempt(context.run, step, task.key) as attempt:
         writer = attempt.writer("tokens", table.schema, row_group_rows=512, dictionary=("source",))
         writer.write(table.take(order))

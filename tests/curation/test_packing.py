@@ -37,6 +37,7 @@ def pack_all(
         offsets,
         pa.array([name(n) for n in range(len(documents))], pa.binary(16)),
         packing=packing,
+        vocabulary=len(lengths),
         byte_lengths=lengths,
         padding=PADDING,
         sequence_length=length,
@@ -141,7 +142,7 @@ def test_blocks_end_where_rows_end() -> None:
     offsets = np.concatenate([[0], offsets, [len(tokens)]]).astype(np.int64)
     ids = pa.array([name(n) for n in range(len(offsets) - 1)], pa.binary(16))
     table = pack(
-        tokens, offsets, ids, byte_lengths=byte_lengths(), padding=PADDING,
+        tokens, offsets, ids, vocabulary=VOCABULARY, byte_lengths=byte_lengths(), padding=PADDING,
         sequence_length=1000, source="code", sources=SOURCES,
     ).rows  # fmt: skip
     segments = table["segments"].combine_chunks().flatten()
@@ -158,8 +159,9 @@ def test_rows_of_sources_join_and_permute() -> None:
     first = pack_lists([[1, 2, 3], [4] * 6], 4, byte_lengths())
     tokens = np.array([9, 9, 9], np.uint16)
     second = pack(
-        tokens, np.array([0, 3]), pa.array([name(77)], pa.binary(16)), byte_lengths=byte_lengths(),
-        padding=PADDING, sequence_length=4, source="books", sources=SOURCES,
+        tokens, np.array([0, 3]), pa.array([name(77)], pa.binary(16)), vocabulary=VOCABULARY,
+        byte_lengths=byte_lengths(), padding=PADDING, sequence_length=4, source="books",
+        sources=SOURCES,
     ).rows  # fmt: skip
     both = pa.concat_tables([first, second])
     taken = both.take([3, 0, 2, 1])
@@ -174,8 +176,9 @@ def test_arguments_must_agree() -> None:
         ids = pa.array([name(n) for n in range(count)], pa.binary(16))
         with pytest.raises(ValueError, match="offsets"):
             pack(
-                tokens, np.array(offsets), ids, byte_lengths=byte_lengths(), padding=PADDING,
-                sequence_length=4, source="web", sources=SOURCES,
+                tokens, np.array(offsets), ids, vocabulary=VOCABULARY,
+                byte_lengths=byte_lengths(), padding=PADDING, sequence_length=4, source="web",
+                sources=SOURCES,
             )  # fmt: skip
 
 

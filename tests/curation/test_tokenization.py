@@ -3,9 +3,11 @@ import hashlib
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import unicodedata
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -385,33 +387,157 @@ END = {**STRIPPING, "id": 0, "content": "<|endoftext|>", "lstrip": False, "speci
 
 
 @pytest.mark.parametrize(
-    ("changes", "fault"),
+    "changes",
     [
-        ({"pre_tokenizer": None}, "not ByteLevel"),
-        ({"pre_tokenizer": {"type": "Whitespace"}}, "not ByteLevel"),
-        ({"pre_tokenizer": {**BYTES, "add_prefix_space": True}}, "adds a space"),
-        ({"pre_tokenizer": sequence({"type": "WhitespaceSplit"}, BYTES)}, "changes the text"),
-        ({"pre_tokenizer": sequence({**CUT, "behavior": "Removed"}, BYTES)}, "changes the text"),
-        ({"normalizer": {"type": "Lowercase"}}, "Lowercase changes the text"),
-        ({"normalizer": {"type": "Sequence", "normalizers": []}}, "changes the text"),
-        ({"byte_fallback": True}, "byte_fallback"),
-        ({"dropout": 0.1}, "dropout"),
-        ({"end_of_word_suffix": "</w>"}, "end_of_word_suffix"),
-        ({"vocab": {"a": 0, "b": 1}, "merges": []}, "lacks 254 of the 256 bytes"),
-        ({"added_tokens": [END, STRIPPING]}, "spaces around it"),
+        {"pre_tokenizer": {**BYTES, "add_prefix_space": True}},
+        {"pre_tokenizer": sequence({"type": "WhitespaceSplit"}, BYTES)},
+        {"pre_tokenizer": sequence({**CUT, "behavior": "Removed"}, BYTES)},
+        {"normalizer": {"type": "Lowercase"}},
+        {"normalizer": {"type": "Sequence", "normalizers": []}},
+        {"byte_fallback": True},
+        {"end_of_word_suffix": "</w>"},
+        {"added_tokens": [END, STRIPPING]},
     ],
 )
-def test_what_is_not_bytelevel_is_refused(changes: dict[str, Any], fault: str) -> None:
+def test_what_changes_the_text_has_the_bytes_of_the_text(changes: dict[str, Any]) -> None:
+    tokens = load_tokenizer(edited(**changes), "theirs.json", "<|endoftext|>", None)
+    assert tokens.byte_lengths is None
+    check_widths(tokens, SENTENCES + STRANGE)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"pre_tokenizer": None}, "no token for what it does not know"),
+        ({"pre_tokenizer": {"type": "Whitespace"}}, "no token for what it does not know"),
+        ({"dropout": 0.1}, "at random"),
+        ({"vocab": {"a": 0, "b": 1}, "merges": []}, "no token for what it does not know"),
+    ],
+)
+def test_what_cannot_encode_all_is_refused(changes: dict[str, Any], fault: str) -> None:
     with pytest.raises(Problem, match=fault) as caught:
         load_tokenizer(edited(**changes), "theirs.json", "<|endoftext|>", None)
     assert str(caught.value).startswith("theirs.json: ")
 
 
-def test_other_models_are_refused() -> None:
-    for model in (models.WordPiece(), models.Unigram(), models.WordLevel()):
+def test_other_models_need_a_token_for_what_they_do_not_know() -> None:
+    for model in (
+        models.WordPiece(),
+        models.Unigram([("a", 0.0)], None, False),
+        models.WordLevel(),
+    ):
         data = tokenizers.Tokenizer(model).to_str().encode()
-        with pytest.raises(Problem, match="its model is"):
+        with pytest.raises(Problem, match="no token for what it does not know"):
             load_tokenizer(data, "theirs.json", "<|endoftext|>", None)
+
+
+# --- bytes by offsets -----------------------------------------------------------------------
+
+
+def check_widths(tokens: Tokens, texts: list[str]) -> None:
+    """The bytes of tokens are those of the text from the begin of each to that of the next."""
+    encoded = tokens.encode(texts)
+    assert encoded.widths is not None
+    assert encoded.bytes.tolist() == [len(text.encode()) for text in texts]
+    around = 1 + (tokens.begin_of_text is not None)
+    for number, text in enumerate(texts):
+        own = slice(encoded.offsets[number], encoded.offsets[number + 1])
+        widths = encoded.widths[own].tolist()
+        offsets = tokens.tokenizer.encode(text, add_special_tokens=False).offsets
+        assert len(widths) == len(offsets) + around
+        if not offsets:
+            assert widths == [0] * (around - 1) + [len(text.encode())]
+            continue
+        borders = [0, *(start for start, _ in offsets[1:]), len(text)]
+        expected = [len(text[one:other].encode()) for one, other in pairwise(borders)]
+        assert widths == [*[0] * (around - 1), *expected, 0]
+
+
+@pytest.fixture(scope="module", params=["unigram", "wordpiece"])
+def by_offsets(request: pytest.FixtureRequest) -> tuple[TrainTokenizer, Tokens]:
+    spec = TrainTokenizer(model=request.param, vocabulary=1024, digits=1, nfc=True)
+    data = train_tokenizer(SENTENCES * 20, spec)
+    return spec, load_tokenizer(data, "t.json", "<|end_of_text|>", "<|begin_of_text|>")
+
+
+def test_bytes_by_offsets(by_offsets: tuple[TrainTokenizer, Tokens]) -> None:
+    _, tokens = by_offsets
+    check_widths(
+        tokens, [*SENTENCES, *STRANGE, "  ", "\n", "x", "", "ψ▁ 漢字", "  e\u0301  e\u0301 "]
+    )
+    assert tokens.encode([]).widths is not None
+
+
+def test_pieces_keep_bytes_by_offsets(
+    by_offsets: tuple[TrainTokenizer, Tokens], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, tokens = by_offsets
+    monkeypatch.setattr(tokenization, "PIECE_CHARACTERS", 7)
+    texts = [*SENTENCES, *STRANGE, " " * 30, " " * 20 + "x" + " " * 20]
+    encoded = tokens.encode(texts)
+    assert encoded.widths is not None
+    sums = np.add.reduceat(encoded.widths, encoded.offsets[:-1])
+    assert sums.tolist() == encoded.bytes.tolist() == [len(text.encode()) for text in texts]
+
+
+def test_options_hold_for_all_models(by_offsets: tuple[TrainTokenizer, Tokens]) -> None:
+    spec, tokens = by_offsets
+    assert tokens.vocabulary % 128 == 0
+    assert tokens.vocabulary <= spec.vocabulary
+    special = [t.content for t in tokens.tokenizer.get_added_tokens_decoder().values() if t.special]
+    assert len(special) >= 128
+    digits = [token for token in tokens.tokenizer.get_vocab() if re.search(r"\d", token)]
+    assert all(re.fullmatch(r"(##)?\d|<.*>", token) for token in digits), digits
+    assert len(tokens.encode(["123456"]).tokens) == 2 + 6
+    composed, other = tokens.encode(["naïve é"]), tokens.encode(["nai\u0308ve e\u0301"])
+    assert composed.tokens.tolist() == other.tokens.tolist()
+    assert (composed.bytes.tolist(), other.bytes.tolist()) == ([9], [11])
+
+
+def test_no_text_writes_special_tokens_or_bytes(by_offsets: tuple[TrainTokenizer, Tokens]) -> None:
+    spec, tokens = by_offsets
+    special = tokens.tokenizer.get_added_tokens_decoder()
+    names = [*(token.content for token in special.values()), *tokenization.BYTES]
+    texts = ["".join(names), "x".join(names), *names]
+    encoded = tokens.encode(texts)
+    check_widths(tokens, texts)
+    found = {tokens.tokenizer.id_to_token(number) for number in encoded.tokens.tolist()}
+    unknown = {"<|unknown|>"} if spec.model == "wordpiece" else set()
+    assert found & set(names[:-256]) <= {"<|begin_of_text|>", "<|end_of_text|>"} | unknown
+    if spec.model == "unigram":
+        for text in texts:
+            ids = tokens.tokenizer.encode(text, add_special_tokens=False).ids
+            assert tokens.tokenizer.decode(ids, skip_special_tokens=False) == text
+
+
+def test_special_tokens_in_a_vocabulary_are_not_written_by_text() -> None:
+    pieces = [("<unk>", 0.0), ("<s>", 0.0), ("</s>", 0.0)]
+    pieces += [(letter, -3.0 - number / 9) for number, letter in enumerate("abs<>/unk▁")]
+    tokenizer = tokenizers.Tokenizer(models.Unigram(pieces, 0, False))
+    tokenizer.add_special_tokens(["<unk>", "<s>", "</s>"])
+    tokens = load_tokenizer(tokenizer.to_str().encode(), "spm", "</s>", "<s>")
+    ids = tokens.encode(["a<s>b</s>", "<unk>", "<s>"])
+    assert (ids.tokens == 1).sum() == 3
+    assert (ids.tokens == 2).sum() == 3
+    assert (ids.tokens == 0).sum() == 0
+
+
+def test_rare_letters_do_not_fill_a_vocabulary() -> None:
+    """A crawl holds more letters than a vocabulary has ids."""
+    letters = "".join(map(chr, range(0x4E00, 0x9000)))
+    texts = [letters, *SENTENCES * 400]
+    for model in ("unigram", "wordpiece"):
+        data = train_tokenizer(texts, TrainTokenizer(model=model, vocabulary=1024))
+        tokens = load_tokenizer(data, "t", "<|end_of_text|>", None)
+        assert tokens.vocabulary <= 1024
+        assert len(tokens.encode([SENTENCES[0]]).tokens) < 60
+
+
+def test_long_words_are_trained_in_time() -> None:
+    rng = random.Random(1)
+    hostile = ["".join(rng.choices("abcdefghijklmnopqrst", k=40_000)), "=" * 300_000]
+    for model in ("unigram", "wordpiece"):
+        train_tokenizer(hostile, TrainTokenizer(model=model, vocabulary=1024))
 
 
 @pytest.mark.parametrize("bytes_first", [False, True])

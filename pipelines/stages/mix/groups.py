@@ -37,7 +37,8 @@ def regroup(context: Context, step: str, task: Task) -> Receipt:
     """Label and sort the documents of a token part, and count them."""
     table = _grouped(context, task.key)
     with Attempt(context.run, step, task.key) as attempt:
-        schema = tokens_schema(tokenizer.load(context).token_type)
+        tokens = tokenizer.load(context)
+        schema = tokens_schema(tokens.token_type, widths=tokens.byte_lengths is None)
         writer = attempt.writer(
             "tokens", schema, row_group_rows=ROW_GROUP_DOCUMENTS, dictionary=("source",)
         )

@@ -156,7 +156,8 @@ def merge(context: Context, step: str, task: Task) -> Receipt:
     """Bring the documents of some files with keys in a range into one file, sorted."""
     files = _files(context, task.spec["level"])
     chosen = [files[index] for index in task.spec["files"]]
-    schema = tokens_schema(tokenizer.load(context).token_type)
+    tokens = tokenizer.load(context)
+    schema = tokens_schema(tokens.token_type, widths=tokens.byte_lengths is None)
     names = schema.names
     with Attempt(context.run, step, task.key) as attempt:
         writer = attempt.writer("tokens", schema, row_group_rows=512, dictionary=("source",))
@@ -208,6 +209,7 @@ class _Documents(NamedTuple):
     """Some documents of a source, or pieces of them, in the order in which files have them."""
 
     tokens: TokenArray  # of one after the other
+    widths: TokenArray | None  # bytes of each token, where ids do not tell
     sizes: Counts
     ids: pa.Array
     firsts: Counts  # tokens of a document before its piece
@@ -222,14 +224,15 @@ def write_bucket(context: Context, step: str, task: Task) -> Receipt:
     plan, tokens = plan_of(context), tokenizer.load(context)
     recipe, files = context.recipe, _files(context, task.spec["level"])
     names = sorted(plan["sources"])
+    columns = [*_COLUMNS, *(["widths"] if tokens.byte_lengths is None else [])]
     is_training = "bucket" in task.spec
     rows, totals = [], Counter[str]()
     sources: dict[str, dict[str, int]] = {}
     for source in names:
         if is_training:
-            found = list(_bucket(files, plan, source, task.spec))
+            found = list(_bucket(files, plan, source, task.spec, columns))
         else:
-            found = list(_validation(files, plan, source))
+            found = list(_validation(files, plan, source, columns))
         table, held = _pack(recipe, tokens, found, source, names)
         rows.append(table)
         sources[source] = held
@@ -297,27 +300,31 @@ def _input_ids(rows: Sequence[pa.Table], order: Counts, kind: pa.DataType) -> pa
 
 
 def _bucket(
-    files: Sequence[TokenFile], plan: dict[str, Any], source: str, place: Mapping[str, int]
+    files: Sequence[TokenFile],
+    plan: dict[str, Any],
+    source: str,
+    place: Mapping[str, int],
+    columns: Sequence[str],
 ) -> Iterator[_Documents]:
     """A source's documents in a bucket, with their first token within the epoch's stretch, and
     none outside it."""
     limit = int(plan["sources"][source]["validation_limit"])
     for epoch in epochs_of(plan, source, place["phase"]):
         ranges = epoch.ranges(place["bucket"], place["of"])
-        for table in read_rows(files, source, ranges, ("key", *_COLUMNS)):
+        for table in read_rows(files, source, ranges, ("key", *columns)):
             table = _where(table, ~below(table["holdout"].to_numpy(), limit))
             sizes = pc.list_value_length(table["tokens"]).to_numpy()
             yield _documents(table, *epoch.pieces(table["key"].to_numpy(), sizes), epoch.number)
 
 
 def _validation(
-    files: Sequence[TokenFile], plan: dict[str, Any], source: str
+    files: Sequence[TokenFile], plan: dict[str, Any], source: str, columns: Sequence[str]
 ) -> Iterator[_Documents]:
     """A source's documents of validation; their keys are known from the plan."""
     entry = plan["sources"][source]
     limit = int(entry["validation_limit"])
     ranges = [(key, key + 1) for key in sorted(set(entry["validation_keys"]))]
-    for table in read_rows(files, source, ranges, _COLUMNS):
+    for table in read_rows(files, source, ranges, columns):
         table = _where(table, below(table["holdout"].to_numpy(), limit))
         sizes = pc.list_value_length(table["tokens"]).to_numpy()
         yield _documents(table, np.zeros_like(sizes), sizes, 0)
@@ -329,9 +336,11 @@ def _where(table: pa.Table, mask: npt.NDArray[np.bool_]) -> pa.Table:
 
 def _documents(table: pa.Table, firsts: Counts, lasts: Counts, epoch: int) -> _Documents:
     tokens = flat_tokens(table["tokens"], firsts, lasts)
+    has_widths = "widths" in table.column_names
+    widths = flat_tokens(table["widths"], firsts, lasts) if has_widths else None
     # copied: a slice would keep its row group
     ids = table["id"].combine_chunks().take(pa.array(np.arange(table.num_rows)))
-    return _Documents(tokens, lasts - firsts, ids, firsts, epoch)
+    return _Documents(tokens, widths, lasts - firsts, ids, firsts, epoch)
 
 
 def _pack(
@@ -348,6 +357,10 @@ def _pack(
     firsts = np.concatenate([none, *(each.firsts for each in found)])
     ids = pa.concat_arrays([pa.array([], pa.binary(16)), *(each.ids for each in found)])
     flat = np.concatenate([np.empty(0, tokens.token_type), *(each.tokens for each in found)])
+    widths = None
+    if tokens.byte_lengths is None:
+        those = (each.widths for each in found if each.widths is not None)
+        widths = np.concatenate([np.empty(0, np.uint32), *those])
     found.clear()
     keys = np.frombuffer(ids.buffers()[1] or b"", "V16", len(ids))
     order = document_order(recipe.seed, source, epoch.astype(np.int64), keys)
@@ -360,7 +373,9 @@ def _pack(
         packing=recipe.mix.packing,
         starts=starts,
         firsts=firsts,
+        vocabulary=tokens.vocabulary,
         byte_lengths=tokens.byte_lengths,
+        widths=widths,
         padding=tokens.padding,
         sequence_length=recipe.mix.sequence_length,
         source=source,

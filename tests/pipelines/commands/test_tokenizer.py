@@ -7,7 +7,7 @@ import pytest
 import tokenizers
 
 from pipelines.run import Run
-from pipelines.stages.tokenizer import reserved, sample
+from pipelines.stages.tokenizer import Sample, reserved
 from schemas.tokenizer import TrainTokenizer
 from tests.runs import gristmill
 
@@ -79,12 +79,13 @@ def test_what_is_held_out_trains_no_tokenizer(finished: Path) -> None:
     columns = ("source", "holdout", "text")
     rows = [row for batch in run.documents(columns=columns) for row in batch.to_pylist()]
     held = [row["text"] for row in rows if row["holdout"] < limits[row["source"]]]
-    sampled: dict[str, int] = {}
-    texts = list(sample(run.context, TrainTokenizer(), sampled))
+    whole = Sample(run.context, TrainTokenizer())
+    texts = list(whole)
     assert held
     assert sorted([*held, *texts]) == sorted(row["text"] for row in rows)
-    assert sampled == {"web": sum(len(text.encode()) for text in texts)}
-    part = list(sample(run.context, TrainTokenizer(sample_bytes=100_000), {}))
+    assert list(whole) == texts
+    assert whole.bytes == {"web": sum(len(text.encode()) for text in texts)}
+    part = list(Sample(run.context, TrainTokenizer(sample_bytes=100_000)))
     assert 50_000 < sum(len(text.encode()) for text in part) < 200_000
     assert set(part) < set(texts)
 
