@@ -4,9 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 ENGINES := .engines
 BEAM := 2.77.0
+BROWSER := .browser
+AXE := 4.14.1
 DEMO ?= runs/demo
 
-.PHONY: demo test test-engines test-kenlm engines lint install benchmarks clean
+.PHONY: demo test test-engines test-kenlm test-browser engines lint install benchmarks clean
 
 demo: install
 	rm -rf $(DEMO) $(DEMO)-model
@@ -16,7 +18,7 @@ demo: install
 	@echo "loss curve: $(DEMO)-model/loss.png"
 
 test: install lint
-	$(BIN)/python -m pytest -m "not engine and not kenlm"
+	$(BIN)/python -m pytest -m "not engine and not kenlm and not browser"
 
 test-engines: install engines
 	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet -c deploy/constraints.txt -e '.[s3]' 'moto[server]'
@@ -26,6 +28,13 @@ test-kenlm: install
 	@command -v cmake >/dev/null || { echo "make test-kenlm: needs cmake" >&2; exit 1; }
 	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet -c deploy/constraints.txt -e '.[kenlm]'
 	$(BIN)/python -m pytest -m kenlm
+
+test-browser: install
+	@command -v chromium >/dev/null || { echo "make test-browser: needs chromium" >&2; exit 1; }
+	@command -v npm >/dev/null || { echo "make test-browser: needs npm" >&2; exit 1; }
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet -c deploy/constraints.txt -e '.[browser]'
+	npm install --silent --no-audit --no-fund --no-save --prefix $(BROWSER) axe-core@$(AXE)
+	$(BIN)/python -m pytest -m browser
 
 engines: $(ENGINES)/prism
 
@@ -58,4 +67,4 @@ $(VENV)/installed: pyproject.toml deploy/constraints.txt $(shell find curation -
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(ENGINES) runs .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(ENGINES) $(BROWSER) runs .pytest_cache .mypy_cache .ruff_cache

@@ -18,10 +18,12 @@ import pyarrow.compute as pc
 
 from curation.extraction import NOT_A_PAGE
 from pipelines.look.display import redacting, visible
+from pipelines.look.sweep import tokens_a_byte
 from pipelines.recipes.scopes import kinds_of, passed_by, unredacted
 from pipelines.report import samples, shape
 from pipelines.report.contamination import contamination
 from pipelines.report.duplicates import duplicates
+from pipelines.report.losses import Losses, losses, rejected_bytes
 from pipelines.report.reading import RowSample
 from pipelines.report.signals import filtering, signals_of
 from pipelines.report.spans import spans
@@ -36,7 +38,7 @@ from schemas.shard import ShardManifest
 from schemas.shard import Split as ShardSplit
 
 TOP_LANGUAGES = 20
-_COLUMNS = ("id", "source", "kind", "format", "language", "reasons")
+_COLUMNS = ("id", "source", "kind", "format", "language", "kept", "reasons")
 TOP_LICENCES = 20
 
 
@@ -58,6 +60,7 @@ def _collect(run: Run) -> shape.Report:
     curated = RowSample(context, "curate", "text") if "curate" in done else None
     verdicts = RowSample(context, "filter", "signals") if "filter" in done else None
     filtered = verdicts.table([*_COLUMNS, *signals_of(context.recipe.filter)]) if verdicts else None
+    lost = losses(context, deduplicated="deduplicate" in done) if verdicts else None
     recipe = context.recipe
     kinds = kinds_of(recipe, context.tasks("extract"))
     return shape.Report(
@@ -72,7 +75,7 @@ def _collect(run: Run) -> shape.Report:
         ),
         unfinished=[stage.name for stage in STAGES if stage.name not in done],
         balance=_balance(context, done),
-        stages=[_stage(name, done[name], _no_pages(context)) for name in ledger_stages(done)],
+        stages=[_stage(context, done[name], name, lost) for name in ledger_stages(done)],
         usage=[each for name in done for each in _usage(context, name)],
         sources=_sources(context, done),
         passed_by=[
@@ -80,18 +83,14 @@ def _collect(run: Run) -> shape.Report:
             for x in passed_by(recipe, kinds)
         ],
         unredacted=unredacted(recipe, kinds),
-        extracted_bytes=sum(int(r.counts["bytes"]) for r in context.receipts("extract")),
-        curated_bytes=(
-            sum(sum(r.counts["bytes"].values()) for r in context.receipts("curate"))
-            if "curate" in done
-            else None
-        ),
         mixture=_mixture(run) if "mix" in done else None,
         shards=_shards(run.shards) if "mix" in done else None,
         languages=_languages(RowSample(context, "extract", "documents"), curated),
         declared=_declared(context, done["extract"]),
-        filtering=filtering(context, filtered, verdicts.coverage) if verdicts else None,
-        duplicates=duplicates(context) if "deduplicate" in done else None,
+        filtering=filtering(context, filtered, verdicts.coverage, lost, tokens_a_byte(run))
+        if verdicts and lost
+        else None,
+        duplicates=duplicates(context, lost) if lost and "deduplicate" in done else None,
         spans=spans(context) if "curate" in done and recipe.deduplicate.spans.levels() else None,
         personal_data=_personal_data(context) if "curate" in done else None,
         contamination=[
@@ -124,18 +123,38 @@ def _no_pages(context: Context) -> Counter[str]:
     return found
 
 
-def _stage(name: str, manifest: Manifest, no_pages: Counter[str]) -> shape.Stage:
-    left_out = no_pages.total() if name == "extract" else 0
+def _stage(context: Context, manifest: Manifest, name: str, lost: Losses | None) -> shape.Stage:
+    left_out = _no_pages(context).total() if name == "extract" else 0
     rejected = {r: n for r, n in manifest.rejected.items() if not left_out or r != NOT_A_PAGE}
+    kept, gone = _bytes(context, name, lost)
     return shape.Stage(
         name=name,
         tasks=manifest.tasks,
         records=manifest.records - left_out,
         kept=manifest.kept,
         rejected=dict(_by_count(rejected)),
+        bytes=kept,
+        rejected_bytes={
+            reason: gone[reason] for reason, _ in _by_count(rejected) if reason in gone
+        },
         digest=manifest.digest,
         from_parent=bool(manifest.home),
     )
+
+
+def _bytes(context: Context, stage: str, lost: Losses | None) -> tuple[int | None, dict[str, int]]:
+    """Of the texts that a stage kept, and of what it rejected, by reason."""
+    if stage == "extract":
+        own = [int(receipt.counts["bytes"]) for receipt in context.receipts(stage)]
+        return sum(own), rejected_bytes(context, stage)
+    if stage == "curate":
+        sizes = (receipt.counts["bytes"].values() for receipt in context.receipts(stage))
+        return sum(map(sum, sizes)), rejected_bytes(context, stage)
+    if lost and stage == "filter":
+        return sum(lost.dropped.values()), lost.filtered
+    if lost and stage == "deduplicate":
+        return lost.dropped.get("", 0), lost.dropped
+    return None, {}
 
 
 def _usage(context: Context, stage: str) -> Iterator[shape.Usage]:

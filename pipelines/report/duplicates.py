@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import chain
-from typing import TypedDict
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.urls import registered_domain
 from pipelines.look.display import line
 from pipelines.report import shape
-from pipelines.report.reading import RowSample, find_pages
+from pipelines.report.losses import Losses
+from pipelines.report.reading import find_pages
 from pipelines.runs.documents import has_raw
 from pipelines.runs.ids import to_bytes
 from pipelines.runs.parts import read_table
@@ -29,7 +27,7 @@ DOMAINS = 15
 LEVELS = ("url", "exact", "normalised", "near", "against")
 
 
-def duplicates(context: Context) -> shape.Duplicates:
+def duplicates(context: Context, lost: Losses) -> shape.Duplicates:
     """Sizes of clusters, the largest ones with some of their dropped documents, and rates."""
     manifest = context.manifest("deduplicate")
     one_in = 1
@@ -38,7 +36,6 @@ def duplicates(context: Context) -> shape.Duplicates:
     dropped = _dropped(context, one_in)
     clusters = dropped.group_by("representative", use_threads=False).aggregate([("count", "sum")])
     sizes = clusters["count_sum"].to_numpy() + 1
-    rates = _rates(context)
     return shape.Duplicates(
         documents=manifest.records,
         dropped={level: manifest.rejected[level] for level in LEVELS if level in manifest.rejected},
@@ -47,7 +44,9 @@ def duplicates(context: Context) -> shape.Duplicates:
         sizes=_histogram(sizes),
         largest=_largest(context, dropped, clusters),
         compared=_compared(context),
-        **rates,
+        coverage=lost.coverage,
+        sources=_by_name(lost.sources),
+        domains=_by_name(lost.domains)[:DOMAINS],
     )
 
 
@@ -89,43 +88,10 @@ def _compared(context: Context) -> shape.Compared | None:
     )
 
 
-class _Rates(TypedDict):
-    coverage: shape.Coverage
-    sources: list[shape.DuplicateRate]
-    domains: list[shape.DuplicateRate]
-
-
-def _rates(context: Context) -> _Rates:
-    """What was dropped of each source, and of the domains of which most was dropped."""
-    sample = RowSample(context, "filter", "signals")
-    drops = {r.task: r.file("rejections") for r in context.receipts("deduplicate")}
-    home = context.home("deduplicate")
-    counts: dict[str, Counter[tuple[str, bool]]] = {"source": Counter(), "domain": Counter()}
-    for part, table in sample.tables(["id", "source", "url", "kept"]):
-        own = table.filter(table["kept"])
-        gone = read_table(home, drops[part.task].path, ["id"])["id"]
-        flags = pc.is_in(own["id"], pa.concat_arrays(gone.chunks)) if len(gone) else None
-        is_gone = flags.to_pylist() if flags is not None else [False] * own.num_rows
-        domains = [registered_domain(url) if url else "" for url in own["url"].to_pylist()]
-        counts["source"].update(zip(own["source"].to_pylist(), is_gone, strict=True))
-        counts["domain"].update(zip(domains, is_gone, strict=True))
-    return _Rates(
-        coverage=sample.coverage,
-        sources=_by_name(sample, counts["source"]),
-        domains=[rate for rate in _by_name(sample, counts["domain"]) if rate["name"]][:DOMAINS],
-    )
-
-
-def _by_name(
-    sample: RowSample, counts: Mapping[tuple[str, bool], int]
-) -> list[shape.DuplicateRate]:
+def _by_name(counts: Mapping[str, tuple[int, int]]) -> list[shape.DuplicateRate]:
     rates = [
-        shape.DuplicateRate(
-            name=line(name),
-            documents=sample.scaled(counts.get((name, False), 0) + counts.get((name, True), 0)),
-            dropped=sample.scaled(counts.get((name, True), 0)),
-        )
-        for name in sorted({name for name, _ in counts})
+        shape.DuplicateRate(name=line(name), documents=documents, dropped=dropped)
+        for name, (documents, dropped) in counts.items()
     ]
     return sorted(rates, key=lambda rate: (-rate["dropped"], rate["name"]))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from pipelines.report.shape import Condition, Rule
+from pipelines.report.shape import ClusterSizes, Condition, Rule
 
 OPERATORS = {">=": "≥", "<=": "≤", "!=": "≠", "==": "=", ">": ">", "<": "<"}
 
@@ -70,6 +70,14 @@ def value(number: float) -> str:
 def exact(number: float) -> str:
     """A signal's value as it is stored: 0.123456789, 12,345."""
     return f"{number:,.9f}".rstrip("0").rstrip(".")
+
+
+def size_range(item: ClusterSizes) -> str:
+    """2; 5–9; 1k–10k."""
+    low, high = item["smallest"], item["largest"]
+    if low == high:
+        return str(low)
+    return f"{low}–{high}" if high < 1000 else f"{low // 1000}k–{(high + 1) // 1000}k"
 
 
 def must(condition: Condition) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -19,9 +21,14 @@ from schemas.parquet import open_parquet
 # At most about so many rows of a kind are held, some 100 MB with all their signals. A share of
 # them is within 0.25 percentage points of the whole's (two standard errors).
 MOST_ROWS = 200_000
+# Sums of a few columns are over all rows, of a run of more documents over so many.
+MOST_SUMMED = 12_000_000
 # A large run gives rows of at least so many of its parts.
 LEAST_PARTS = 100
 _PAGE = ("source", "url", "title", "language", "language_score", "text", "file", "offset")
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -39,21 +46,22 @@ class RowSample:
     Which ones a keyed hash of task and group decides, so that a run has one sample.
     """
 
-    def __init__(self, context: Context, stage: str, kind: str) -> None:
-        """`stage` is finished; its tasks wrote a file of this kind each."""
+    def __init__(self, context: Context, stage: str, kind: str, most: int | None = None) -> None:
+        """`stage` is finished; its tasks wrote a file of this kind each. most: rows that are
+        looked at, MOST_ROWS if None."""
         self.folder = context.home(stage)
         receipts = context.receipts(stage)
         files = {receipt.task: receipt.file(kind) for receipt in receipts}
         rows = sum(file.rows for file in files.values())
         self.parts = [Part(task, file.path) for task, file in files.items()]
         looked_at = rows
-        if rows > MOST_ROWS:
-            looked_at = self._choose(context.recipe.seed)
+        if rows > (most := most or MOST_ROWS):
+            looked_at = self._choose(context.recipe.seed, most)
         self.coverage = Coverage(rows=rows, looked_at=looked_at)
 
-    def _choose(self, seed: int) -> int:
+    def _choose(self, seed: int, most: int) -> int:
         """Keep a sample of the parts; returns its rows."""
-        quota = MOST_ROWS // min(len(self.parts), LEAST_PARTS)
+        quota = most // min(len(self.parts), LEAST_PARTS)
         chosen, taken = [], 0
         for part in sorted(self.parts, key=lambda part: key64(seed, "report part", part.task)):
             with self.folder.open(part.path) as stream:
@@ -69,7 +77,7 @@ class RowSample:
                     break
             chosen.append(Part(part.task, part.path, tuple(sorted(groups))))
             taken += own
-            if taken >= MOST_ROWS:
+            if taken >= most:
                 break
         self.parts = sorted(chosen, key=lambda part: part.task)
         return taken
@@ -77,10 +85,14 @@ class RowSample:
     def tables(self, columns: Sequence[str]) -> Iterator[tuple[Part, pa.Table]]:
         """The rows looked at, part by part."""
         for part in self.parts:
-            with self.folder.open(part.path) as stream:
-                file = open_parquet(stream)
-                groups = range(file.num_row_groups) if part.groups is None else part.groups
-                yield part, file.read_row_groups(list(groups), columns, use_threads=False)
+            yield part, self.read(part, columns)
+
+    def read(self, part: Part, columns: Sequence[str]) -> pa.Table:
+        """The rows of a part that are looked at."""
+        with self.folder.open(part.path) as stream:
+            file = open_parquet(stream)
+            groups = range(file.num_row_groups) if part.groups is None else part.groups
+            return file.read_row_groups(list(groups), columns, use_threads=False)
 
     def table(self, columns: Sequence[str]) -> pa.Table:
         """All rows looked at, with a column `task`."""
@@ -94,6 +106,21 @@ class RowSample:
         """A count of rows looked at, scaled up to all."""
         looked_at = self.coverage["looked_at"]
         return round(count * self.coverage["rows"] / looked_at) if looked_at else 0
+
+
+def each_part(work: Callable[[Part], T], parts: Sequence[Part]) -> Iterator[T]:
+    """What the parts give, in their order; a few are read side by side."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from pool.map(work, parts)
+
+
+def sums(table: pa.Table, by: Sequence[str]) -> pa.Table:
+    """The rows of a table of numbers added up by the columns `by`, which come first."""
+    numbers = [name for name in table.column_names if name not in by]
+    grouped = table.group_by(list(by), use_threads=False)
+    found = grouped.aggregate([(name, "sum") for name in numbers])
+    columns = [found[name] for name in by] + [found[f"{name}_sum"] for name in numbers]
+    return pa.table(columns, [*by, *numbers])
 
 
 def choose(

@@ -288,7 +288,9 @@ def _thresholds(signal: str) -> list[tuple[Threshold, list[str]]]:
 def _histogram(thresholds: Sequence[tuple[Threshold, list[str]]], values: Values) -> list[str]:
     """Bars of `#`, one line a bin; `<` marks where thresholds are."""
     nowhere = Threshold(signal="", operator=">=", threshold=-math.inf, reason="", grouped=True)
-    drawn = panel("", [item for item, _ in thresholds] or [nowhere], values)
+    drawn = panel(
+        "", [item for item, _ in thresholds] or [nowhere], values, np.ones(len(values), np.bool_)
+    )
     edges, counts = drawn["edges"], drawn["passing"]
     step = math.ceil(len(counts) / _ROWS)
     bins = [

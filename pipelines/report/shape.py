@@ -1,4 +1,5 @@
-"""The shape of `report.json`. Changes are additive; SCHEMA is raised when they are not.
+"""The shape of `report.json`. Changes are additive; SCHEMA is raised when they are not. Its JSON
+Schema stands in `report.schema.json`, made by `python -m pipelines.report.schema`.
 
 Counts are exact, from receipts, unless a `Coverage` stands beside them: those are of the rows
 that were looked at, all rows or a keyed sample. Every text in it has its personal data replaced
@@ -7,9 +8,11 @@ and its hidden characters made visible; it still is text of strangers, to be esc
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict
+from typing import Literal
 
-SCHEMA = "gristmill.report/4"
+from typing_extensions import TypedDict
+
+SCHEMA = "gristmill.report/5"
 
 
 class Coverage(TypedDict):
@@ -36,8 +39,10 @@ class RecipeHead(TypedDict):
 class Stage(TypedDict):
     """A finished stage: `records == kept + sum(rejected.values())`; most frequent reason first.
 
-    Those of `extract` are without `Balance.no_pages`. `from_parent`: its files are those of another
-    run, in which it was equal.
+    Those of `extract` are without `Balance.no_pages`. `bytes`: of the texts that it kept, None of
+    a stage that leaves texts as they are; `rejected_bytes`: of what it rejected, by reason: bytes
+    of text, and of records where no text was found; a reason without them is left out.
+    `from_parent`: its files are those of another run, in which it was equal.
     """
 
     name: str
@@ -45,6 +50,8 @@ class Stage(TypedDict):
     records: int
     kept: int
     rejected: dict[str, int]
+    bytes: int | None
+    rejected_bytes: dict[str, int]
     digest: str
     from_parent: bool
 
@@ -106,13 +113,24 @@ class Threshold(Condition):
     grouped: bool
 
 
+class Cost(TypedDict):
+    """Documents of a source that a reason alone rejects, bytes of their texts, and what these
+    would make in tokens, estimated by the tokens a byte of the source; None before tokenization."""
+
+    source: str
+    documents: int
+    bytes: int
+    tokens: int | None
+
+
 class Reason(TypedDict):
     """A reason to reject of the stage `filter`.
 
     `tested`: documents that its rules are for and that came to them, an estimate where only some
     were looked at; `first`: documents it is the ledger's reason of; `failing`: all documents that
-    fail it; `alone`: documents looked at that fail nothing else. `rules` has one, or one for each
-    of several languages or sources.
+    fail it; `alone`: documents that fail nothing else, and `costs` what they are by source: what
+    would be kept without this reason. `rules` has one, or one for each of several languages or
+    sources.
     """
 
     reason: str
@@ -121,12 +139,14 @@ class Reason(TypedDict):
     first: int
     failing: int
     alone: int
+    costs: list[Cost]
 
 
 class Panel(TypedDict):
     """A signal's histogram under the rules of one table, over the documents that this is for.
 
-    Bin i is from `edges[i]` to `edges[i + 1]`; `passing[i] + failing[i]` documents are in it,
+    Bin i is from `edges[i]` to `edges[i + 1]`; `passing[i] + failing[i]` documents are in it, of
+    which the stage `filter` kept `kept[i]`;
     the outermost bins also hold the `below` and `above` documents beyond the edges. What fails a
     grouped threshold only is passing. `missing`: not measured. `scale`: `counts` are whole
     numbers, a bin each; bins of `log` are equally wide in log(1 + value).
@@ -139,6 +159,7 @@ class Panel(TypedDict):
     edges: list[float]
     passing: list[int]
     failing: list[int]
+    kept: list[int]
     below: int
     above: int
     missing: int
@@ -147,11 +168,13 @@ class Panel(TypedDict):
 class Filtering(TypedDict):
     """What the rules did, and histograms of the signals they test, in the order of the chain.
 
-    `edited`: kept documents whose text an edit changed.
+    `edited`: kept documents whose text an edit changed. `summed`: of how many documents `alone` and
+    `costs` are, scaled up to all; `coverage`: of how many the rest is.
     """
 
     exhaustive: bool
     coverage: Coverage
+    summed: Coverage
     edited: int
     reasons: list[Reason]
     panels: list[Panel]
@@ -460,9 +483,8 @@ class Report(TypedDict):
     """All of it. What belongs to a stage that is not finished is None or empty; `spans` also if
     the recipe asks for none.
 
-    `unredacted`: the sources whose personal data no step replaces. `extracted_bytes`,
-    `curated_bytes`: UTF-8 bytes of text after the stage. `pruned`: raw text was taken away, and
-    with it samples of documents that were not kept.
+    `unredacted`: the sources whose personal data no step replaces. `pruned`: raw text was taken
+    away, and with it samples of documents that were not kept.
     """
 
     schema: str
@@ -474,8 +496,6 @@ class Report(TypedDict):
     sources: list[Source]
     passed_by: list[PassedBy]
     unredacted: list[str]
-    extracted_bytes: int
-    curated_bytes: int | None
     mixture: Mixture | None
     shards: Shards | None
     languages: Languages

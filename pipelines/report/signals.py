@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -14,6 +14,7 @@ import pyarrow as pa
 from curation.rules import applies, holds, said
 from curation.steps import CONTAMINATED, CUT_SHORT, PERSONAL_DATA, languages_said, table_of
 from pipelines.report import shape
+from pipelines.report.losses import Losses
 from pipelines.runs.steps import Context
 from schemas.chain import (
     Chain,
@@ -82,16 +83,21 @@ def passing(condition: shape.Condition, values: Values) -> Mask:
     return held
 
 
-def filtering(context: Context, verdicts: pa.Table, coverage: shape.Coverage) -> shape.Filtering:
-    """Reasons of the stage `filter`, from its receipts, and from the verdicts looked at."""
+def filtering(
+    context: Context,
+    verdicts: pa.Table,
+    coverage: shape.Coverage,
+    lost: Losses,
+    ratios: Mapping[str, float] | None,
+) -> shape.Filtering:
+    """Reasons of the stage `filter`, from its receipts, and from the verdicts looked at. ratios:
+    tokens a byte by source, see `pipelines.look.sweep.tokens_a_byte`."""
     first: Counter[str] = Counter(context.manifest("filter").rejected)
     failing: Counter[str] = Counter()
     edited = 0
     for receipt in context.receipts("filter"):
         failing.update(receipt.counts["failing"])
         edited += int(receipt.counts["edited"])
-    lists = verdicts["reasons"].to_pylist()
-    alone = Counter(reasons[0] for reasons in lists if len(reasons) == 1)
     rules = _by_reason(context.recipe.filter)
     tested = _tested(context.recipe.filter, verdicts)
     rows = coverage["rows"] / max(1, coverage["looked_at"])
@@ -102,13 +108,25 @@ def filtering(context: Context, verdicts: pa.Table, coverage: shape.Coverage) ->
             tested=round(rows * tested[name]),
             first=first[name],
             failing=failing[name],
-            alone=alone[name],
+            alone=sum(number for number, _ in lost.alone.get(name, {}).values()),
+            costs=[
+                shape.Cost(
+                    source=source,
+                    documents=documents,
+                    bytes=size,
+                    tokens=None if ratios is None else round(size * ratios.get(source, ratios[""])),
+                )
+                for source, (documents, size) in sorted(
+                    lost.alone.get(name, {}).items(), key=lambda item: (-item[1][1], item[0])
+                )
+            ],
         )
         for name in sorted({*failing, *rules})
     ]
     return shape.Filtering(
         exhaustive=context.recipe.filter.exhaustive,
         coverage=coverage,
+        summed=lost.coverage,
         edited=edited,
         reasons=sorted(reasons, key=lambda item: (-item["failing"], item["reason"])),
         panels=panels(context.recipe.filter, verdicts),
@@ -154,6 +172,7 @@ def panels(spec: Chain, verdicts: pa.Table) -> list[shape.Panel]:
     """A histogram for every signal that a table of the chain tests, of the documents that the
     table is for."""
     columns = {name: verdicts[name] for name in verdicts.column_names}
+    kept = verdicts["kept"].to_numpy()
     found = []
     for _, step in spec.steps():
         if not isinstance(step, RulesStep):
@@ -165,10 +184,10 @@ def panels(spec: Chain, verdicts: pa.Table) -> list[shape.Panel]:
                     own = _threshold(condition, rule.reason, rule is not condition)
                     groups.setdefault(condition.signal, []).append(own)
         mask = applies(step, columns)
+        is_for = slice(None) if mask is None else mask.to_numpy()
         for signal, thresholds in groups.items():
-            values = columns[signal] if mask is None else columns[signal].filter(mask)
-            numbers = values.to_numpy().astype(np.float64)
-            found.append(panel(table_of(step).name, thresholds, numbers))
+            numbers = columns[signal].to_numpy().astype(np.float64)[is_for]
+            found.append(panel(table_of(step).name, thresholds, numbers, kept[is_for]))
     return found
 
 
@@ -185,9 +204,13 @@ def _threshold(condition: Condition, reason: str, grouped: bool) -> shape.Thresh
     )
 
 
-def panel(table: str, thresholds: Sequence[shape.Threshold], values: Values) -> shape.Panel:
-    """The histogram of float64[n] values, NaN for not measured, under conditions on one signal."""
-    measured = values[~np.isnan(values)]
+def panel(
+    table: str, thresholds: Sequence[shape.Threshold], values: Values, kept: Mask
+) -> shape.Panel:
+    """The histogram of float64[n] values, NaN for not measured, under conditions on one signal;
+    bool[n] kept: whose documents were kept."""
+    known = ~np.isnan(values)
+    measured = values[known]
     numbers = [float(item["threshold"]) for item in thresholds]
     scale, edges = _bins(measured, [item for item in numbers if math.isfinite(item)])
     passes = np.ones(len(measured), np.bool_)
@@ -203,6 +226,7 @@ def panel(table: str, thresholds: Sequence[shape.Threshold], values: Values) -> 
         edges=[float(f"{edge:.9g}") for edge in edges],
         passing=np.histogram(inside[passes], edges)[0].tolist(),
         failing=np.histogram(inside[~passes], edges)[0].tolist(),
+        kept=np.histogram(inside[kept[known]], edges)[0].tolist(),
         below=int((measured < edges[0]).sum()),
         above=int((measured > edges[-1]).sum()),
         missing=len(values) - len(measured),

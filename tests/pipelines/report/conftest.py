@@ -18,10 +18,14 @@ from pipelines.runs.store import Folder
 Pages = list[tuple[str, str, str, str]]  # url, status line, content type, body
 
 MAIL = "jane.roe@mail-of-jane.org"
-HOSTILE = (
+PAYLOADS = (
     "<script>alert(document.cookie)</script> <img src=x onerror=alert(1)> {{ 7 * 7 }} "
-    f"</blockquote></article><h1>owned</h1> {MAIL} " + "w" * 5000
+    "</script><script>alert(2)</script> <!-- --!> <svg/onload=alert(3)> javascript:alert(4) "
+    "'\"><details open ontoggle=alert(5)> {a|b} ${alert(6)} \u2028alert(7)// ]]> \\u003cb>"
 )
+HOSTILE = f"{PAYLOADS} </blockquote></article><h1>owned</h1> {MAIL} " + "w" * 5000
+# the last of a source's files
+HOSTILE_FILE = "b'\"><img src=x onerror=alert(8)>&lt;script&gt;.warc.gz"
 # the extractor takes such characters out of texts, but not out of addresses
 HOSTILE_URL = f'https://evil.example/\u202egnp.exe/"><script>alert(1)</script>{MAIL}'
 
@@ -99,7 +103,7 @@ def make_run(tmp_path_factory: pytest.TempPathFactory) -> MakeRun:
         for source, pages in inputs.items():
             half = -(-len(pages) // 2)
             write_warc(root / source / "a.warc.gz", pages[:half])
-            write_warc(root / source / "b.warc.gz", pages[half:])
+            write_warc(root / source / HOSTILE_FILE, pages[half:])
         value = {
             **RECIPE,
             **changes,
@@ -129,7 +133,7 @@ def inputs(texts: list[str]) -> dict[str, Pages]:
         html_page("https://evil.example/first", f"{HOSTILE}\n{texts[13]}", HOSTILE),
         html_page("https://evil.example/short", f"A short page. {HOSTILE}", HOSTILE),
         ("https://evil.example/gone", "404 Not Found", "text/html", page("Gone.")),
-        (HOSTILE_URL, "200 OK", "image/<b>png</b>", "no picture"),
+        (HOSTILE_URL, "200 OK", "image/<script>alert(9)</script>", "no picture"),
     ]
     other = [html_page(f"https://other{n}.example/", text) for n, text in enumerate(texts[11:13])]
     return {"web": web, "other-web_2.0": other}

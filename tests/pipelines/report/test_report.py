@@ -9,14 +9,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import jsonschema
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from pipelines.recipes.loading import resolve
-from pipelines.report import duplicates, formats, reading
+from pipelines.report import duplicates, formats, reading, schema
 from pipelines.report.collect import collect
-from pipelines.report.report import write_report
+from pipelines.report.report import _inert, write_report
 from pipelines.run import Run
 from pipelines.runs.store import Folder
 from schemas.problems import Problem
@@ -39,7 +41,7 @@ class Page(HTMLParser):
         self.attributes += [(tag, name, value or "") for name, value in attrs]
         if tag in ("h1", "h2", "h3", "h4"):
             self.headings.append(int(tag[1]))
-        if tag not in ("meta", "br", "wbr", "img", "link"):
+        if tag not in ("meta", "br", "wbr", "img", "link", "input"):
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -136,15 +138,105 @@ def test_reasons_agree_with_signals(report: tuple[dict[str, Any], str], finished
         assert item["alone"] == sum([item["reason"]] == reasons for reasons in lists)
 
 
+def rows(run: str, pattern: str, *columns: str) -> list[dict[str, Any]]:
+    """Rows of the files of a run."""
+    folder = Folder(run)
+    tables = [pq.read_table(folder.open(path), columns=list(columns) or None)
+              for path, _ in folder.glob(pattern)]  # fmt: skip
+    return [row for table in tables for row in table.to_pylist()]
+
+
+def test_bytes_of_what_was_kept_and_lost(report: tuple[dict[str, Any], str], finished: str) -> None:
+    stages = {stage["name"]: stage for stage in report[0]["stages"]}
+    verdicts = rows(finished, "filter/signals/*.parquet", "id", "kept", "reasons", "bytes")
+    size = {row["id"]: row["bytes"] for row in verdicts}
+    lost: dict[str, Counter[str]] = {name: Counter() for name in stages}
+    for row in rows(finished, "extract/rejections/*.parquet"):
+        lost["extract"][row["reason"]] += row["length"]
+    for row in verdicts:
+        lost["filter"].update({row["reasons"][0]: row["bytes"]} if row["reasons"] else {})
+    dropped = rows(finished, "deduplicate/rejections/*.parquet", "id", "reason")
+    for row in dropped:
+        lost["deduplicate"][row["reason"]] += size[row["id"]]
+    assert {name: stage["rejected_bytes"] for name, stage in stages.items()} == lost
+    texts = rows(finished, "extract/documents/*.parquet", "text")
+    assert stages["extract"]["bytes"] == sum(len(row["text"].encode()) for row in texts)
+    kept = sum(row["bytes"] for row in verdicts if row["kept"])
+    assert stages["filter"]["bytes"] == kept
+    assert stages["deduplicate"]["bytes"] == kept - sum(size[row["id"]] for row in dropped)
+    curated = rows(finished, "curate/text/*.parquet", "bytes")
+    assert stages["curate"]["bytes"] == sum(row["bytes"] for row in curated)
+    assert stages["mix"]["bytes"] is None
+
+
+def test_what_a_rule_costs_by_source(report: tuple[dict[str, Any], str], finished: str) -> None:
+    tokens, sizes = Counter[str](), Counter[str]()
+    for row in rows(finished, "tokenize/tokens/*.parquet", "source", "bytes", "tokens"):
+        tokens[row["source"]] += len(row["tokens"])
+        sizes[row["source"]] += row["bytes"]
+    verdicts = rows(finished, "filter/signals/*.parquet", "source", "reasons", "bytes")
+    costs = 0
+    for item in report[0]["filtering"]["reasons"]:
+        for cost in item["costs"]:
+            asked = cost["source"], [item["reason"]]
+            own = [r["bytes"] for r in verdicts if (r["source"], r["reasons"]) == asked]
+            assert (cost["documents"], cost["bytes"]) == (len(own), sum(own))
+            rate = tokens[cost["source"]] / sizes[cost["source"]]
+            assert cost["tokens"] == round(sum(own) * rate)
+            costs += len(own)
+    assert costs == sum(len(row["reasons"]) == 1 for row in verdicts) > 0
+
+
+def test_kept_and_rejected_of_each_signal(
+    report: tuple[dict[str, Any], str], finished: str
+) -> None:
+    verdicts = rows(finished, "filter/signals/*.parquet")
+    for panel in report[0]["filtering"]["panels"]:
+        edges = panel["edges"]
+        own = [row for row in verdicts if row[panel["signal"]] is not None]
+        values = [min(max(row[panel["signal"]], edges[0]), edges[-1]) for row in own]
+        kept = [value for value, row in zip(values, own, strict=True) if row["kept"]]
+        every = [a + b for a, b in zip(panel["passing"], panel["failing"], strict=True)]
+        for counts, numbers in ((panel["kept"], kept), (every, values)):
+            assert counts == np.histogram(numbers, edges)[0].tolist()
+
+
+def test_the_report_follows_its_schema(report: tuple[dict[str, Any], str]) -> None:
+    published = json.loads(schema.FILE.read_text("utf-8"))
+    assert schema.FILE.read_text("utf-8") == schema.to_json(), "python -m pipelines.report.schema"
+    jsonschema.Draft202012Validator.check_schema(published)
+    validator = jsonschema.Draft202012Validator(published)
+    validator.validate(report[0])
+    assert report[0]["schema"] == published["$id"]
+    wrong = {**report[0], "balance": {**report[0]["balance"], "train": "many"}}
+    assert [error.json_path for error in validator.iter_errors(wrong)] == ["$.balance.train"]
+
+
+def test_numbers_of_plots_cannot_end_their_element(report: tuple[dict[str, Any], str]) -> None:
+    assert "</script><!--" not in str(_inert({"name": "</script><!--\u2028&"}))
+    assert json.loads(_inert({"</script>": "\u2028<!--"})) == {"</script>": "\u2028<!--"}
+    carried = report[1].split('id="plots">')[1].split("</script>")[0]
+    plots = json.loads(carried)
+    nodes = {node["id"]: node["value"] for node in plots["flow"]["nodes"]}
+    stages = {stage["name"]: stage for stage in report[0]["stages"]}
+    assert nodes["in"] == report[0]["balance"]["records"]
+    assert nodes["extract"] == stages["extract"]["kept"]
+    inflow: Counter[str] = Counter()
+    for link in plots["flow"]["links"]:
+        inflow[link["target"]] += link["value"]
+    assert {name: value for name, value in nodes.items() if name != "in"} == inflow
+
+
 def test_hostile_text_stays_text(report: tuple[dict[str, Any], str]) -> None:
     value, text = report
     page = Page(text)
     assert not page.open
-    assert not page.tags.keys() & {"script", "img", "iframe", "object", "link", "form", "base"}
+    assert not page.tags.keys() & {"img", "iframe", "object", "link", "form", "base"}
+    assert page.tags["script"] == 3  # the numbers, and two scripts of ours
     assert page.tags["h1"] == 1
     for tag, name, content in page.attributes:
         assert not name.startswith("on")
-        assert name not in ("src", "srcset", "action", "style")
+        assert name not in ("src", "srcset", "action", "style", "formaction")
         if name == "href":
             assert (tag, content[0]) == ("a", "#")
     assert "http-equiv" in {name for _, name, _ in page.attributes}
@@ -288,7 +380,7 @@ def test_repeated_spans(make_run: MakeRun, texts: list[str], tmp_path: Path) -> 
     assert MAIL not in json.dumps(value)
     assert MAIL not in page
     tags = Page(page)
-    assert not tags.tags["script"]
+    assert tags.tags["script"] == 3
     assert not tags.tags["img"]
     assert "Repeated spans" in page
     (short,) = [group for group in value["rejected_samples"] if group["stage"] == "curate"]

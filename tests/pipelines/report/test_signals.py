@@ -5,7 +5,8 @@ import pytest
 from curation.rules import said
 from pipelines.report import formats, plots
 from pipelines.report.shape import Panel, Rule, Threshold
-from pipelines.report.signals import BINS, panel, panels, rules_of
+from pipelines.report.signals import BINS, Values, panels, rules_of
+from pipelines.report.signals import panel as panel_of
 from schemas.filter import Filter
 
 
@@ -13,6 +14,11 @@ def rule(operator: str, threshold: float) -> Threshold:
     return Threshold(
         signal="f.s", operator=operator, threshold=threshold, reason="r", grouped=False
     )
+
+
+def panel(table: str, thresholds: list[Threshold], values: Values) -> Panel:
+    """Of documents every other one of which was kept."""
+    return panel_of(table, thresholds, values, np.arange(len(values)) % 2 == 0)
 
 
 def counted(item: Panel) -> tuple[int, int]:
@@ -62,7 +68,7 @@ def test_long_tails_are_logarithmic_and_hold_both_thresholds() -> None:
     assert item["edges"][-1] >= 100_000
     assert item["edges"] == sorted(item["edges"])
     assert counted(item)[1] == int(((values < 50) | (values > 100_000)).sum())
-    assert "1,000" in plots.histogram(item)
+    assert "1,000" in plots.signal(item)["ticks"]
 
 
 @pytest.mark.parametrize(
@@ -74,9 +80,12 @@ def test_any_values_can_be_drawn(values: list[float], threshold: float) -> None:
     known = [value for value in values if not np.isnan(value)]
     assert sum(counted(item)) == len(known)
     assert np.all(np.diff(item["edges"]) > 0)
-    drawn = plots.histogram(item)
-    assert "nan" not in drawn
-    assert ("threshold" in drawn) == np.isfinite(threshold)
+    assert sum(item["kept"]) == sum(not np.isnan(value) for value in values[::2])
+    drawn = plots.signal(item)
+    assert all(0 <= height <= 1 for side in ("kept", "rejected") for height in drawn[side])
+    assert max([*drawn["kept"], *drawn["rejected"]]) == (1 if known else 0)
+    assert len(drawn["marks"]) == np.isfinite(threshold)
+    assert all(0 <= mark["place"] <= 1 for mark in drawn["marks"])
 
 
 @pytest.mark.parametrize(
@@ -135,6 +144,7 @@ def test_a_panel_is_of_the_documents_that_its_table_is_for() -> None:
         {
             "language": ["en", "de", "fr", "de"],
             "source": ["w", "w", "w", "v"],
+            "kept": [True, True, False, False],
             "f.a": [3.0, 7.0, 9.0, 8.0],
             "f.b": [0.1, None, 0.2, None],
             "f.c": [1.0, None, 1.0, None],
@@ -146,4 +156,6 @@ def test_a_panel_is_of_the_documents_that_its_table_is_for() -> None:
     # failing one of several conditions is no failure yet
     assert counted(found["rest", "f.a"]) == (2, 0)
     assert found["rest", "f.b"]["missing"] == 0
-    assert "≥ 5" in plots.histogram(found["rest", "f.a"])
+    assert found["german", "f.a"]["kept"] == [1, 0, 0, 0, 0, 0]
+    (mark,) = plots.signal(found["rest", "f.a"])["marks"]
+    assert mark["label"] == "≥ 5"
