@@ -20,6 +20,7 @@ from schemas.tables import DESCRIPTION, ID, field
 ROW_GROUP_TOKENS = 1 << 17
 RESERVED_SPECIAL_IDS = 128
 TokenType = Literal["uint16", "uint32"]
+SplitName = Literal["train", "validation"]
 
 
 def token_type(vocabulary: int) -> TokenType:
@@ -153,7 +154,7 @@ class ShardManifest(_Entry):
     tokenizer: TokenizerEntry
     layout_digest: str = Field(description="Must match to resume training.")
     content_revision: int = Field(0, description="May advance: a takedown empties documents.")
-    splits: dict[Literal["train", "validation"], Split]
+    splits: dict[SplitName, Split]
 
 
 def read_manifest(folder: Path) -> ShardManifest:

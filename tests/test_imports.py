@@ -24,6 +24,7 @@ ROOMS: dict[str, set[str]] = {
     "recipes": {"runs"},
     "stages": {"engines", "runs", "recipes"},
     "run": {"engines", "runs", "recipes", "stages"},
+    "transforms": {"runs", "recipes", "stages"},
     "look": {"runs", "recipes", "stages", "run"},
     "report": {"runs", "recipes", "stages", "run", "look"},
     "exports": {"runs", "recipes", "stages", "run"},

@@ -64,7 +64,7 @@ def tokenize_parts(context: Context, step: str, task: Task) -> Receipt:
         parts = attempt.writer(
             "tokens", schema, row_group_rows=ROW_GROUP_DOCUMENTS, dictionary=("source",)
         )
-        table = _sorted(context.recipe.seed, metadata, encoded, schema)
+        table = token_table(context.recipe.seed, metadata, encoded, schema)
         parts.write(table)
         counts = write_counts(attempt, table, reserve)
         return attempt.commit(table.num_rows, table.num_rows, counts=counts)
@@ -109,7 +109,7 @@ def write_counts(attempt: Attempt, table: pa.Table, reserve: Mapping[str, int]) 
     return found.counts
 
 
-def _sorted(
+def token_table(
     seed: int, metadata: list[pa.Table], encoded: list[Encoded], schema: pa.Schema
 ) -> pa.Table:
     """All documents by (source, key), in the schema of token parts."""

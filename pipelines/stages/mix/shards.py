@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from curation.histogram import EVERYTHING
+from curation.tokenization import Tokens
 from pipelines.runs.receipts import Attempt, Receipt, Task
 from pipelines.runs.steps import Context, fingerprint
 from pipelines.stages import tokenizer
 from pipelines.stages.mix.plan import epochs_of, plan_of
+from schemas.mix import Mix
 from schemas.shard import (
     RowGroup,
     ShardFile,
@@ -19,9 +21,12 @@ from schemas.shard import (
     ShardPhase,
     SourceCounts,
     Split,
+    SplitName,
     TokenizerEntry,
     token_type,
 )
+
+MANIFEST = "shards/manifest.json"
 
 
 def write_manifest(context: Context, step: str, task: Task) -> Receipt:
@@ -37,28 +42,16 @@ def write_manifest(context: Context, step: str, task: Task) -> Receipt:
         (phase["name"], [r for r in training if r.counts["phase"] == number])
         for number, phase in enumerate(plan["phases"])
     ]
-    splits = {"train": _split(training, length), "validation": _split(held, length)}
+    splits: dict[SplitName, Split] = {
+        "train": split_of(training, length),
+        "validation": split_of(held, length),
+    }
     if recipe.mix.phases:
         found = tuple(_phase(name, own, length) for name, own in phases)
         splits["train"] = splits["train"].model_copy(update={"phases": found})
-    entry = context.receipt("tokenizer", "tokenizer").counts
-    manifest = ShardManifest(
-        sequence_length=length,
-        packing=recipe.mix.packing,
-        token_type=token_type(tokens.vocabulary),
-        tokenizer=TokenizerEntry(
-            path="../tokenizer/tokenizer.json",
-            sha256=entry["sha256"],
-            vocabulary=tokens.vocabulary,
-            end_of_text=tokens.end_of_text,
-            begin_of_text=tokens.begin_of_text,
-            padding=tokens.padding,
-        ),
-        layout_digest=fingerprint(
-            length, [receipt.counts["layout"] for receipt in receipts], *splits["train"].phase_rows
-        ),
-        splits=splits,
-    )
+    layouts = [receipt.counts["layout"] for receipt in receipts]
+    sha256 = context.receipt("tokenizer", "tokenizer").counts["sha256"]
+    manifest = manifest_of(recipe.mix, tokens, sha256, layouts, splits)
     ledger = _ledger(plan, training, splits)
     achieved = _achieved(plan, phases)
     total = Counter[str]()
@@ -69,8 +62,7 @@ def write_manifest(context: Context, step: str, task: Task) -> Receipt:
         if named != total["not_sampled_documents"]:
             raise AssertionError(f"{named} documents are named as left out: {ledger}")
     with Attempt(context.run, step, task.key) as attempt:
-        data = json.dumps(manifest.model_dump(mode="json"), indent=1) + "\n"
-        attempt.add("manifest", "shards/manifest.json", data.encode())
+        attempt.add("manifest", MANIFEST, manifest)
         told = json.dumps(achieved, indent=1, ensure_ascii=False) + "\n"
         attempt.add("mixture", "mix/mixture.json", told.encode())
         return attempt.commit(
@@ -81,7 +73,35 @@ def write_manifest(context: Context, step: str, task: Task) -> Receipt:
         )
 
 
-def _split(receipts: Sequence[Receipt], length: int) -> Split:
+def manifest_of(
+    mix: Mix,
+    tokens: Tokens,
+    tokenizer_sha256: str,
+    layouts: Sequence[str],
+    splits: dict[SplitName, Split],
+) -> bytes:
+    """The manifest of shards whose tokenizer is `tokenizer/tokenizer.json` beside them; `layouts`:
+    digests of all buckets, in order."""
+    manifest = ShardManifest(
+        sequence_length=mix.sequence_length,
+        packing=mix.packing,
+        token_type=token_type(tokens.vocabulary),
+        tokenizer=TokenizerEntry(
+            path="../tokenizer/tokenizer.json",
+            sha256=tokenizer_sha256,
+            vocabulary=tokens.vocabulary,
+            end_of_text=tokens.end_of_text,
+            begin_of_text=tokens.begin_of_text,
+            padding=tokens.padding,
+        ),
+        layout_digest=fingerprint(mix.sequence_length, layouts, *splits["train"].phase_rows),
+        splits=splits,
+    )
+    return (json.dumps(manifest.model_dump(mode="json"), indent=1) + "\n").encode()
+
+
+def split_of(receipts: Sequence[Receipt], length: int) -> Split:
+    """What tasks wrote of a split, of rows of `length` tokens."""
     files: list[ShardFile] = []
     for receipt in receipts:
         groups = tuple(RowGroup(**item) for item in receipt.counts["row_groups"])
@@ -118,7 +138,7 @@ def _by_source(receipts: Sequence[Receipt]) -> dict[str, Counter[str]]:
 
 
 def _phase(name: str, receipts: Sequence[Receipt], length: int) -> ShardPhase:
-    own = _split(receipts, length)
+    own = split_of(receipts, length)
     return ShardPhase(
         name=name, rows=own.rows, tokens=own.tokens, files=len(own.files), sources=own.sources
     )
@@ -139,7 +159,7 @@ def _achieved(
 
 
 def _ledger(
-    plan: dict[str, Any], training: Sequence[Receipt], splits: dict[str, Split]
+    plan: dict[str, Any], training: Sequence[Receipt], splits: dict[SplitName, Split]
 ) -> dict[str, dict[str, int]]:
     """By source: where each tokenized document and token went.
 

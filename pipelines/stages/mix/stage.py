@@ -12,39 +12,35 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.histogram import Counts
 from curation.keys import below
-from curation.mixture import Range, document_order, row_order
-from curation.packing import pack
-from curation.tokenization import Tokens
+from curation.mixture import Range, row_order
 from pipelines.runs import rejections
 from pipelines.runs.closing import Plan
 from pipelines.runs.ids import to_text
 from pipelines.runs.mill import Mill, Stretch
-from pipelines.runs.parts import logical_digest, read_table
+from pipelines.runs.parts import read_table
 from pipelines.runs.receipts import Attempt, Receipt, Task
 from pipelines.runs.steps import Context, Manifest, Work, fingerprint
 from pipelines.stages import tokenizer
 from pipelines.stages.mix.groups import regroup
 from pipelines.stages.mix.plan import epochs_of, make_plan, plan_of
+from pipelines.stages.mix.rows import Documents, documents, pack_source, write_rows
 from pipelines.stages.mix.shards import write_manifest
 from pipelines.stages.mix.tokenparts import (
-    TokenArray,
     TokenFile,
-    flat_tokens,
     read_rows,
     step_of,
     token_files,
 )
 from schemas.recipe import Recipe
-from schemas.shard import row_group_rows, shard_schema
+from schemas.shard import shard_schema
 from schemas.tables import tokens_schema
 
 VERSION = 2
@@ -54,9 +50,7 @@ LIBRARIES = ("numpy", "pyarrow")
 MOST_READS = 250_000
 FAN_IN = 64  # files that a merge brings together, and ranges that it divides them into
 
-# How the leaves of shard columns are called in Parquet, of those with few distinct values.
 _COLUMNS = ("id", "holdout", "tokens")
-_DICTIONARY = ("input_ids.list.element", "source")
 
 
 def relevant(recipe: Recipe) -> Any:
@@ -205,17 +199,6 @@ def reject_part(context: Context, step: str, task: Task) -> Receipt:
 # --- shards ---------------------------------------------------------------------------------
 
 
-class _Documents(NamedTuple):
-    """Some documents of a source, or pieces of them, in the order in which files have them."""
-
-    tokens: TokenArray  # of one after the other
-    widths: TokenArray | None  # bytes of each token, where ids do not tell
-    sizes: Counts
-    ids: pa.Array
-    firsts: Counts  # tokens of a document before its piece
-    epoch: int
-
-
 def write_bucket(context: Context, step: str, task: Task) -> Receipt:
     """Pack the documents of a bucket, or those of validation, and write their rows.
 
@@ -233,7 +216,7 @@ def write_bucket(context: Context, step: str, task: Task) -> Receipt:
             found = list(_bucket(files, plan, source, task.spec, columns))
         else:
             found = list(_validation(files, plan, source, columns))
-        table, held = _pack(recipe, tokens, found, source, names)
+        table, held = pack_source(recipe.seed, recipe.mix, tokens, found, source, names)
         rows.append(table)
         sources[source] = held
         totals.update(held)
@@ -249,54 +232,15 @@ def write_bucket(context: Context, step: str, task: Task) -> Receipt:
         )
         if phase := plan["phases"][task.spec["phase"]]["name"]:
             folder += f"/{phase}"
-    size = row_group_rows(recipe.mix.sequence_length)
-    groups: list[dict[str, Any]] = []
-    layout = _layout(rows, order)
     with Attempt(context.run, step, task.key) as attempt:
-        if len(order):
-            writer = attempt.writer(
-                "rows",
-                schema,
-                folder=folder,
-                row_group_rows=size,
-                dictionary=_DICTIONARY,
-            )
-        for start in range(0, len(order), size):
-            ids = _input_ids(rows, order[start : start + size], schema.field("input_ids").type)
-            group = layout.slice(start, size).add_column(0, schema.field("input_ids"), ids)
-            groups.append({"rows": len(ids), "tokens": pc.sum(group["length"]).as_py()})
-            writer.write(group)
-        if groups:
-            writer.close()
-            for each, (_, digest) in zip(groups, writer.digests, strict=True):
-                each["digest"] = digest
+        written = write_rows(attempt, schema, rows, order, folder)
         counts: dict[str, Any] = {
             "split": split,
             "phase": task.spec.get("phase", 0),
             "sources": sources,
-            "row_groups": groups,
-            "layout": logical_digest(layout),
+            **written,
         }
         return attempt.commit(totals["documents"], totals["documents"], counts=counts)
-
-
-def _layout(rows: Sequence[pa.Table], order: Counts) -> pa.Table:
-    """All columns of rows in another order but their tokens."""
-    others = pa.concat_tables([table.drop_columns(["input_ids"]) for table in rows])
-    return others.take(pa.array(order)).combine_chunks()
-
-
-def _input_ids(rows: Sequence[pa.Table], order: Counts, kind: pa.DataType) -> pa.Array:
-    """The tokens of some rows; no others are copied."""
-    first = 0
-    found = np.empty((len(order), kind.list_size), str(kind.value_type))
-    for table in rows:
-        for chunk in table["input_ids"].chunks:
-            matrix = chunk.flatten().to_numpy().reshape(-1, kind.list_size)
-            own = (order >= first) & (order < first + len(matrix))
-            found[own] = matrix[order[own] - first]
-            first += len(matrix)
-    return pa.FixedSizeListArray.from_arrays(found.reshape(-1), type=kind)
 
 
 def _bucket(
@@ -305,7 +249,7 @@ def _bucket(
     source: str,
     place: Mapping[str, int],
     columns: Sequence[str],
-) -> Iterator[_Documents]:
+) -> Iterator[Documents]:
     """A source's documents in a bucket, with their first token within the epoch's stretch, and
     none outside it."""
     limit = int(plan["sources"][source]["validation_limit"])
@@ -314,12 +258,12 @@ def _bucket(
         for table in read_rows(files, source, ranges, ("key", *columns)):
             table = _where(table, ~below(table["holdout"].to_numpy(), limit))
             sizes = pc.list_value_length(table["tokens"]).to_numpy()
-            yield _documents(table, *epoch.pieces(table["key"].to_numpy(), sizes), epoch.number)
+            yield documents(table, *epoch.pieces(table["key"].to_numpy(), sizes), epoch.number)
 
 
 def _validation(
     files: Sequence[TokenFile], plan: dict[str, Any], source: str, columns: Sequence[str]
-) -> Iterator[_Documents]:
+) -> Iterator[Documents]:
     """A source's documents of validation; their keys are known from the plan."""
     entry = plan["sources"][source]
     limit = int(entry["validation_limit"])
@@ -327,69 +271,8 @@ def _validation(
     for table in read_rows(files, source, ranges, columns):
         table = _where(table, below(table["holdout"].to_numpy(), limit))
         sizes = pc.list_value_length(table["tokens"]).to_numpy()
-        yield _documents(table, np.zeros_like(sizes), sizes, 0)
+        yield documents(table, np.zeros_like(sizes), sizes, 0)
 
 
 def _where(table: pa.Table, mask: npt.NDArray[np.bool_]) -> pa.Table:
     return table if mask.all() else table.filter(pa.array(mask))
-
-
-def _documents(table: pa.Table, firsts: Counts, lasts: Counts, epoch: int) -> _Documents:
-    tokens = flat_tokens(table["tokens"], firsts, lasts)
-    has_widths = "widths" in table.column_names
-    widths = flat_tokens(table["widths"], firsts, lasts) if has_widths else None
-    # copied: a slice would keep its row group
-    ids = table["id"].combine_chunks().take(pa.array(np.arange(table.num_rows)))
-    return _Documents(tokens, widths, lasts - firsts, ids, firsts, epoch)
-
-
-def _pack(
-    recipe: Recipe,
-    tokens: Tokens,
-    found: list[_Documents],
-    source: str,
-    names: Sequence[str],
-) -> tuple[pa.Table, dict[str, int]]:
-    """The rows of one source, and what they hold; `found` is emptied."""
-    none = np.empty(0, np.int64)
-    epoch = np.repeat([each.epoch for each in found], [len(each.ids) for each in found])
-    sizes = np.concatenate([none, *(each.sizes for each in found)])
-    firsts = np.concatenate([none, *(each.firsts for each in found)])
-    ids = pa.concat_arrays([pa.array([], pa.binary(16)), *(each.ids for each in found)])
-    flat = np.concatenate([np.empty(0, tokens.token_type), *(each.tokens for each in found)])
-    widths = None
-    if tokens.byte_lengths is None:
-        those = (each.widths for each in found if each.widths is not None)
-        widths = np.concatenate([np.empty(0, np.uint32), *those])
-    found.clear()
-    keys = np.frombuffer(ids.buffers()[1] or b"", "V16", len(ids))
-    order = document_order(recipe.seed, source, epoch.astype(np.int64), keys)
-    starts = (np.cumsum(sizes) - sizes)[order]
-    epoch, sizes, firsts = epoch[order], sizes[order], firsts[order]
-    rows, cut = pack(
-        flat,
-        np.concatenate([[0], np.cumsum(sizes)]),
-        ids.take(pa.array(order)),
-        packing=recipe.mix.packing,
-        starts=starts,
-        firsts=firsts,
-        vocabulary=tokens.vocabulary,
-        byte_lengths=tokens.byte_lengths,
-        widths=widths,
-        padding=tokens.padding,
-        sequence_length=recipe.mix.sequence_length,
-        source=source,
-        sources=names,
-    )
-    first = epoch == 0
-    begun = firsts == 0  # what goes on from an earlier phase is counted there
-    spelled = pc.sum(pc.struct_field(pc.list_flatten(rows["segments"]), "bytes")).as_py()
-    return rows, {
-        "rows": rows.num_rows,
-        "cut": cut,
-        "tokens": len(flat),
-        "documents": int(begun.sum()),
-        "bytes": spelled or 0,
-        "first_documents": int((first & begun).sum()),
-        "first_tokens": int(sizes[first].sum()),
-    }
