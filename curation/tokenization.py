@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -201,6 +201,7 @@ def _widths(
     return np.diff(starts, append=ends[-1:]).astype(np.uint32)
 
 
+@lru_cache(4)
 def load_tokenizer(data: bytes, name: str, end_of_text: str, begin_of_text: str | None) -> Tokens:
     """Load the bytes of a `tokenizer.json`; `name` is what errors call it.
 

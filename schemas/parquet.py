@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyarrow.dataset as ds
-import pyarrow.fs
 import pyarrow.parquet as pq
+
+if TYPE_CHECKING:
+    import pyarrow.dataset as ds
+    import pyarrow.fs
 
 
 def open_parquet(source: Any, *, memory_map: bool = False) -> pq.ParquetFile:
@@ -19,6 +21,8 @@ def open_parquet(source: Any, *, memory_map: bool = False) -> pq.ParquetFile:
 
 def open_dataset(paths: list[str], filesystem: pyarrow.fs.FileSystem) -> ds.Dataset:
     """Parquet files as one data set, whose pages are checked as in `open_parquet`."""
+    import pyarrow.dataset as ds  # brings pandas
+
     options = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
     format_ = ds.ParquetFileFormat(default_fragment_scan_options=options)
     return ds.dataset(paths, filesystem=filesystem, format=format_)

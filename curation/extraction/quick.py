@@ -73,9 +73,9 @@ _REDIRECT = re.compile(
     rb"<meta\b[^>]{0,200}?\bhttp-equiv\s*=\s*[\"']?refresh\b[^>]{0,500}?\burl\s*=", re.I
 )
 # A text may be there as data: see `blocks/declared.py` and `blocks/state.py`.
-_CARRIED = re.compile(
-    rb"articleBody|application/json|__(?:next_f|NUXT)|_(?:STATE|DATA|PROPS|STORE)__",
-    re.IGNORECASE,
+_CARRIED = (
+    *(b"articlebody", b"application/json", b"__next_f", b"__nuxt"),
+    *(b"_state__", b"_data__", b"_props__", b"_store__"),
 )
 _FRAMES = re.compile(rb"<frameset\b", re.IGNORECASE)
 _NEEDS_SCRIPT = re.compile(
@@ -121,7 +121,8 @@ def junk(payload: bytes) -> tuple[str, str] | None:
         return "junk_binary", found[0][:4].decode("ascii", "backslashreplace")
     if any(size > _FEW_RUNS for size in accumulate(map(len, _texts(payload)))):
         return None
-    if _CARRIED.search(payload):
+    lower = payload.lower()
+    if any(mark in lower for mark in _CARRIED):
         return None
     seen = 0
     for match in _RUN.finditer(payload):

@@ -35,7 +35,7 @@ from cpython.unicode cimport PyUnicode_DATA, PyUnicode_KIND
 from libc.stdint cimport uint8_t
 from libc.string cimport memset
 
-from curation.imports import without_torch
+from curation.imports import only_spacys_rules
 
 cdef extern from "Python.h":
     Py_UCS4 PyUnicode_READ(int kind, const void* data, Py_ssize_t index) nogil
@@ -97,18 +97,20 @@ cdef class English:
 
     def __init__(self):
         """Take over spaCy's rules."""
-        with without_torch():
-            from spacy.lang.en import English as Pipeline
+        with only_spacys_rules():
+            from spacy.lang.en.punctuation import TOKENIZER_INFIXES
+            from spacy.lang.en.tokenizer_exceptions import TOKENIZER_EXCEPTIONS
+            from spacy.lang.punctuation import TOKENIZER_PREFIXES, TOKENIZER_SUFFIXES
+            from spacy.lang.tokenizer_exceptions import URL_MATCH
             from spacy.symbols import ORTH
 
-        rules = Pipeline.Defaults
-        self._prefix = re.compile(_one_of(rules.prefixes or ()))
-        self._suffix = re.compile(_one_of(rules.suffixes or ()) + "$")
-        self._infix = re.compile(_one_of(rules.infixes or ()))
-        self._url = rules.url_match
+        self._prefix = re.compile(_one_of(TOKENIZER_PREFIXES))
+        self._suffix = re.compile(_one_of(TOKENIZER_SUFFIXES) + "$")
+        self._infix = re.compile(_one_of(TOKENIZER_INFIXES))
+        self._url = URL_MATCH
         self._special = {
             chunk: [str(word[ORTH]) for word in words]
-            for chunk, words in rules.tokenizer_exceptions.items()
+            for chunk, words in TOKENIZER_EXCEPTIONS.items()
         }
         self._longest_special = max(map(len, self._special))
         self._tabulate()
@@ -360,15 +362,27 @@ cdef class English:
 
 @functools.cache
 def english():
-    """The rules, loaded once a process (spaCy takes a second or two to import)."""
+    """The rules, made once a process."""
     return English()
 
 
-# what datatrove's sentencizer ends a sentence at: `Sentencizer.default_punct_chars` of spaCy
+# Code points, or first and last, of what datatrove's sentencizer ends a sentence at:
+# `Sentencizer.default_punct_chars` of spaCy.
+_ENDS = (
+    "21 2e 3f 589 61f 6d4 700-702 7f9 964-965 104a-104b 1362 1367-1368 166e 1735-1736 1803 "
+    "1809 1944-1945 1aa8-1aab 1b5a-1b5b 1b5e-1b5f 1c3b-1c3c 1c7e-1c7f 203c-203d 2047-2049 "
+    "2e2e 2e3c 3002 a4ff a60e-a60f a6f3 a6f7 a876-a877 a8ce-a8cf a92f a9c8-a9c9 aa5d-aa5f "
+    "aaf0-aaf1 abeb fe52 fe56-fe57 ff01 ff0e ff1f ff61 10a56-10a57 11047-11048 110be-110c1 "
+    "11141-11143 111c5-111c6 111cd 111de-111df 11238-11239 1123b-1123c 112a9 1144b-1144c "
+    "115c2-115c3 115c9-115d7 11641-11642 1173c-1173e 11a42-11a43 11a9b-11a9c 11c41-11c42 "
+    "16a6e-16a6f 16af5 16b37-16b38 16b44 1bc9f 1da88 "
+)
+
+
 @functools.cache
 def sentence_ends():
     """Words that end a sentence for spaCy's `Sentencizer`."""
-    with without_torch():
-        from spacy.pipeline import Sentencizer
-
-    return frozenset(Sentencizer.default_punct_chars)
+    runs = [word.split("-") for word in _ENDS.split()]
+    return frozenset(
+        chr(code) for run in runs for code in range(int(run[0], 16), int(run[-1], 16) + 1)
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 from typing import TYPE_CHECKING
 
@@ -124,6 +125,7 @@ def _run(options: argparse.Namespace) -> int:
     was_finished = run.is_finished
     if options.input and not was_finished:
         tell_left_out(run.recipe.inputs, listen)
+    gc.freeze()  # modules and the recipe stay: collections look at what comes after them
     run.go(engine, listen, until=options.until)
     if was_finished:
         say(f"{output}: this run is finished; nothing to do")

@@ -13,7 +13,7 @@ import pytest
 import spacy
 
 from curation.measures import View, tokens
-from curation.measures.english import LONGEST_URL, english
+from curation.measures.english import LONGEST_URL, english, sentence_ends
 from curation.measures.english import MARKS as KNOWN_MARKS
 from curation.measures.words import kind
 
@@ -31,6 +31,10 @@ def pipeline() -> Iterator[spacy.Language]:
     pipeline.max_length = 10_000_000
     with pipeline.memory_zone():
         yield pipeline
+
+
+def test_sentences_end_where_spacys_do(pipeline: spacy.Language) -> None:
+    assert sentence_ends() == pipeline.get_pipe("sentencizer").punct_chars
 
 
 def real_texts() -> list[str]:
