@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 ENGINES := .engines
 BEAM := 2.77.0
+FAKE_GCS := 1.56.1
+AZURITE := 3.35.0
 BROWSER := .browser
 AXE := 4.14.1
 DEMO ?= runs/demo
@@ -21,7 +23,7 @@ test: install lint
 	$(BIN)/python -m pytest -m "not engine and not kenlm and not browser"
 
 test-engines: install engines
-	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet -c deploy/constraints.txt -e '.[s3]' 'moto[server]'
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet -c deploy/constraints.txt -e '.[s3,gcs,azure]' 'moto[server]'
 	GRISTMILL_PRISM=$(CURDIR)/$(ENGINES)/prism $(BIN)/python -m pytest -m engine
 
 test-kenlm: install
@@ -36,11 +38,19 @@ test-browser: install
 	npm install --silent --no-audit --no-fund --no-save --prefix $(BROWSER) axe-core@$(AXE)
 	$(BIN)/python -m pytest -m browser
 
-engines: $(ENGINES)/prism
+engines: $(ENGINES)/prism $(ENGINES)/fake-gcs-server $(ENGINES)/node_modules
 
 $(ENGINES)/prism:
 	@command -v go >/dev/null || { echo "make engines: needs Go >= 1.24 (package golang)" >&2; exit 1; }
 	GOBIN=$(CURDIR)/$(ENGINES) go install github.com/apache/beam/sdks/v2/go/cmd/prism@v$(BEAM)
+
+# Stores on this machine: of Google's and Azure's kind.
+$(ENGINES)/fake-gcs-server:
+	GOBIN=$(CURDIR)/$(ENGINES) go install github.com/fsouza/fake-gcs-server@v$(FAKE_GCS)
+
+$(ENGINES)/node_modules:
+	@command -v npm >/dev/null || { echo "make engines: no npm, so tests on Azurite are skipped" >&2; exit 0; } \
+		&& npm install --silent --no-audit --no-fund --no-save --prefix $(ENGINES) azurite@$(AZURITE)
 
 lint: install
 	$(BIN)/ruff format --check .

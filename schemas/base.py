@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from schemas.secrets import without_secret
 
 MEBIBYTE = 1 << 20
 
@@ -30,6 +32,8 @@ class ModelFile(Contract):
     sha256: Sha256 | None = Field(
         None, description="Checksum of the file. A URL must have one; a path may."
     )
+
+    _no_secret = field_validator("file")(without_secret)
 
     @model_validator(mode="after")
     def _url_has_checksum(self) -> Self:

@@ -6,9 +6,11 @@ from collections.abc import Collection
 from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from schemas.base import MEBIBYTE, Contract, Name
+from schemas.secrets import without_secret
+from schemas.stores import Storage
 
 Format = Literal[
     "warc", "arc", "jsonl", "parquet", "csv", "tsv", "tar", "zip", "html", "text", "code"
@@ -133,6 +135,10 @@ class Input(Contract):
         "taken from the recipe's folder. Document ids depend on the path below the root, "
         "never on the root itself."
     )
+    storage: Storage = Field(
+        Storage(),
+        description="Access to the root's store; credentials come from the usual places alone.",
+    )
     files: tuple[str, ...] = Field(
         min_length=1, description="Globs below the root, such as `**/*.warc.gz`."
     )
@@ -165,6 +171,13 @@ class Input(Contract):
         "ARC, HTML, rows of HTML and of the layouts `fineweb` and `redpajama_*` are `web`, source "
         "code is `code`, all else is `other`.",
     )
+
+    _no_secret = field_validator("root")(without_secret)
+
+    @model_validator(mode="after")
+    def _storage_is_known(self) -> Self:
+        self.storage.options(self.root)
+        return self
 
     @model_validator(mode="after")
     def _is_read_once(self) -> Self:

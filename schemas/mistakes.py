@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from schemas.files import joined
 from schemas.problems import Problem, close_or_all, close_to
+from schemas.secrets import redacted
 
 Path = tuple[str | int, ...]
 Model = TypeVar("Model", bound=BaseModel)
@@ -230,5 +231,5 @@ def shown(value: Any) -> str:
         text = yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True)
     except yaml.YAMLError:  # of Python, not of a file
         text = repr(value)
-    text = text.strip().removesuffix("...").strip()
+    text = redacted(text.strip().removesuffix("...").strip())
     return text if len(text) <= 60 else f"{text[:57]}..."

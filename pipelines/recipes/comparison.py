@@ -120,7 +120,8 @@ def _rest(side: Recipe | Filter) -> dict[str, Any]:
     if isinstance(side, Filter):
         return {"filter": side.model_dump(mode="json", exclude={"chain", "description"})}
     rest = side.model_dump(
-        mode="json", exclude={**dict.fromkeys(_SAID, True), "inputs": {"__all__": {"root", "run"}}}
+        mode="json",
+        exclude={**dict.fromkeys(_SAID, True), "inputs": {"__all__": {"root", "run", "storage"}}},
     )
     del rest["filter"]["chain"], rest["curate"]["chain"]
     return rest

@@ -239,7 +239,7 @@ def differences(old: Recipe, new: Recipe) -> list[tuple[str, str, str]]:
     said: Any = {
         "parent": True,
         "expect": True,
-        "inputs": {"__all__": {"root", "run"}},
+        "inputs": {"__all__": {"root", "run", "storage"}},
         "deduplicate": {"against"},  # the stage is made of their digests
     }
 

@@ -10,7 +10,7 @@ from typing import Any
 from pipelines.recipes.checks import own_parts
 from pipelines.recipes.files import CHAINS
 from pipelines.recipes.mistakes import Mistake
-from pipelines.runs.store import Folder
+from pipelines.runs.inputs import root_of
 from schemas.inputs import Input
 from schemas.recipe import Recipe
 
@@ -137,7 +137,7 @@ def _rereads(item: Input) -> str | None:
     from curation import own
     from pipelines.runs.splits import columns
 
-    root = Folder(item.root)
+    root = root_of(item)
     files = sorted(name for pattern in item.files for name, _ in root.glob(pattern))
     if not files or item.reader is None:
         return None

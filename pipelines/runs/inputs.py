@@ -7,17 +7,21 @@ import posixpath
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from pipelines.runs.store import Folder, is_remote
+from pipelines.runs.store import WILD, Folder, is_remote
 from schemas.inputs import LAYOUTS, Columns, Input
 from schemas.mistakes import checked, validated
 from schemas.problems import Problem
 
-_WILD = "*?["
 _WARCS = [
     f"**/*.{kind}{packed}"
     for kind in ("warc", "wet", "wat", "arc")
     for packed in ("", ".gz", ".zst", ".lz4")
 ]
+
+
+def root_of(item: Input) -> Folder:
+    """The folder that the names of an input's files go from."""
+    return Folder(item.root, item.storage)
 
 
 class Rows(Columns):
@@ -56,7 +60,7 @@ def input_at(path: str, *, pages: bool = True) -> dict[str, Any]:
     """
     path = path if is_remote(path) else os.path.abspath(path.removeprefix("file://"))
     parts = path.split("/")
-    wild = next((at for at, part in enumerate(parts) if any(char in part for char in _WILD)), None)
+    wild = next((at for at, part in enumerate(parts) if any(char in part for char in WILD)), None)
     if wild is not None and not Folder(posixpath.dirname(path)).exists(posixpath.basename(path)):
         return {"root": "/".join(parts[:wild]) or "/", "files": ["/".join(parts[wild:])]}
     root, _, name = path.rpartition("/")
@@ -146,7 +150,7 @@ def check_apart(
     if also and os.path.exists(also) and (written := there.get(_file(also))):
         raise Problem(f"is read too, as {also}", written, "write to another file")
     for item in inputs if there else ():
-        folder = Folder(item.root)
+        folder = root_of(item)
         for name, _ in (found for pattern in item.files for found in folder.glob(pattern)):
             place = f"{item.root.rstrip('/')}/{name}"
             if written := there.get(place if folder.local is None else _file(place)):

@@ -6,11 +6,13 @@ import hashlib
 import posixpath
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from pipelines.runs.inputs import root_of
 from pipelines.runs.receipts import Task, bin_pack, task_bytes
 from pipelines.runs.steps import read_manifest, read_plan
 from pipelines.runs.store import Folder, etag
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from curation.readers import Damage, Record
 
 _MOST_FILES = 4096  # that a task opens
+_AT_ONCE = 16  # requests to a store
 
 
 def plan_splits(recipe: Recipe, old: Sequence[Task] = ()) -> list[Task]:
@@ -90,7 +93,7 @@ def _unchanged(
     tasks."""
     if not tasks:
         return []
-    root = Folder(item.root)
+    root = root_of(item)
     licences = FolderLicences(root)
     pieces = [piece for task in tasks for piece in task.spec["ranges"]]
     marks = {piece["file"]: (piece.get("etag"), piece.get("licence")) for piece in pieces}
@@ -145,7 +148,7 @@ def _ranges(
     `readable`: so many others of the input."""
     from curation.readers import storable
 
-    root = Folder(item.root)
+    root = root_of(item)
     licences = FolderLicences(root)
     lost: list[Problem] = []
     for name, info, is_named in files:
@@ -183,7 +186,7 @@ def _examined(
     if storable(place) != place:
         raise Problem(f"{place}: its name is not UTF-8: give it another")
     try:
-        with root.open(name) as stream:
+        with root.open(name, size) as stream:
             given = item.reader or item.format
             format_ = given or formats.detect(place, stream.read(formats.HEAD_BYTES))
             stream.seek(0)
@@ -247,23 +250,34 @@ def files_of(
     and `files`, each with its path in the recipe. Each pattern must bring some."""
     if item.run is not None:
         return [], []
-    where, root = f"inputs[{index}]", Folder(item.root)
+    where, root = f"inputs[{index}]", root_of(item)
     root.check_host()
-    try:
-        there = root.exists()
-    except OSError as error:
-        return [], [(f"{where}.root", f"{item.root}: cannot be read: {error}")]
-    if not there:
-        return [], [(f"{where}.root", f"{item.root}: no such folder")]
     found: dict[str, dict[str, Any]] = {}
     mistakes = []
-    for number, pattern in enumerate(item.files):
-        matches = root.glob(pattern)
-        if not matches:
-            said = f"no file matches `{pattern}` below {item.root}"
-            mistakes.append((f"{where}.files[{number}]", said))
-        found.update(matches)
+    try:
+        for number, (pattern, matches) in enumerate(_matches(root, item.files)):
+            if not matches:
+                said = f"no file matches `{pattern}` below {item.root}"
+                mistakes.append((f"{where}.files[{number}]", said))
+            found.update(matches)
+        if not found and not root.exists():
+            mistakes = [(f"{where}.root", f"{item.root}: no such folder")]
+    except OSError as error:
+        return [], [(f"{where}.root", f"{item.root}: cannot be read: {error}")]
+    except Problem as error:
+        return [], [(f"{where}.root", str(error))]
     return [(name, info, name in item.files) for name, info in sorted(found.items())], mistakes
+
+
+def _matches(
+    root: Folder, patterns: Sequence[str]
+) -> Iterator[tuple[str, list[tuple[str, dict[str, Any]]]]]:
+    """The files that match each pattern; a store is asked for many at a time."""
+    if root.local is not None:
+        yield from ((pattern, root.glob(pattern)) for pattern in patterns)
+        return
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        yield from zip(patterns, pool.map(root.glob, patterns), strict=True)
 
 
 def changed_inputs(recipe: Recipe, tasks: Sequence[Task]) -> list[str]:
@@ -278,8 +292,8 @@ def changed_inputs(recipe: Recipe, tasks: Sequence[Task]) -> list[str]:
     }
     found = []
     for item in (each for each in recipe.inputs if each.run is None):
-        root = Folder(item.root)
-        with suppress(OSError):
+        root = root_of(item)
+        with suppress(OSError, Problem):
             for name, info in sorted(dict(chain(*map(root.glob, item.files))).items()):
                 old = planned.get((item.source, name), "")
                 if old is not None and old != etag(root, name, info):
@@ -324,14 +338,14 @@ def _read_all(recipe: Recipe, task: Task) -> Iterator[tuple[str, Record | Damage
     from curation.readers import Damage, formats
 
     item = input_of(recipe, task)
-    root = Folder(item.root)
+    root = root_of(item)
     for piece in task.spec["ranges"]:
         name = piece["file"]
         if "unreadable" in piece:
             yield name, Damage(0, piece["end"], 0, "unreadable", piece["unreadable"])
             continue
-        _check_unchanged(item, root, piece)
-        with root.open(name) as stream:
+        size = _check_unchanged(item, root, piece)
+        with root.open(name, size) as stream:
             for record in formats.read(
                 piece["format"],
                 name,
@@ -347,11 +361,13 @@ def _read_all(recipe: Recipe, task: Task) -> Iterator[tuple[str, Record | Damage
             _check_unchanged(item, root, piece)
 
 
-def _check_unchanged(item: Input, root: Folder, piece: Mapping[str, Any]) -> None:
+def _check_unchanged(item: Input, root: Folder, piece: Mapping[str, Any]) -> int:
+    """The size of a range's file. Raises Problem if it is gone or has changed."""
     name = piece["file"]
     place = f"{item.root}/{name}"
     try:
-        now = etag(root, name, root.info(name))
+        info = root.info(name)
+        now = etag(root, name, info)
     except FileNotFoundError:
         mend = "put it back; the same command goes on from what is done"
         raise Problem("is gone since the run was planned", place, mend) from None
@@ -360,3 +376,4 @@ def _check_unchanged(item: Input, root: Folder, piece: Mapping[str, Any]) -> Non
     if now != piece["etag"]:
         mend = "put back what it was, and the same command goes on; or start anew"
         raise Problem("has changed since the run was planned", place, mend)
+    return int(info["size"])

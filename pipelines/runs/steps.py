@@ -36,6 +36,7 @@ from schemas.homes import homes
 from schemas.parquet import open_parquet
 from schemas.problems import Problem
 from schemas.recipe import Recipe
+from schemas.secrets import redacted
 
 Work = Callable[["Context", str, Task], Receipt]
 
@@ -212,11 +213,13 @@ def report_failure(context: Context, step: str, task: str, error: Exception) -> 
     word = {
         "task": task,
         "user": isinstance(error, Problem),
-        "message": str(error) if isinstance(error, Problem) else f"{type(error).__name__}: {error}",
-        "trace": "".join(traceback.format_exception(error)),
+        "message": str(error)
+        if isinstance(error, Problem)
+        else redacted(f"{type(error).__name__}: {error}"),
+        "trace": redacted("".join(traceback.format_exception(error))),
     }
     name = hashlib.blake2b(json.dumps(word).encode(), digest_size=8).hexdigest()
-    with suppress(OSError):  # of a full disk: the error itself goes on
+    with suppress(OSError, Problem):  # of a full disk or a store: the error itself goes on
         context.run.replace(f"{step}/failures/{name}.json", json.dumps(word).encode())
 
 

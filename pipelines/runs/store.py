@@ -5,7 +5,6 @@ A file appears whole or not at all. Two writers of one name: `create` lets exact
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import os
 import posixpath
@@ -15,15 +14,20 @@ import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
+from pipelines.runs.remote import Remote
 from schemas.problems import Problem
+from schemas.secrets import has_secret, redacted
+from schemas.stores import Storage, reason
 
 SUMS = "SHA256SUMS"
+WILD = "*?["
+_USUAL = Storage()
 
 
 def is_remote(url: str) -> bool:
@@ -33,19 +37,25 @@ def is_remote(url: str) -> bool:
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder; `url` is a local path or an fsspec URL. Nothing is opened until it is used."""
+    """A folder; `url` is a local path or an fsspec URL. Nothing is opened until it is used.
+
+    Raises Problem for a URL with a secret. Operations on a store raise those of `steadily`.
+    """
 
     url: str
+    storage: Storage = _USUAL
+
+    def __post_init__(self) -> None:
+        if has_secret(self.url):
+            raise Problem(
+                "holds a password, a token or a signature",
+                redacted(self.url),
+                "leave it to the usual place of the store's credentials",
+            )
 
     @cached_property
-    def _fs(self) -> tuple[Any, str]:
-        import fsspec
-
-        try:
-            fs, path = fsspec.core.url_to_fs(self.url)
-        except (ImportError, ValueError) as error:
-            raise Problem(f"{self.url}: cannot be opened: {error}") from None
-        return fs, path
+    def _remote(self) -> Remote:
+        return Remote(self.url, self.storage)
 
     @property
     def local(self) -> Path | None:
@@ -74,20 +84,16 @@ class Folder:
 
         if (local := self.local) is not None:
             return fs.LocalFileSystem(), str(local.absolute())
-        own, path = self._fs
-        return fs.PyFileSystem(fs.FSSpecHandler(own)), path
+        return fs.PyFileSystem(fs.FSSpecHandler(self._remote.fs)), self._remote.path
 
     def __truediv__(self, name: str) -> Folder:
-        return Folder(posixpath.join(self.url, name))
-
-    def _path(self, name: str) -> str:
-        return posixpath.join(self._fs[1], name)
+        return replace(self, url=posixpath.join(self.url, name))
 
     def exists(self, name: str = "") -> bool:
         """Whether the file or folder `name` is there."""
         if (local := self.local) is not None:
             return (local / name).exists()
-        return bool(self._fs[0].exists(self._path(name)))
+        return self._remote.exists(name)
 
     def names(self) -> list[str]:
         """Sorted names of the files directly in this folder; empty if there is no folder."""
@@ -96,12 +102,10 @@ class Folder:
                 return []
             with os.scandir(local) as entries:
                 return sorted(e.name for e in entries if not e.name.startswith(".") and e.is_file())
-        fs, path = self._fs
-        fs.invalidate_cache(path)
-        if not fs.exists(path):
-            return []
         return sorted(
-            posixpath.basename(e["name"]) for e in fs.ls(path, detail=True) if e["type"] == "file"
+            posixpath.basename(each["name"])
+            for each in self._remote.list()
+            if each["type"] == "file"
         )
 
     def glob(self, pattern: str) -> list[tuple[str, dict[str, Any]]]:
@@ -110,15 +114,15 @@ class Folder:
         A file whose name is the pattern itself is that file, whatever characters are in it. As in
         a shell, names that begin with a dot are left out unless the pattern has such a one.
         """
-        fs, path = self._fs
-        if fs.isfile(posixpath.join(path, pattern)):
-            return [(pattern, fs.info(posixpath.join(path, pattern)))]
-        found = fs.glob(posixpath.join(glob.escape(path), pattern), detail=True)
-        prefix = path.rstrip("/") + "/"
-        named = ((name.removeprefix(prefix), info) for name, info in found.items())
+        with suppress(FileNotFoundError, NotADirectoryError):
+            if (info := self.info(pattern))["type"] == "file":
+                return [(pattern, info)]
+        if not any(char in pattern for char in WILD):
+            return []
+        found = self._remote.glob(pattern)
         return sorted(
             (name, info)
-            for name, info in named
+            for name, info in found.items()
             if info["type"] == "file" and (_has_dot(pattern) or not _has_dot(name))
         )
 
@@ -129,51 +133,38 @@ class Folder:
             return sorted(
                 (item.relative_to(local).as_posix(), item.stat().st_size) for item in files
             )
-        fs, path = self._fs
-        fs.invalidate_cache()
-        found = fs.find(path, detail=True)
-        prefix = path.rstrip("/") + "/"
-        return sorted(
-            (name.removeprefix(prefix), int(info["size"])) for name, info in found.items()
-        )
+        return sorted((name, int(info["size"])) for name, info in self._remote.find().items())
 
     def unlink(self, name: str) -> None:
         """Remove the file `name`."""
         if (local := self.local) is not None:
             (local / name).unlink(missing_ok=True)
         else:
-            self._fs[0].rm_file(self._path(name))
+            self._remote.unlink(name)
 
     def info(self, name: str) -> dict[str, Any]:
         """fsspec's description of the file `name`; FileNotFoundError if there is none."""
-        return dict(self._fs[0].info(self._path(name)))
+        return self._remote.info(name)
 
-    def open(self, name: str) -> BinaryIO:
-        """A seekable stream of the file `name`."""
+    def open(self, name: str, size: int | None = None) -> BinaryIO:
+        """A seekable stream of the file `name`; `size`: its bytes, if they are known."""
         if (local := self.local) is not None:
             return (local / name).open("rb")
-        return cast(BinaryIO, self._fs[0].open(self._path(name), "rb"))
+        return self._remote.open(name, size)
 
     def read(self, name: str) -> bytes:
         """All bytes of the file `name`; FileNotFoundError if there is none."""
         if (local := self.local) is not None:
             return (local / name).read_bytes()
-        return bytes(self._fs[0].cat_file(self._path(name)))
+        return self._remote.read(name)
 
     def create(self, name: str, data: bytes) -> bool:
         """Write the file `name` if there is none; False if there is one, which stays.
 
-        On disk by `link`, on S3 by `If-None-Match: *`, on GCS by `ifGenerationMatch=0`
-        (what fsspec's mode "create" sends).
+        On disk by `link`, in a store as `Remote.create` says.
         """
         if (local := self.local) is None:
-            fs = self._fs[0]
-            try:
-                fs.pipe_file(self._path(name), data, mode="create")
-            except FileExistsError:
-                return False
-            fs.invalidate_cache(self._fs[1])
-            return True
+            return self._remote.create(name, data)
         with self._part(local / name) as part:
             part.write_bytes(data)
             try:
@@ -185,7 +176,7 @@ class Folder:
     def replace(self, name: str, data: bytes) -> None:
         """Write the file `name`, over an older one."""
         if (local := self.local) is None:
-            self._fs[0].pipe_file(self._path(name), data)
+            self._remote.put(name, data)
             return
         with self._part(local / name) as part:
             part.write_bytes(data)
@@ -202,7 +193,7 @@ class Folder:
     def publish(self, finished: Path, name: str) -> None:
         """Move the finished local file to `name`."""
         if (local := self.local) is None:
-            self._fs[0].put_file(str(finished), self._path(name))
+            self._remote.put_file(finished, name)
             finished.unlink()
             return
         target = local / name
@@ -241,17 +232,19 @@ class Folder:
             probe = f"{'.probe-' if self.local else 'probe-'}{uuid.uuid4().hex}"
             self.replace(probe, b"")
             self.unlink(probe)
+        except Problem as error:
+            raise Problem(f"cannot be written to: {error.what}", self.url, error.mend) from None
         except Exception as error:  # whatever a file system says when it refuses
             raise Problem(
-                f"cannot be written to: {error}", self.url, "give a folder that can"
+                f"cannot be written to: {reason(error)}", self.url, "give a folder that can"
             ) from None
 
     def remove(self) -> None:
         """Remove the folder and all in it."""
         if (local := self.local) is not None:
             shutil.rmtree(local, ignore_errors=True)
-        elif self.exists():
-            self._fs[0].rm(self._fs[1], recursive=True)
+        else:
+            self._remote.remove()
 
     @staticmethod
     @contextmanager

@@ -95,7 +95,7 @@ def splits(recipe: Recipe) -> list[Task]:
     if old is None or old.recipe.splits != recipe.splits or limits != (None, None):
         return []
     ways = [
-        {item.source: item.model_dump(exclude={"root", "files"}) for item in each.inputs}
+        {item.source: item.model_dump(exclude={"root", "files", "storage"}) for item in each.inputs}
         for each in (old.recipe, recipe)
     ]
     return [
