@@ -3,7 +3,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ENGINES := .engines
-BEAM := 2.77.0
 FAKE_GCS := 1.56.1
 AZURITE := 3.35.0
 BROWSER := .browser
@@ -23,8 +22,9 @@ test: install lint
 	$(BIN)/python -m pytest -m "not engine and not kenlm and not browser"
 
 test-engines: install engines
-	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet -c deploy/constraints.txt -e '.[s3,gcs,azure]' 'moto[server]'
-	GRISTMILL_PRISM=$(CURDIR)/$(ENGINES)/prism $(BIN)/python -m pytest -m engine
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet -c deploy/constraints.txt -e '.[s3,gcs,azure]' 'moto[server]' pyspark
+	for engine in prism spark flink; do $(BIN)/gristmill engines install $$engine || exit 1; done
+	$(BIN)/python -m pytest -m engine
 
 test-kenlm: install
 	@command -v cmake >/dev/null || { echo "make test-kenlm: needs cmake" >&2; exit 1; }
@@ -38,14 +38,11 @@ test-browser: install
 	npm install --silent --no-audit --no-fund --no-save --prefix $(BROWSER) axe-core@$(AXE)
 	$(BIN)/python -m pytest -m browser
 
-engines: $(ENGINES)/prism $(ENGINES)/fake-gcs-server $(ENGINES)/node_modules
-
-$(ENGINES)/prism:
-	@command -v go >/dev/null || { echo "make engines: needs Go >= 1.24 (package golang)" >&2; exit 1; }
-	GOBIN=$(CURDIR)/$(ENGINES) go install github.com/apache/beam/sdks/v2/go/cmd/prism@v$(BEAM)
+engines: $(ENGINES)/fake-gcs-server $(ENGINES)/node_modules
 
 # Stores on this machine: of Google's and Azure's kind.
 $(ENGINES)/fake-gcs-server:
+	@command -v go >/dev/null || { echo "make engines: needs Go >= 1.24 (package golang)" >&2; exit 1; }
 	GOBIN=$(CURDIR)/$(ENGINES) go install github.com/fsouza/fake-gcs-server@v$(FAKE_GCS)
 
 $(ENGINES)/node_modules:

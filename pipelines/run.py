@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
@@ -105,7 +105,7 @@ class Run:
         with _room():
             saved = save(recipe, home)
         # the roots of inputs may have moved; these decide nothing
-        where = {name: getattr(recipe, name) for name in ("inputs", "parent", "expect")}
+        where = {name: getattr(recipe, name) for name in ("inputs", "parent", "expect", "engine")}
         against = {"against": recipe.deduplicate.against}
         where["deduplicate"] = saved.deduplicate.model_copy(update=against)
         run = cls(home, saved.model_copy(update=where), splits, stages)
@@ -180,25 +180,30 @@ class Run:
             self._sweep()
             self._tell_inputs(splits, listener)
             self._tell_scopes(splits, listener)
-            mill = Mill(self.context, engine or Engine(), splits, listener)
-            done: dict[str, Manifest] = {}
-            for stage in self._until(until):
-                is_new = not self.folder.exists(f"{stage.name}/manifest.json")
-                manifest = self._stage(mill, stage, done)
-                done[stage.name] = manifest
-                ledger.check(done)
-                if is_new:
-                    ledger.write(self.folder, done)
-                    listener(
-                        StageFinished(stage.name, manifest.records, manifest.kept, manifest.home)
-                    )
-                if manifest.home:
-                    found = {**mill.context.homes, stage.name: manifest.home}
-                    mill.context = replace(mill.context, homes=found)
-                expectations.check(mill.context, stage.name, manifest)
+            with closing(Mill(self.context, engine or Engine(), splits, listener)) as mill:
+                done = self._through(mill, self._until(until))
             ledger.write(self.folder, done)
         for each in self.shortfalls() if "mix" in done else ():
             listener(each)
+        return done
+
+    def _through(self, mill: Mill, stages: Sequence[Stage]) -> dict[str, Manifest]:
+        """The manifests of the stages, each made if it is not there."""
+        done: dict[str, Manifest] = {}
+        for stage in stages:
+            is_new = not self.folder.exists(f"{stage.name}/manifest.json")
+            manifest = self._stage(mill, stage, done)
+            done[stage.name] = manifest
+            ledger.check(done)
+            if is_new:
+                ledger.write(self.folder, done)
+                mill.listener(
+                    StageFinished(stage.name, manifest.records, manifest.kept, manifest.home)
+                )
+            if manifest.home:
+                found = {**mill.context.homes, stage.name: manifest.home}
+                mill.context = replace(mill.context, homes=found)
+            expectations.check(mill.context, stage.name, manifest)
         return done
 
     @property

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from schemas.base import Contract, Name
 from schemas.curate import Curate
 from schemas.deduplicate import Deduplicate
+from schemas.engine import EngineSettings
 from schemas.expect import Expect
 from schemas.extract import Extract
 from schemas.filter import Filter
@@ -58,6 +59,7 @@ class Recipe(Contract):
     )
     mix: Mix = Field(Mix(), description="Token parts to shards.")
     expect: Expect = Field(Expect(), description="What the run must come to, or it ends.")
+    engine: EngineSettings = Field(EngineSettings(), description="What does the work.")
 
     code: dict[str, str] = Field(
         default_factory=dict,

@@ -9,9 +9,9 @@ Command = Callable[[argparse.Namespace], int]
 Add = Callable[[str, str, str, Command], argparse.ArgumentParser]
 
 
-def adder(parser: argparse.ArgumentParser, what: str) -> Add:
+def adder(parser: argparse.ArgumentParser, what: str, *, required: bool = True) -> Add:
     """What adds a sub-command to a parser: its name, help, example and function."""
-    commands = parser.add_subparsers(metavar=what, required=True)
+    commands = parser.add_subparsers(metavar=what, required=required)
 
     def add(name: str, help_: str, example: str, command: Command) -> argparse.ArgumentParser:
         sub = commands.add_parser(

@@ -7,6 +7,7 @@ import sys
 import time
 
 from pipelines.runs.events import (
+    EngineConsole,
     Event,
     Limited,
     Listener,
@@ -70,6 +71,8 @@ class Text:
             say(f"only the first {event.records:,} records of each source are read: this is a try")
         elif isinstance(event, Unredacted):
             say(f"personal data is replaced by no step: {', '.join(event.sources)}")
+        elif isinstance(event, EngineConsole):
+            say(f"the engine shows its work at {event.url}")
         elif isinstance(event, StepBegun):
             self._begin(event)
         elif isinstance(event, StepProgress):

@@ -7,6 +7,7 @@ import gc
 import os
 from typing import TYPE_CHECKING
 
+from pipelines.commands.engines import add_engine, settings_of
 from pipelines.commands.options import tell_left_out
 from pipelines.commands.parsing import Add, bytes_of
 from schemas.problems import Problem
@@ -39,8 +40,7 @@ def add_run(add: Add) -> None:
     )
     run.add_argument("--parent", metavar="RUN", help="take over this run's equal stages")
     run.add_argument("--until", default="", metavar="STAGE", help="stop after this stage")
-    run.add_argument("--runner", default="local", help="local (default), direct or prism")
-    run.add_argument("--workers", type=int, default=1, help="worker processes (default 1)")
+    add_engine(run)
     run.add_argument(
         "--memory", type=bytes_of, default=2 << 30, help="for shuffles, such as 4G (default 2G)"
     )
@@ -112,10 +112,11 @@ def _run(options: argparse.Namespace) -> int:
     from pipelines.runs.store import Folder, is_remote
 
     output = options.output if is_remote(options.output) else os.path.abspath(options.output)
-    engine = Engine(options.runner, options.workers, options.memory)
     # what a run has begun with it holds: inputs may be gone once they are read
     begun = Folder(output).exists("recipe.yaml")
     recipe = load(options.recipe, _inputs(options), files=True, inputs=not begun)
+    settings = settings_of(options, recipe.engine)
+    engine = Engine(settings.runner, settings.workers, options.memory, settings)
     if options.dry_run:
         for stage, does, why in Run.foresee(recipe, output):
             print("\n  ".join([f"{stage:<12}{does}", *why]))

@@ -1,246 +1,225 @@
-"""Jobs as Beam pipelines, on the engines that Beam brings to one machine.
+"""Jobs as Beam pipelines: on Beam's own runner, behind a job server, or on Dataflow.
 
-`direct` is Beam's FnApiRunner, `prism` its engine in Go. The workers of both are started by Beam's
-own pool of worker processes. A job runs in a thread of its own; the calling thread shows progress
-and watches the workers: FnApiRunner waits for ever for one that was killed.
+`direct` is Beam's FnApiRunner, the others are reached through Beam's job API. Python workers are
+processes: Beam's own pool on this machine starts them where nothing else is said. A job runs in a
+thread of its own; the calling thread shows progress and watches the workers: FnApiRunner and Prism
+wait for ever for one that was killed.
 """
 
 from __future__ import annotations
 
-import argparse
+import json
 import logging
-import os
-import shutil
-import socket
-import subprocess
 import sys
+import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from subprocess import Popen
 
 import apache_beam as beam
 import psutil
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, PortableOptions
+from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.runners.portability.portable_runner import PortableRunner
 from apache_beam.transforms.environments import ExternalEnvironment
 
-from pipelines.engines.jobs import (
-    Barrier,
-    ByKey,
-    Job,
-    JobFailed,
-    Spill,
-    Step,
-    Unspill,
-    ignore,
-    last_line,
-)
-from pipelines.engines.local import ONE_THREAD, end
-from schemas.problems import Problem
+from pipelines.engines.graph import build
+from pipelines.engines.installed import is_here, missing
+from pipelines.engines.jobs import Job, JobFailed, ignore, last_line
+from pipelines.engines.local import ONE_THREAD
+from pipelines.engines.processes import free_port, here, started
+from pipelines.engines.servers import Server, serving
+from pipelines.engines.troubles import trouble
+from schemas.engine import EngineSettings, RunnerName
+
+# Engines that do the work of a worker that is lost anew; the others wait for it.
+_DO_AGAIN = ("spark", "flink", "dataflow")
+_KEPT = 20_000  # milliseconds that a worker of an executor waits for more of the same job
 
 
-class ShuffleOptions(PipelineOptions):
-    """Where the engine's workers have one disk, a folder on it for what they shuffle."""
+class Session:
+    """What stays from one job of a run to the next: the pool that starts Python workers, and the
+    job server, if the engine has one."""
 
-    @classmethod
-    def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--shuffle_folder")
+    def __init__(
+        self,
+        runner: RunnerName,
+        workers: int,
+        settings: EngineSettings,
+        log: Path | None,
+        show: Callable[[str], None],
+    ) -> None:
+        """What programs print goes to the end of `log`; `show` is told the engine's own page.
 
+        Raises Problem for what keeps the engine from running, JobFailed if it does not start.
+        """
+        self.runner, self.workers, self.settings, self.show = runner, workers, settings, show
+        self.server = Server("")
+        self._pool: Popen[bytes] | None = None
+        self._environment: list[str] = []
+        with ExitStack() as stack:
+            self.log = log or Path(stack.enter_context(_scratch())) / "log"
+            self._before = self.log.stat().st_size if self.log.exists() else 0
+            try:
+                if runner in ("prism", "spark", "flink"):
+                    self.server = stack.enter_context(serving(runner, settings, workers, self.log))
+                else:
+                    for problem in missing(runner, settings):
+                        raise problem
+                if runner != "dataflow":
+                    self._start_workers(stack)
+            except JobFailed as error:
+                raise self._trouble(error) from None
+            self.close = stack.pop_all().close
+        if self.server.console:
+            show(self.server.console)
 
-class Do(beam.DoFn):
-    """A step of a job."""
+    def run(self, job: Job, watch: Callable[[], None], scratch: Path | None, name: str) -> None:
+        """Run a job to its end, calling `watch` several times a second.
 
-    def __init__(self, step: Step) -> None:
-        """`step` does all of the work."""
-        self.step = step
+        Chunks that are shuffled stand in the folder `scratch`, if it is given. Raises Problem for
+        what the user can mend, JobFailed if the job fails otherwise or a worker dies. If this
+        thread is interrupted, the job is cancelled.
+        """
+        running: list[beam.runners.runner.PipelineResult] = []
+        failure: list[BaseException] = []
 
-    def process(self, element: Any) -> Iterable[Any]:
-        """`element`: of the step."""
-        return self.step.process(element)
+        def work() -> None:
+            try:
+                running.append(pipeline.run())
+                if self.runner == "dataflow":
+                    self.show(_page(self.settings, running[0].job_id()))
+                running[0].wait_until_finish()
+            except BaseException as error:  # handed to the calling thread
+                failure.append(error)
 
+        thread = threading.Thread(target=work, name="job", daemon=True)
+        with ExitStack() as stack:
+            stack.enter_context(_quiet(thread))
+            words = [*self._words(name), *self._environment]
+            if scratch is not None:
+                words.append(f"--shuffle_folder={scratch}")
+            options = PipelineOptions([*words, *self.settings.options])
+            pipeline = beam.Pipeline(runner=self._runner(options), options=options)
+            build(job, pipeline, deal=self.runner != "direct" or self.workers > 1)
+            stack.callback(_cancel, thread, running)
+            thread.start()
+            while thread.is_alive():
+                thread.join(0.1)
+                watch()
+                if self._pool is not None and self._is_lost(self._pool):
+                    # a job that is at its end stops its workers, one that failed says more itself
+                    thread.join(5)
+                    if thread.is_alive():
+                        raise JobFailed("a worker process died")
+        if failure:
+            raise self._trouble(failure[0]) from failure[0]
 
-class Then(beam.DoFn):
-    """What goes on after a barrier."""
+    def _words(self, name: str) -> list[str]:
+        """Beam's options for the engine."""
+        words = ["--no_save_main_session", f"--direct_num_workers={self.workers}"]
+        asked = self.settings
+        if self.runner == "dataflow":
+            words += [
+                f"--project={asked.project}", f"--region={asked.region}", f"--job_name={name}",
+                f"--temp_location={asked.temp}", f"--max_num_workers={self.workers}",
+                "--experiments=use_runner_v2",
+            ]  # fmt: skip
+            if asked.staging is not None:
+                words.append(f"--staging_location={asked.staging}")
+            if asked.image is not None:
+                words.append(f"--sdk_container_image={asked.image}")
+        elif self.runner != "direct":
+            words.append(f"--job_endpoint={self.server.endpoint}")
+        if self.runner in ("spark", "flink"):
+            is_own = is_here(asked.master) and asked.job_endpoint is None
+            processes = self.workers if is_own else asked.processes
+            words += [
+                f"--sdk_worker_parallelism={processes}", f"--environment_cache_millis={_KEPT}",
+                f"--job_name={name}",
+            ]  # fmt: skip
+            if self.runner == "flink" and is_own:
+                words.append(f"--parallelism={self.workers}")
+        return words
 
-    def __init__(self, step: Step) -> None:
-        """`step`: the barrier's."""
-        self.step = step
+    def _start_workers(self, stack: ExitStack) -> None:
+        """Name what starts Python workers to Beam: a pool on this machine, if none was given."""
+        asked = self.settings
+        kind, config = asked.environment, asked.pool
+        if kind == "DOCKER":
+            config = asked.image
+        elif kind == "PROCESS":
+            config = json.dumps({"command": asked.command})
+        if self.runner in ("direct", "prism") or (kind == "EXTERNAL" and config is None):
+            kind, port = "EXTERNAL", free_port()
+            config = f"localhost:{port}"
+            name = "apache_beam.runners.worker.worker_pool_main"
+            command = [sys.executable, "-P", "-m", name, f"--service_port={port}"]
+            what = "the pool of worker processes"
+            pool = started(command, port, self.log, here(**ONE_THREAD), what)
+            self._pool = stack.enter_context(pool)
+        self._environment = [f"--environment_type={kind}"]
+        if config is not None:
+            self._environment.append(f"--environment_config={config}")
 
-    def process(self, _: None, count: int) -> Iterable[Any]:  # noqa: ARG002 - waited for
-        """`count`: of the elements that came to the barrier."""
-        return self.step.process(None)
+    def _runner(self, options: PipelineOptions) -> beam.runners.PipelineRunner:
+        """Beam's runner by its own name: its `DirectRunner` may choose Prism, a download."""
+        if self.runner == "dataflow":
+            from apache_beam.runners.dataflow.dataflow_runner import DataflowRunner
 
+            return DataflowRunner()
+        if self.runner != "direct":
+            # its own PrismRunner installs signal handlers, which only a main thread can
+            return PortableRunner()
+        environment = ExternalEnvironment.from_options(options.view_as(PortableOptions))
+        return FnApiRunner(default_environment=environment)
 
-def build(job: Job, pipeline: beam.Pipeline) -> None:
-    """Build the job on an empty pipeline."""
-    elements = pipeline | beam.Create(job.items, reshuffle=False)
-    if pipeline.options.view_as(DirectOptions).direct_num_workers > 1:
-        elements = elements | beam.Reshuffle()
-    for number, step in enumerate(job.steps):
-        if isinstance(step, ByKey):
-            elements = _grouped(elements, step)
-        elif isinstance(step, Barrier):
-            elements = _after(elements, step)
-        else:
-            elements = elements | f"{number}: {type(step).__name__}" >> beam.ParDo(Do(step))
-
-
-def _after(elements: beam.PCollection, barrier: Barrier) -> beam.PCollection:
-    label, count = barrier.label, beam.combiners.CountCombineFn()
-    # a side input is there only when all of it is, also if it is nothing
-    all_ = elements | f"{label}: wait" >> beam.CombineGlobally(count).as_singleton_view()
-    once = elements.pipeline | f"{label}: once" >> beam.Create([None], reshuffle=False)
-    then = once | f"{label}: then" >> beam.ParDo(Then(barrier.then), all_)
-    return then | f"{label}: deal" >> beam.Reshuffle()
-
-
-def _grouped(chunks: beam.PCollection, by: ByKey) -> beam.PCollection:
-    folder, label = chunks.pipeline.options.view_as(ShuffleOptions).shuffle_folder, by.label
-    if folder is not None:  # before they are flattened, which would send them
-        chunks = chunks | f"{label}: to disk" >> beam.ParDo(Do(Spill(folder)))
-    if empty := [(key, b"") for key in by.keys]:
-        none = chunks.pipeline | f"{label}: all keys" >> beam.Create(empty, reshuffle=False)
-        chunks = (chunks, none) | f"{label}: with empty ones" >> beam.Flatten()
-    groups = chunks | f"{label}: by key" >> beam.GroupByKey()
-    if folder is not None:
-        groups = groups | f"{label}: from disk" >> beam.ParDo(Do(Unspill(folder)))
-    return groups
-
-
-def run(
-    job: Job,
-    runner: str,
-    workers: int,
-    watch: Callable[[], None],
-    log: Path | None = None,
-    scratch: Path | None = None,
-) -> None:
-    """Run a job to its end, calling `watch` several times a second.
-
-    `runner` is `direct` or `prism`; what workers print goes to the end of `log`; chunks that are
-    shuffled stand in the folder `scratch`. Raises JobFailed if the job fails or a worker dies.
-    """
-    failure: list[BaseException] = []
-
-    def work() -> None:
+    def _is_lost(self, pool: Popen[bytes]) -> bool:
+        """Whether the pool was killed, or a worker that nobody will replace."""
+        if pool.poll() is not None:
+            return True
+        if self.runner in _DO_AGAIN:
+            return False
         try:
-            pipeline.run().wait_until_finish()
-        except BaseException as error:  # handed to the calling thread
-            failure.append(error)
+            found = psutil.Process(pool.pid).children(recursive=True)
+            return any(child.status() == psutil.STATUS_ZOMBIE for child in found)
+        except psutil.NoSuchProcess:  # one that ended while it was looked at
+            return False
 
-    thread = threading.Thread(target=work, name="job", daemon=True)
-    with ExitStack() as stack:
-        stack.enter_context(_quiet(thread))
-        sink = stack.enter_context(Path(log or os.devnull).open("ab"))
-        pool, port = stack.enter_context(_pool(sink.fileno()))
-        words = [f"--direct_num_workers={workers}", "--no_save_main_session"]
-        words += ["--environment_type=EXTERNAL", f"--environment_config=localhost:{port}"]
-        if scratch is not None:
-            words.append(f"--shuffle_folder={scratch}")
-        if runner == "prism":
-            words.append(stack.enter_context(_prism(sink.fileno())))
-        options = PipelineOptions(words)
-        pipeline = beam.Pipeline(runner=_runner(runner, options), options=options)
-        build(job, pipeline)
-        thread.start()
-        while thread.is_alive():
-            thread.join(0.1)
-            watch()
-            if _is_lost(pool):
-                # a job that is at its end stops its workers, one that failed says more itself
-                thread.join(5)
-                if thread.is_alive():
-                    raise JobFailed("a worker process died")
-    if failure:
-        raise JobFailed(last_line(failure[0])) from failure[0]
+    def _trouble(self, error: BaseException) -> Exception:
+        """What the failure of the engine or of a job comes to, in our own words."""
+        said = ""
+        with suppress(OSError), self.log.open("rb") as file:
+            file.seek(self._before)
+            said = file.read().decode(errors="replace")
+        known = trouble(self.runner, f"{error}\n{said}")
+        return known or JobFailed(last_line(error))
 
 
-def _runner(name: str, options: PipelineOptions) -> beam.runners.PipelineRunner:
-    """Beam's runner by its own name: its `DirectRunner` may choose Prism, which is a download."""
-    if name == "prism":
-        return PortableRunner()
-    environment = ExternalEnvironment.from_options(options.view_as(PortableOptions))
-    return FnApiRunner(default_environment=environment)
+def _page(settings: EngineSettings, job: str) -> str:
+    console = "https://console.cloud.google.com/dataflow/jobs"
+    return f"{console}/{settings.region}/{job}?project={settings.project}"
+
+
+def _cancel(thread: threading.Thread, running: list[beam.runners.runner.PipelineResult]) -> None:
+    """Cancel a job that is still running, which takes an engine seconds at most."""
+
+    def cancel() -> None:
+        with suppress(Exception):  # it may have ended by now
+            running[0].cancel()
+
+    if thread.is_alive() and running:
+        asked = threading.Thread(target=cancel, name="cancel", daemon=True)
+        asked.start()
+        asked.join(15)
 
 
 @contextmanager
-def _pool(sink: int) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """Beam's pool, which starts the workers that an engine asks for, and its port."""
-    port = _free_port()
-    name = "apache_beam.runners.worker.worker_pool_main"
-    environment = {
-        **os.environ,
-        # the pool starts its workers as `python`
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
-        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-        **ONE_THREAD,
-    }
-    command = [sys.executable, "-P", "-m", name, f"--service_port={port}"]
-    with _started(command, sink, port, environment) as process:
-        yield process, port
-
-
-@contextmanager
-def _prism(sink: int) -> Iterator[str]:
-    """Prism, and the option that names it."""
-    binary = os.environ.get("GRISTMILL_PRISM") or shutil.which("prism")
-    if binary is None:
-        raise Problem(
-            "no `prism` in PATH",
-            "runner prism",
-            "`make engines` installs it; or name the file by the variable GRISTMILL_PRISM",
-        )
-    # Beam's own PrismRunner installs signal handlers, which only a main thread can
-    port = _free_port()
-    command = [binary, f"--job_port={port}", "--serve_http=false", "--log_kind=text"]
-    with _started(command, sink, port, dict(os.environ)):
-        yield f"--job_endpoint=localhost:{port}"
-
-
-@contextmanager
-def _started(
-    command: Sequence[str], sink: int, port: int, environment: dict[str, str]
-) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that answers on a port; it and all that it has started are ended afterwards."""
-    process = subprocess.Popen(command, env=environment, stdout=sink, stderr=sink)  # noqa: S603
-    try:
-        _wait_for_port(port, process)
-        yield process
-    finally:
-        end(process.pid)
-        process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(300):
-        if process.poll() is not None:
-            raise JobFailed("the engine or its pool of worker processes did not start")
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    raise JobFailed("the engine or its pool of worker processes does not answer")
-
-
-def _is_lost(pool: subprocess.Popen[bytes]) -> bool:
-    """Whether the pool, or a worker that it started, was killed."""
-    if pool.poll() is not None:
-        return True
-    try:
-        children = psutil.Process(pool.pid).children()
-        return any(child.status() == psutil.STATUS_ZOMBIE for child in children)
-    except psutil.NoSuchProcess:  # one that ended while it was looked at
-        return False
+def _scratch() -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="gristmill-") as folder:
+        yield folder
 
 
 @contextmanager

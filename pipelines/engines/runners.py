@@ -1,23 +1,24 @@
 """Engines by name, with settings that work, and one way to run jobs on any of them.
 
-`local` is a pool of processes, `direct` Beam's own runner on this machine, `prism` Beam's engine in
-Go. What takes next to no time, and all jobs of one worker on this machine, are loops in this
-process.
+`local` is a pool of processes, `direct` Beam's own runner on this machine; `prism`, `spark` and
+`flink` are behind Beam's job API, and `dataflow` is a service. A job of one task, what takes next
+to no time, and all jobs of one worker on this machine, are loops in this process.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING
 
 from pipelines.engines.jobs import Job, JobFailed, Receive, ignore, last_line, run_here
 from pipelines.engines.local import Pool, modules_of
+from schemas.engine import RUNNERS, EngineSettings, RunnerName
 from schemas.problems import Problem, full_disk
 
-RunnerName = Literal["local", "direct", "prism"]
-RUNNERS: tuple[RunnerName, ...] = get_args(RunnerName)
+if TYPE_CHECKING:
+    from pipelines.engines.beam import Session
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Engine:
     workers: int = 1
     # Bytes that a shuffle may hold, all workers together; passes are cut to fit.
     memory: int = 2 << 30
+    settings: EngineSettings = field(default_factory=EngineSettings)
 
     def __post_init__(self) -> None:
         if self.runner not in RUNNERS:
@@ -38,7 +40,12 @@ class Engine:
     @property
     def is_here(self) -> bool:
         """Whether it stands for this machine alone, whose small jobs can run in this process."""
-        return self.runner != "prism"
+        return self.runner in ("local", "direct")
+
+    @property
+    def has_one_disk(self) -> bool:
+        """Whether all workers are sure to be on this machine."""
+        return self.is_here or self.runner == "prism"
 
     @property
     def starts_fast(self) -> bool:
@@ -49,10 +56,14 @@ class Engine:
 class Runner:
     """Runs jobs on an engine, one after another."""
 
-    def __init__(self, engine: Engine, log: Path | None = None) -> None:
-        """What worker processes print goes to the end of `log`."""
-        self.engine, self._log = engine, log
+    def __init__(
+        self, engine: Engine, log: Path | None = None, show: Callable[[str], None] = ignore
+    ) -> None:
+        """What worker processes print goes to the end of `log`; `show` is told the address of the
+        engine's own page."""
+        self.engine, self._log, self._show = engine, log, show
         self._pool: Pool | None = None
+        self._session: Session | None = None
 
     def run(
         self,
@@ -61,17 +72,21 @@ class Runner:
         watch: Callable[[], None] = lambda: None,
         scratch: Path | None = None,
         *,
+        name: str = "job",
         small: bool = False,
+        alone: bool = False,
     ) -> None:
         """Run a job to its end.
 
         `receive` is given what comes to a barrier and to the end; on Beam's engines, which carry
         nothing back, `watch` is called several times a second instead. Chunks that are shuffled
         stand in the folder `scratch`, if it is given. `small` keeps next to no work inside this
-        process, where the engine is on this machine. Raises Problem if a step does, or the disk
-        is full, and JobFailed if the job fails otherwise or a worker process dies.
+        process, where the engine is on this machine, and `alone`, one task, on any: an engine
+        would take longer to begin. `name` is what the engine calls the job.
+        Raises Problem if a step does, or the disk is full, and JobFailed if the job fails otherwise
+        or a worker process dies.
         """
-        if self.engine.is_here and (small or self.engine.workers == 1):
+        if alone or (self.engine.is_here and (small or self.engine.workers == 1)):
             try:
                 run_here(job, receive, scratch)
             except Problem:
@@ -83,11 +98,19 @@ class Runner:
                 self._pool = Pool(self.engine.workers, modules_of(job), self._log)
             self._pool.run(job, receive, scratch)
         else:
-            from pipelines.engines import beam
+            if self._session is None:
+                from pipelines.engines.beam import Session
 
-            beam.run(job, self.engine.runner, self.engine.workers, watch, self._log, scratch)
+                asked = self.engine
+                self._session = Session(
+                    asked.runner, asked.workers, asked.settings, self._log, self._show
+                )
+            self._session.run(job, watch, scratch, name)
 
     def close(self) -> None:
-        """Let the workers end; a later job starts new ones."""
+        """Let the workers and the engine's programs end; a later job starts new ones."""
         if self._pool is not None:
             self._pool.close()
+        if self._session is not None:
+            self._session.close()
+            self._session = None

@@ -235,10 +235,11 @@ def _check_folders(path: str, step: Step, run: Folder) -> Iterator[tuple[str, st
 
 def differences(old: Recipe, new: Recipe) -> list[tuple[str, str, str]]:
     """What differs, as (YAML path, old, new); where inputs and other runs are decides nothing, nor
-    what is expected."""
+    what is expected, nor the engine."""
     said: Any = {
         "parent": True,
         "expect": True,
+        "engine": True,
         "inputs": {"__all__": {"root", "run", "storage"}},
         "deduplicate": {"against"},  # the stage is made of their digests
     }

@@ -84,6 +84,13 @@ class Shortfall:
     phase: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class EngineConsole:
+    """Where the engine shows its own page, while it works."""
+
+    url: str
+
+
 Event = (
     StepBegun
     | StepProgress
@@ -94,6 +101,7 @@ Event = (
     | Limited
     | Unredacted
     | Shortfall
+    | EngineConsole
 )
 Listener = Callable[[Event], None]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
@@ -15,7 +16,14 @@ from pathlib import Path
 from pipelines.engines.jobs import Barrier, Job, JobFailed, Step
 from pipelines.engines.runners import Engine, Runner
 from pipelines.runs.closing import Plan, close, compaction, freeze
-from pipelines.runs.events import Listener, StepBegun, StepFinished, StepProgress, ignore
+from pipelines.runs.events import (
+    EngineConsole,
+    Listener,
+    StepBegun,
+    StepFinished,
+    StepProgress,
+    ignore,
+)
 from pipelines.runs.receipts import Task, receipt_keys
 from pipelines.runs.steps import Context, Execute, Manifest, Work, read_manifest
 from pipelines.runs.store import Folder
@@ -92,7 +100,9 @@ class Mill:
     listener: Listener = ignore
 
     def __post_init__(self) -> None:
-        self._runner = Runner(self.engine, self._log())
+        self._runner = Runner(
+            self.engine, self._log(), lambda url: self.listener(EngineConsole(url))
+        )
 
     @property
     def run(self) -> Folder:
@@ -100,7 +110,7 @@ class Mill:
         return self.context.run
 
     def close(self) -> None:
-        """Let the engine's workers end; they also end with the mill."""
+        """Let the engine's workers and programs end."""
         self._runner.close()
 
     def plan(self, step: str, fingerprint: str, tasks: Callable[[], Sequence[Task]]) -> list[Task]:
@@ -140,7 +150,7 @@ class Mill:
                 lambda: self._closed(names), set(names), self._reporting(last.step, names)
             )
             with self._shown(last.step, tally):
-                self._job(names, Job(_largest_first(tasks), steps), tally, small=False)
+                self._job(names, Job(_largest_first(tasks), steps), tally)
             close(self.run, last.step)
         return read_manifest(self.run, last.step)
 
@@ -172,7 +182,7 @@ class Mill:
                 job = build(tasks)
                 if number == len(jobs):
                     job = Job(job.items, [*job.steps, *compaction(self.run, step, len(keys))])
-                self._job([step], job, tally, small=small or len(tasks) == 1)
+                self._job([step], job, tally, small=small, alone=len(tasks) == 1)
             if tally.done != keys:  # an engine may carry nothing back
                 tally.list()
         if missing := sorted(keys - tally.done):
@@ -192,10 +202,13 @@ class Mill:
     def _reporting(self, step: str, tasks: Sized) -> Callable[[int], None]:
         return lambda done: self.listener(StepProgress(step, len(tasks), done))
 
-    def _job(self, steps: Sequence[str], job: Job, tally: _Tally, *, small: bool) -> None:
-        scratch = (self.run / steps[0]).scratch()
+    def _job(self, steps: Sequence[str], job: Job, tally: _Tally, **how: bool) -> None:
+        # the folder of a run on a disk is seen by all workers, as the run is
+        has_disk = self.run.local is not None or self.engine.has_one_disk
+        scratch = (self.run / steps[0]).scratch() if has_disk else None
+        name = "-".join(["gristmill", *re.findall("[a-z0-9]+", steps[-1])])
         try:
-            self._runner.run(job, tally.receive, tally.look, scratch, small=small)
+            self._runner.run(job, tally.receive, tally.look, scratch, name=name, **how)
         except Problem:
             for step in steps:
                 (self.run / f"{step}/failures").remove()
@@ -203,7 +216,8 @@ class Mill:
         except JobFailed as error:
             raise self._explain(steps, error) from None
         finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            if scratch is not None:
+                shutil.rmtree(scratch, ignore_errors=True)
 
     def _log(self) -> Path | None:
         return None if self.run.local is None else self.run.local / "workers.log"

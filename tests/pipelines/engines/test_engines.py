@@ -1,32 +1,108 @@
-"""The same shards on an engine with workers of its own: no job leans on one process."""
+"""The same shards on engines with workers of their own: no job leans on one process."""
 
-import os
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 
+from pipelines.engines.installed import missing
+from schemas.engine import EngineSettings, RunnerName
+from tests.pipelines.engines.clusters import spark_cluster
 from tests.runs import DEMO, balanced, count_receipts, mill, receipts, shards, start, wait_for
 
 pytestmark = pytest.mark.engine
+MARK = "GRISTMILL_TEST"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _prism() -> None:
-    if not (os.environ.get("GRISTMILL_PRISM") or shutil.which("prism")):
-        pytest.skip("no prism: `make test-engines` installs it")
+def needs(runner: RunnerName) -> None:
+    """Skip, and say what is missing, if the engine cannot run here."""
+    for problem in missing(runner, EngineSettings()):
+        pytest.skip(f"{problem}")
 
 
-def test_prism_makes_the_same_shards(finished: Path, tmp_path: Path) -> None:
-    mill(tmp_path / "run", "--runner", "prism")
-    assert shards(tmp_path / "run") == shards(finished)
-    assert set(receipts(tmp_path / "run")) == set(receipts(finished))
-    balanced(tmp_path / "run")
+@pytest.fixture(autouse=True)
+def _mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test starts can be told from what others do."""
+    monkeypatch.setenv(MARK, str(tmp_path))
 
 
-def test_prism_makes_the_same_in_many_passes(finished: Path, tmp_path: Path) -> None:
+def same(run: Path, finished: Path) -> None:
+    """The run made what the local engine makes, and left no process behind."""
+    assert shards(run) == shards(finished)
+    assert set(receipts(run)) == set(receipts(finished))
+    assert balanced(run) == balanced(finished)
+    assert left_over(run.parent) == []
+
+
+def left_over(folder: Path) -> list[list[str]]:
+    """The commands of processes that the test in this folder has started."""
+    found = psutil.process_iter(["environ", "cmdline"])
+    return [
+        each.info["cmdline"]
+        for each in found
+        if (each.info["environ"] or {}).get(MARK) == str(folder)
+    ]
+
+
+@pytest.mark.parametrize("runner", ["prism", "spark", "flink"])
+def test_every_engine_makes_the_same_shards(
+    finished: Path, tmp_path: Path, runner: RunnerName
+) -> None:
+    needs(runner)
+    mill(tmp_path / "run", "--runner", runner, "--workers", "2")
+    same(tmp_path / "run", finished)
+
+
+@pytest.fixture(scope="module")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list[psutil.Process]]]:
+    """A standalone cluster of Spark on loopback: its master's address, and its two workers."""
+    needs("spark")
+    with spark_cluster(tmp_path_factory.mktemp("spark")) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def on_cluster(tmp_path: Path, spark: tuple[str, list[psutil.Process]]) -> Path:
+    """The demo recipe for the cluster."""
+    recipe = tmp_path / "cluster.yaml"
+    engine = {
+        "runner": "spark",
+        "master": spark[0],
+        "processes": 1,
+        "properties": {"spark.executor.memory": "512m", "spark.driver.host": "127.0.0.1"},
+    }
+    demo = yaml.safe_load(DEMO.read_text())
+    demo["inputs"][0]["root"] = str(DEMO.parent / "sample")
+    recipe.write_text(yaml.safe_dump({**demo, "engine": engine}))
+    return recipe
+
+
+def test_a_worker_of_a_spark_cluster_is_killed(
+    finished: Path,
+    tmp_path: Path,
+    spark: tuple[str, list[psutil.Process]],
+    on_cluster: Path,
+) -> None:
+    """With its executor, in the middle of a job: the cluster does its work anew."""
+    output = tmp_path / "run"
+    process = start("run", str(on_cluster), "--output", str(output))
+    wait_for(lambda: count_receipts(output) >= 1, 120, "a first receipt")
+    for each in [*spark[1][0].children(recursive=True), spark[1][0]]:
+        each.kill()
+    _, err = process.communicate(timeout=400)
+    assert process.returncode == 0, err
+    assert "the engine shows its work at http://localhost:" in err
+    same(output, finished)
+
+
+def test_prism_goes_on_with_a_run_of_another_engine_in_many_passes(
+    finished: Path, tmp_path: Path
+) -> None:
+    needs("prism")
     shutil.copytree(finished, tmp_path / "run")
     for stage in ("deduplicate", "curate", "tokenizer", "tokenize", "mix", "shards", "report"):
         shutil.rmtree(tmp_path / "run" / stage)
@@ -35,6 +111,7 @@ def test_prism_makes_the_same_in_many_passes(finished: Path, tmp_path: Path) -> 
 
 
 def test_a_worker_of_prism_that_is_killed_ends_the_run(finished: Path, tmp_path: Path) -> None:
+    needs("prism")
     output = tmp_path / "run"
     process = start("run", str(DEMO), "--output", str(output), "--runner", "prism")
 
