@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import tokenizers
 
+from curation.tokenization import unknown_token
+
 
 @dataclass
 class Measures:
@@ -48,11 +50,8 @@ class Measures:
 
 def measure(tokenizer: tokenizers.Tokenizer, texts: Sequence[str]) -> list[Measures]:
     """The measures of each text, by any tokenizer of `tokenizers`."""
-    unknown = {
-        tokenizer.token_to_id(name)
-        for name in (getattr(tokenizer.model, "unk_token", None), "<unk>", "[UNK]", "<|unknown|>")
-        if name is not None
-    } - {None}
+    name = unknown_token(tokenizer)
+    unknown = None if name is None else tokenizer.token_to_id(name)
     found = []
     for text, encoding in zip(texts, tokenizer.encode_batch(texts, False), strict=True):
         ids = encoding.ids
@@ -62,7 +61,7 @@ def measure(tokenizer: tokenizers.Tokenizer, texts: Sequence[str]) -> list[Measu
                 len(text.encode()),
                 len(text.split()),
                 len(ids),
-                sum(number in unknown for number in ids),
+                sum(number == unknown for number in ids),
                 tokenizer.decode(ids, skip_special_tokens=False) == text,
             )
         )

@@ -30,6 +30,10 @@ PADDING_NAMES = (PADDING, "<|pad|>", "<pad>", "[PAD]", "<|PAD|>", "<|finetune_ri
 # SentencePiece's tokens for single bytes.
 BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))
 
+# A deprecated control character, at which graphemes end: it keeps characters apart for the
+# normalizer `Precompiled`, which is safe with characters only (`curation.sentencepiece`).
+APART = "\U000e0001"
+
 # Characters encoded at a time: bounds memory (some 100 bytes a character), and what one word takes
 # in tokenizers that do not bound words: n log n time, and the stack of tiktoken's expressions.
 PIECE_CHARACTERS = 1 << 18
@@ -300,6 +304,12 @@ def _fault(config: dict[str, Any]) -> str | None:
     model = config["model"]
     if model.get("dropout"):
         return "its BPE has the option `dropout`, which encodes at random"
+    steps = json.dumps(config["normalizer"], ensure_ascii=False)
+    if "Precompiled" in steps and APART not in steps:
+        return (
+            "its normalizer `Precompiled` loses characters and fails on some texts: load the "
+            "SentencePiece model that it comes from, a `.model` file, which is read safely"
+        )
     entries = model["vocab"]
     names = {name for name, _ in entries} if model["type"] == "Unigram" else set(entries)
     if model.get("byte_fallback") and names.issuperset(BYTES):
@@ -314,6 +324,14 @@ def _fault(config: dict[str, Any]) -> str | None:
             "(GPT-2, Llama 3, Qwen) and SentencePiece's byte fallback have"
         )
     return None
+
+
+def unknown_token(tokenizer: tokenizers.Tokenizer) -> str | None:
+    """The token for what a tokenizer does not know; None if it has none."""
+    model = json.loads(tokenizer.to_str())["model"]
+    if model["type"] != "Unigram":
+        return model["unk_token"]
+    return None if model["unk_id"] is None else model["vocab"][model["unk_id"]][0]
 
 
 def _keep_plain(tokenizer: tokenizers.Tokenizer, names: Iterable[str]) -> None:

@@ -21,7 +21,7 @@ from tokenizers import (
 )
 
 from curation.ranks import LONGEST_WORD, words
-from curation.tokenization import BYTES, PADDING, pieces
+from curation.tokenization import BYTES, PADDING, pieces, unknown_token
 from schemas.problems import Problem
 from schemas.shard import RESERVED_SPECIAL_IDS
 from schemas.tokenizer import TrainTokenizer
@@ -171,11 +171,14 @@ def _with_bytes(tokenizer: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
 
 def hugging_face(data: bytes, end_of_text: str, begin_of_text: str | None) -> dict[str, bytes]:
     """The files of a folder that `AutoTokenizer.from_pretrained` loads, of a `tokenizer.json`."""
-    names = set(tokenizers.Tokenizer.from_str(data.decode()).get_vocab())
-    special = {"eos_token": end_of_text, "pad_token": PADDING, "unk_token": UNKNOWN}
-    if begin_of_text is not None:
-        special["bos_token"] = begin_of_text
-    special = {key: name for key, name in special.items() if name in names}
+    tokenizer = tokenizers.Tokenizer.from_str(data.decode())
+    named = {
+        "eos_token": end_of_text,
+        "pad_token": PADDING if PADDING in tokenizer.get_vocab() else None,
+        "unk_token": unknown_token(tokenizer),
+        "bos_token": begin_of_text,
+    }
+    special = {key: name for key, name in named.items() if name is not None}
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "clean_up_tokenization_spaces": False,

@@ -53,10 +53,10 @@ class TrainTokenizer(Contract):
 
 
 class Tokenizer(Contract):
-    """Trained here, or loaded from a `tokenizer.json`."""
+    """Trained here, or loaded from a `tokenizer.json` or a SentencePiece model."""
 
     train: TrainTokenizer | None = Field(None, description="Train one.")
-    load: ModelFile | None = Field(None, description="Load one.")
+    load: ModelFile | None = Field(None, description="Load one, a `tokenizer.json` or a `.model`.")
     end_of_text: str = Field("<|end_of_text|>", description="Token that closes every document.")
     begin_of_text: str | None = Field(
         None, description="Token that opens every document; null for none."

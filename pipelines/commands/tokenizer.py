@@ -1,4 +1,4 @@
-"""`gristmill tokenizer`: train one on the curated text of a run, measure it, look at it."""
+"""`gristmill tokenizer`: train one on the curated text of a run, import, measure, look at it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from schemas.problems import Problem
 if TYPE_CHECKING:
     import tokenizers
 
+    from pipelines.runs.store import Folder
+
 
 def add_tokenizer(add: Add) -> None:
     """Add `tokenizer` and its actions."""
     tokenizer = add(
         "tokenizer",
-        "Train, measure or show a tokenizer.",
+        "Train, import, measure or show a tokenizer.",
         "gristmill tokenizer train runs/one --output tokenizers/one",
         lambda _: 0,
     )
@@ -55,13 +57,23 @@ def add_tokenizer(add: Add) -> None:
         "--special", action="append", default=[], metavar="NAME", help="a further special token"
     )
     train.add_argument("--begin", metavar="NAME", help="token that opens a document")
+    import_ = act(
+        "import",
+        "Write a SentencePiece model, or a tokenizer.json, as a folder for Hugging Face.",
+        "gristmill tokenizer import spiece.model --output tokenizers/theirs --end '</s>'",
+        _import,
+    )
+    import_.add_argument("file", metavar="FILE", help="a `.model` (unigram or BPE), or JSON")
+    import_.add_argument("--output", required=True, metavar="FOLDER", help="for Hugging Face")
+    import_.add_argument("--end", default="</s>", metavar="NAME", help="end of text (default </s>)")
+    import_.add_argument("--begin", metavar="NAME", help="token that opens a document")
     evaluate = act(
         "evaluate",
         "Measure a tokenizer on the curated text of a run, by source and language.",
         "gristmill tokenizer evaluate tokenizers/one runs/one",
         _evaluate,
     )
-    evaluate.add_argument("tokenizer", help="a folder, a tokenizer.json, or a run")
+    evaluate.add_argument("tokenizer", help="a folder, a tokenizer.json, a .model, or a run")
     evaluate.add_argument("run", metavar="RUN", help="a run up to its stage `curate`, or further")
     evaluate.add_argument(
         "--documents", type=int, default=10_000, help="about so many, by a hash (default 10000)"
@@ -73,7 +85,7 @@ def add_tokenizer(add: Add) -> None:
         "gristmill tokenizer show tokenizers/one --text 'The mill'",
         _show,
     )
-    show.add_argument("tokenizer", help="a folder, a tokenizer.json, or a run")
+    show.add_argument("tokenizer", help="a folder, a tokenizer.json, a .model, or a run")
     show.add_argument("--text", help="encode this")
 
 
@@ -83,7 +95,6 @@ def _train(options: argparse.Namespace) -> int:
     from curation.training import hugging_face, train_tokenizer
     from pipelines.commands.progress import say
     from pipelines.run import Run
-    from pipelines.runs.store import Folder
     from pipelines.stages.tokenizer import Sample
     from schemas.tokenizer import TrainTokenizer
 
@@ -106,9 +117,7 @@ def _train(options: argparse.Namespace) -> int:
         )
     except ValidationError as error:
         raise Problem(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
-    home = Folder(options.output)
-    if home.exists("tokenizer.json"):
-        raise Problem("holds a tokenizer", options.output, "give a new folder")
+    home = _new(options.output)
     run = Run.open(options.run)
     if "curate" not in run.stages:
         raise Problem("has no curated text yet", options.run, "`gristmill run ... --until curate`")
@@ -123,6 +132,34 @@ def _train(options: argparse.Namespace) -> int:
         say(f"{source:<12}{size:>15,} bytes of text")
     print(_about(_read(options.output)))
     return 0
+
+
+def _import(options: argparse.Namespace) -> int:
+    from curation.sentencepiece import as_json
+    from curation.tokenization import load_tokenizer
+    from curation.training import hugging_face
+
+    home = _new(options.output)
+    try:
+        with open(options.file, "rb") as stream:
+            data = as_json(stream.read(), options.file)
+    except OSError as error:
+        raise Problem(str(error.strerror), options.file) from None
+    load_tokenizer(data, options.file, options.end, options.begin)
+    home.make()
+    home.write_listed(hugging_face(data, options.end, options.begin))
+    print(_about(_read(options.output)))
+    return 0
+
+
+def _new(output: str) -> Folder:
+    """The folder for a tokenizer. Raises Problem if it holds one."""
+    from pipelines.runs.store import Folder
+
+    home = Folder(output)
+    if home.exists("tokenizer.json"):
+        raise Problem("holds a tokenizer", output, "give a new folder")
+    return home
 
 
 def _evaluate(options: argparse.Namespace) -> int:
@@ -180,11 +217,15 @@ def _read(path: str) -> tokenizers.Tokenizer:
     """The tokenizer of a folder, a file or a run. Raises Problem."""
     import tokenizers
 
+    from curation.sentencepiece import as_json
+
     places = (path, f"{path}/tokenizer.json", f"{path}/tokenizer/tokenizer.json")
     for place in places:
         if os.path.isfile(place):
+            with open(place, "rb") as stream:
+                data = as_json(stream.read(), place)
             try:
-                return tokenizers.Tokenizer.from_file(place)
+                return tokenizers.Tokenizer.from_str(data.decode())
             except Exception as error:  # the library raises bare Exceptions
                 raise Problem(f"not a tokenizer.json: {error}", place) from None
     raise Problem("no tokenizer here", path, "give a folder, a tokenizer.json, or a run")

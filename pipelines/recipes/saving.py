@@ -201,9 +201,10 @@ def check_models(recipe: Recipe, run: Folder) -> None:
         raise RecipeError(recipe.name, mistakes)
     spec = recipe.tokenizer
     if spec.load is not None:
+        from curation.sentencepiece import as_json
         from curation.tokenization import load_tokenizer
 
-        data = run.read(model_name(spec.load))
+        data = as_json(run.read(model_name(spec.load)), spec.load.file)
         load_tokenizer(data, spec.load.file, spec.end_of_text, spec.begin_of_text)
 
 

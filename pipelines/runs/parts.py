@@ -83,8 +83,9 @@ class PartWriter:
         schema: pa.Schema,
         row_group_rows: int = ROW_GROUP_ROWS,
         dictionary: Sequence[str] = (),
+        compression_level: int = 3,
     ) -> None:
-        """`dictionary` names the columns with few distinct values."""
+        """`dictionary` names the columns with few distinct values; the level is zstd's."""
         self.path = path
         self.schema = schema
         self.rows = 0
@@ -97,7 +98,7 @@ class PartWriter:
             path,
             schema,
             compression="zstd",
-            compression_level=3,
+            compression_level=compression_level,
             use_dictionary=list(dictionary),
             write_statistics=True,
             store_schema=True,

@@ -137,10 +137,11 @@ class Attempt:
         folder: str | None = None,
         row_group_rows: int = ROW_GROUP_ROWS,
         dictionary: Sequence[str] = (),
+        compression_level: int = 3,
     ) -> PartWriter:
         """A Parquet file of this task, to be put into `folder` (default: `STEP/KIND`)."""
         path = self._scratch / f"{kind}.parquet"
-        writer = PartWriter(path, schema, row_group_rows, dictionary)
+        writer = PartWriter(path, schema, row_group_rows, dictionary, compression_level)
         self._writers.append((kind, folder or f"{self.step}/{kind}", writer))
         return writer
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from curation.histogram import Histogram, from_table
 from curation.mixture import exact, reserve_threshold, sample_keys, sample_threshold, shares
+from curation.sentencepiece import as_json
 from curation.tokenization import Tokens, load_tokenizer
 from curation.training import train_tokenizer
 from pipelines.runs.mill import Mill
@@ -76,8 +77,8 @@ def make_tokenizer(context: Context, step: str, task: Task) -> Receipt:
     reserve = reserved(context)
     sampled: dict[str, int] = {}
     if spec.load is not None:
-        data = context.model(str(spec.load.sha256)).read_bytes()
         name = spec.load.file
+        data = as_json(context.model(str(spec.load.sha256)).read_bytes(), name)
     elif spec.train is not None:
         texts = Sample(context, spec.train)
         data = train_tokenizer(texts, spec.train, spec.end_of_text, spec.begin_of_text)

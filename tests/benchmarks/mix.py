@@ -1,19 +1,24 @@
-"""One task of `mix`: python -m tests.benchmarks.mix [TOKENS] [VOCABULARY]
+"""Speed and memory of `mix`: python -m tests.benchmarks.mix [TOKENS] [WORKERS]
 
-Makes token parts of synthetic documents (500 tokens on average) for one bucket of so many tokens
-(16 million by default), writes its shard, and prints tokens a second by the clock and bytes of
-memory a token above what the process had: the most of the task and its libraries.
+Makes token parts of synthetic documents (500 tokens of 2 bytes on average; 16 million tokens by
+default), mixes them into shards, and prints tokens a second of a worker, by the clock and by CPU
+time, bytes of memory a token of a task (one worker only), and the most memory of all processes
+together (proportional set size, shared memory once). The global shuffle of 10 GB of token data:
+
+    python -m tests.benchmarks.mix 5e9 2
 """
 
 import sys
 import tempfile
+import threading
 import time
+from contextlib import suppress
 
 import numpy as np
 import psutil
 import pyarrow as pa
 
-from curation.histogram import HISTOGRAMS, Histogram, to_table
+from curation.histogram import Histogram, to_table
 from curation.mixture import mixing_keys
 from curation.training import train_tokenizer
 from pipelines.engines.runners import Engine
@@ -25,10 +30,36 @@ from pipelines.runs.store import Folder
 from pipelines.stages import tokenizer
 from pipelines.stages.mix import stage as mix
 from schemas.recipe import Recipe
-from schemas.tables import RESERVE, tokens_schema
+from schemas.tables import HISTOGRAMS, RESERVE, tokens_schema
 from schemas.tokenizer import TrainTokenizer
 
 PART = 4_000_000  # tokens of a part
+
+
+class Peak(threading.Thread):
+    """The most memory of this process and its children, in bytes."""
+
+    def __init__(self) -> None:
+        """Begins."""
+        super().__init__(daemon=True)
+        self.bytes, self._ended = 0, threading.Event()
+        self.start()
+
+    def run(self) -> None:
+        """Look at them ten times a second."""
+        own = psutil.Process()
+        while not self._ended.wait(0.1):
+            found = 0
+            for process in (own, *own.children(recursive=True)):
+                with suppress(psutil.Error):  # one that has ended
+                    found += process.memory_full_info().pss
+            self.bytes = max(self.bytes, found)
+
+    def end(self) -> int:
+        """The most so far; no more is looked at."""
+        self._ended.set()
+        self.join()
+        return self.bytes
 
 
 def make_tokenizer(context: Context, step: str, task: Task) -> Receipt:
@@ -51,7 +82,6 @@ def make_part(context: Context, step: str, task: Task) -> Receipt:
         pa.binary(16), len(sizes), [None, pa.py_buffer(ids)]
     )
     keys = mixing_keys(context.recipe.seed, "web", np.frombuffer(ids, "V16"))
-    order = np.argsort(keys)
     offsets = np.concatenate([[0], np.cumsum(sizes)])
     table = pa.table(
         {
@@ -65,7 +95,7 @@ def make_part(context: Context, step: str, task: Task) -> Receipt:
     ).cast(tokens_schema("uint16", widths=False))
     with Attempt(context.run, step, task.key) as attempt:
         writer = attempt.writer("tokens", table.schema, row_group_rows=512, dictionary=("source",))
-        writer.write(table.take(order))
+        writer.write(table.take(np.argsort(keys)))
         found = to_table({"web": Histogram.of(keys, sizes)})
         attempt.writer("histogram", HISTOGRAMS).write(found)
         attempt.writer("reserve", RESERVE).write(RESERVE.empty_table())
@@ -75,36 +105,46 @@ def make_part(context: Context, step: str, task: Task) -> Receipt:
 def main() -> None:
     """Make, mix, print."""
     total = int(float(sys.argv[1])) if len(sys.argv) > 1 else 16_000_000
+    workers = int(sys.argv[2]) if len(sys.argv) > 2 else 1
     recipe = Recipe.model_validate(
         {
             "name": "mix",
             "inputs": [{"source": "web", "root": "/", "files": ["x"]}],
             "tokenizer": {"train": {"vocabulary": 384}},
-            "mix": {"validation": {"tokens": 0}, "bucket_tokens": 2 * total},
+            "mix": {"validation": {"tokens": 0}},
         }
     )
     with tempfile.TemporaryDirectory(prefix="gristmill-") as scratch:
         run = Folder(f"{scratch}/run")
         run.create("recipe.yaml", to_yaml(recipe).encode())
-        mill = Mill(Context(run, recipe), Engine(), [])
-        mill.do(
-            "tokenizer",
-            make_tokenizer,
-            mill.plan("tokenizer", "x", lambda: [Task("tokenizer", {})]),
-        )
+        context = Context(run, recipe)
+        # in other processes, whose memory is not ours
+        maker = Mill(context, Engine(workers=2), [])
+        tasks = [Task("tokenizer", {})]
+        maker.do("tokenizer", make_tokenizer, maker.plan("tokenizer", "x", lambda: tasks))
         parts = [Task(f"{n:06d}", {"number": n}) for n in range(-(-total // PART))]
-        mill.do("tokenize", make_part, mill.plan("tokenize", "x", lambda: parts))
-        before = psutil.Process().memory_info().rss
-        begun, used = time.monotonic(), time.process_time()
+        maker.do("tokenize", make_part, maker.plan("tokenize", "x", lambda: parts))
+        maker.close()
+        mill = Mill(context, Engine(workers=workers), [])
+        before, begun = psutil.Process().memory_info().rss, time.monotonic()
+        peak = Peak()
         mix.run(mill, "mix", "x")
-        seconds, used = time.monotonic() - begun, time.process_time() - used
-        (receipt,) = [r for r in mill.context.receipts("mix/buckets") if r.task != "validation"]
-        tokens = receipt.counts["sources"]["web"]["tokens"]
-        peak = receipt.usage.peak_bytes - before
-        own, cpu = receipt.usage.wall_seconds, receipt.usage.cpu_seconds
-        print(f"{tokens:,} tokens: {peak / tokens:.1f} bytes of memory a token")
-        print(f"{tokens / own / 1e6:.1f} M a second in the task, {cpu:.1f} s of CPU")
-        print(f"{tokens / seconds / 1e6:.1f} M a second in the stage, {used:.1f} s of CPU")
+        seconds, most = time.monotonic() - begun, peak.end()
+        mill.close()
+        receipts = [r for r in context.receipts("mix/buckets") if r.task != "validation"]
+        tokens = sum(r.counts["sources"]["web"]["tokens"] for r in receipts)
+        own = sum(r.usage.wall_seconds for r in receipts)
+        cpu = sum(r.usage.cpu_seconds for r in receipts)
+        print(f"{tokens:,} tokens in {len(receipts)} tasks of {workers} workers")
+        print(
+            f"{tokens / own / 1e6:.1f} M tokens a second of a task, {tokens / cpu / 1e6:.1f} of CPU"
+        )
+        print(f"{tokens / seconds / 1e6:.1f} M a second of the stage, {seconds:.1f} s")
+        print(f"{most / 1e6:,.0f} MB in all processes together")
+        if workers == 1:
+            largest = max(receipts, key=lambda each: each.usage.peak_bytes)
+            held = largest.counts["sources"]["web"]["tokens"]
+            print(f"{(largest.usage.peak_bytes - before) / held:.1f} bytes a token of a task")
 
 
 if __name__ == "__main__":

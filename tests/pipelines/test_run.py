@@ -12,6 +12,7 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
+from pipelines.engines.runners import Engine
 from pipelines.recipes.loading import load
 from pipelines.run import Run
 from pipelines.stages.mix import stage as mix
@@ -121,13 +122,13 @@ def test_a_run_goes_on_after_its_folder_was_moved(finished: Path, tmp_path: Path
     assert shards(tmp_path / "elsewhere") == shards(finished)
 
 
-def test_inputs_in_another_order_make_the_same_shards(tmp_path: Path) -> None:
+def test_inputs_in_another_order_and_four_workers_make_the_same_shards(tmp_path: Path) -> None:
     names = [f"web-0000{number}.warc.gz" for number in range(3)]
     two = [{"source": "a", "files": names[:1]}, {"source": "b", "files": names[1:]}]
     other = [two[1] | {"files": names[:0:-1]}, two[0]]
-    for folder, inputs in (("one", two), ("other", other)):
+    for folder, inputs, workers in (("one", two, 1), ("other", other, 4)):
         over = {"inputs": [{**each, "root": str(SAMPLE)} for each in inputs]}
-        Run.create(load(str(DEMO), over), str(tmp_path / folder)).go()
+        Run.create(load(str(DEMO), over), str(tmp_path / folder)).go(Engine(workers=workers))
     assert shards(tmp_path / "one") == shards(tmp_path / "other")
     assert balanced(tmp_path / "one") == balanced(tmp_path / "other")
 

@@ -43,7 +43,7 @@ from schemas.recipe import Recipe
 from schemas.shard import shard_schema
 from schemas.tables import tokens_schema
 
-VERSION = 2
+VERSION = 3
 LIBRARIES = ("numpy", "pyarrow")
 
 # A bucket reads a bit of every file: with more reads than this, files are merged first.

@@ -73,6 +73,32 @@ def test_the_measures_are_those_of_the_texts(trained: dict[str, Path], finished:
     assert 0 < int(few.stdout.splitlines()[1].split()[2]) < 30
 
 
+def test_a_sentencepiece_model_is_imported(tmp_path: Path) -> None:
+    sentencepiece = pytest.importorskip("sentencepiece")
+    transformers = pytest.importorskip("transformers")
+    with (tmp_path / "own.model").open("wb") as file:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(TEXTS * 50), model_writer=file, vocab_size=400,
+            byte_fallback=True, hard_vocab_limit=False, minloglevel=2,
+        )  # fmt: skip
+    own, folder = str(tmp_path / "own.model"), str(tmp_path / "folder")
+    result = gristmill("tokenizer", "import", own, "--output", folder, "--begin", "<s>")
+    assert result.returncode == 0, result.stderr
+    assert "model       Unigram\n" in result.stdout
+    loaded = transformers.AutoTokenizer.from_pretrained(folder)
+    assert (loaded.bos_token, loaded.eos_token, loaded.unk_token) == ("<s>", "</s>", "<unk>")
+    theirs = sentencepiece.SentencePieceProcessor(model_file=own)
+    for text in TEXTS:
+        assert loaded.encode(text, add_special_tokens=False) == theirs.encode(text)
+    assert "  'h'\n" in gristmill("tokenizer", "show", own, "--text", "The").stdout
+    (tmp_path / "own.model").write_bytes(b"\n\xff\xff")
+    for words in (("import", own, "--output", str(tmp_path / "other")), ("show", own)):
+        result = gristmill("tokenizer", *words)
+        assert result.returncode == 2
+        assert "own.model: not a SentencePiece model, or damaged" in result.stderr
+    assert not (tmp_path / "other").exists()
+
+
 def test_what_is_held_out_trains_no_tokenizer(finished: Path) -> None:
     run = Run.open(str(finished))
     limits = reserved(run.context)
