@@ -13,19 +13,27 @@ import re
 import struct
 from functools import lru_cache
 from pathlib import Path
+from typing import Any, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 from fasttext_pybind import fasttext
 
+from curation.quantised import Quantised
 from schemas.problems import Problem
+
+Model: TypeAlias = "fasttext | Quantised"
 
 LABEL = "__label__"
 
 _MAGIC = 793712314
 _SUPERVISED = 3
 _LOSSES = range(1, 5)
+_TREE = 1  # the loss of a hierarchical softmax
 _CENTROIDS = 256
 # More than any model has: bounds for what costs time and memory whatever the file's size.
 _MOST_DIM, _MOST_NGRAMS, _MOST_WORD = 10_000, 20, 1 << 16
+_MOST_BUCKETS = 1 << 26  # that `Quantised` has a bit for
 _MOST_COUNT = 10**15  # of a label, what the tree of a hierarchical softmax begins with
 
 
@@ -33,7 +41,7 @@ class _BadFileError(Exception):
     """Why a file is no model that can be loaded."""
 
 
-def load(path: str | Path) -> fasttext:
+def load(path: str | Path) -> Model:
     """A supervised model, for `predict`. Raises Problem for an invalid file."""
     try:
         stat = os.stat(path)
@@ -43,7 +51,7 @@ def load(path: str | Path) -> fasttext:
 
 
 @lru_cache(4)
-def _load(path: str, _: tuple[int, int, int]) -> fasttext:
+def _load(path: str, _: tuple[int, int, int]) -> Model:
     """`load` once for what a file holds now."""
     try:
         with (
@@ -51,6 +59,8 @@ def _load(path: str, _: tuple[int, int, int]) -> fasttext:
             mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data,
         ):
             _check(_Reader(data))
+            if quick := _quantised(_Reader(data)):
+                return quick
     except (OSError, ValueError) as error:  # an empty file cannot be mapped
         raise Problem(f"{path}: not a fastText model: {error}") from None
     except _BadFileError as error:
@@ -77,7 +87,7 @@ def without_marks(text: str) -> str:
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def predict(model: fasttext, lines: list[str], count: int) -> list[list[tuple[str, float]]]:
+def predict(model: Model, lines: list[str], count: int) -> list[list[tuple[str, float]]]:
     """The `count` likeliest labels of each line, best first, without `__label__`, each with its
     share of 1; none of a line without a word. No line has a line break.
 
@@ -89,6 +99,14 @@ def predict(model: fasttext, lines: list[str], count: int) -> list[list[tuple[st
     if not known:
         return found
     asked = [lines[at] + "\n" for at in known]
+    if isinstance(model, Quantised):
+        for at, line in zip(known, asked, strict=True):
+            try:
+                data = line.encode()
+            except UnicodeEncodeError:  # a lone surrogate
+                data = _SURROGATE.sub("\ufffd", line).encode()
+            found[at] = [(name, min(1.0, share)) for name, share in model.best(data, count)]
+        return found
     try:
         names, shares = model.multilinePredict(asked, count, 0.0, "strict")
     except TypeError:  # a lone surrogate, of which there is no UTF-8
@@ -102,8 +120,10 @@ def predict(model: fasttext, lines: list[str], count: int) -> list[list[tuple[st
     return found
 
 
-def labels(model: fasttext) -> frozenset[str]:
+def labels(model: Model) -> frozenset[str]:
     """The labels of a model, without `__label__`."""
+    if isinstance(model, Quantised):
+        return frozenset(model.labels)
     return frozenset(label.removeprefix(LABEL) for label in model.getLabels("strict")[0])
 
 
@@ -123,6 +143,11 @@ class _Reader:
     def take(self, layout: str, what: str) -> tuple[int, ...]:
         layout = f"<{layout}"
         return struct.unpack_from(layout, self.data, self.skip(struct.calcsize(layout), what))
+
+    def array(self, kind: str, count: int) -> npt.NDArray[Any]:
+        """Take a copy of so many numbers."""
+        start = self.skip(np.dtype(kind).itemsize * count, "numbers")
+        return np.frombuffer(self.data[start : self.at], kind)
 
     def name(self) -> None:
         """Go over a name and the zero that ends it."""
@@ -209,3 +234,61 @@ def _quantiser(file: _Reader, dim: int, what: str) -> int:
     )
     file.skip(4 * _CENTROIDS * dim, what)
     return parts
+
+
+def _quantised(file: _Reader) -> Quantised | None:
+    """A model that was checked, if it is one of those that `Quantised` reads."""
+    *_, version = file.take("ii", "head")
+    dim, _, _, _, _, ngrams, loss, _, buckets, minn, maxn, _, _ = file.take("12id", "head")
+    size, words, names, _, pruned = file.take("iiiqq", "dictionary")
+    if version != 12 or ngrams > 1 or loss != _TREE or maxn <= 0 or pruned <= 0:
+        return None
+    if buckets > _MOST_BUCKETS:
+        return None
+    spelled, counts = [], []
+    for _ in range(size):
+        start = file.at
+        file.name()
+        spelled.append(file.data[start : file.at - 1])
+        counts.append(file.take("qb", "dictionary")[0])
+    kept = file.array("<i4", 2 * pruned).reshape(-1, 2).astype(np.int64)
+    kept = kept[np.argsort(kept[:, 0])]
+    if kept[0, 0] < 0 or kept[-1, 0] >= buckets or not np.diff(kept[:, 0]).all():
+        return None
+    if not file.take("?", "input")[0]:
+        return None
+    rows = _rows(file)
+    if file.take("?", "output")[0]:
+        return None
+    file.take("qq", "output")
+    return Quantised(
+        spelled[:words],
+        [name.decode().removeprefix(LABEL) for name in spelled[words:]],
+        counts[words:],
+        (minn, maxn),
+        buckets,
+        kept[:, 0],
+        np.concatenate([rows[:words], rows[words + kept[:, 1]]]),
+        file.array("<f4", names * dim).reshape(names, dim),
+    )
+
+
+def _rows(file: _Reader) -> npt.NDArray[np.float32]:
+    """The rows of a quantised matrix."""
+    has_norms, rows, _, size = file.take("?qqi", "input")
+    codes = file.array("u1", size).reshape(rows, -1)
+    found = _decoded(file, codes)
+    return found * _decoded(file, file.array("u1", rows)[:, None]) if has_norms else found
+
+
+def _decoded(file: _Reader, codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """The numbers that codes stand for by the quantiser that comes next."""
+    dim, parts, width, last = file.take("4i", "input")
+    centroids = file.array("<f4", _CENTROIDS * dim)
+    found = []
+    for part in range(parts):
+        own = centroids[part * _CENTROIDS * width :][
+            : _CENTROIDS * (width, last)[part == parts - 1]
+        ]
+        found.append(own.reshape(_CENTROIDS, -1)[codes[:, part]])
+    return np.concatenate(found, axis=1)

@@ -14,9 +14,7 @@ from collections.abc import Callable, Collection
 from importlib import resources
 from pathlib import Path
 
-from fasttext_pybind import fasttext
-
-from curation.fasttext_model import labels, load, predict, without_marks
+from curation.fasttext_model import Model, labels, load, predict, without_marks
 from schemas.base import ModelFile
 from schemas.extract import LANGUAGE_MODEL, Extract
 from schemas.problems import Problem, close_to
@@ -131,7 +129,7 @@ class Languages:
         lid.176.ftz or .bin, for which the combination is made.
         """
         self._model = load(model_path)
-        self._second: fasttext | None = None
+        self._second: Model | None = None
         self.codes = labels(self._model)
         """Every code that a best opinion may have, as the models write it."""
         if second is not None:
@@ -227,7 +225,7 @@ def _tempered(found: list[Opinion], own: list[Opinion], line: str) -> list[Opini
     return found if factor == 1 else [(code, round(score * factor, 4)) for code, score in found]
 
 
-def _predict(model: fasttext, lines: list[str], count: int) -> list[list[Opinion]]:
+def _predict(model: Model, lines: list[str], count: int) -> list[list[Opinion]]:
     """The likeliest labels of each line; `und` alone of one without a word."""
     return [opinions or [(UNDETERMINED, 0.0)] for opinions in predict(model, lines, count)]
 

@@ -2,10 +2,12 @@ import random
 import struct
 
 import pytest
+from fasttext_pybind import fasttext
 
 from curation.classifiers.fitting import Settings, fit_lines
 from curation.fasttext_model import labels, load, predict
 from curation.language import FIRST, SECOND, bundled
+from curation.quantised import Quantised
 from schemas.problems import Problem
 
 LINES = [("a", f"one {at} two") for at in range(40)] + [("b", f"six {at} ten") for at in range(40)]
@@ -53,7 +55,7 @@ def test_sizes_that_are_not_so(model, tmp_path):
             struct.pack_into("<i", forged, at, value)
             path.write_bytes(forged)
             try:
-                load(path).multilinePredict(["one two six\n"], 2, 0.0, "strict")
+                predict(load(path), ["one two six"], 2)
             except Problem:
                 refused += 1
     assert refused >= 3 * len(SIZES)
@@ -105,3 +107,40 @@ def test_marks_of_fasttext_in_what_a_model_is_fitted_on(model, tmp_path):
     assert [names[0][0] for names in predict(load(tmp_path / "marked"), texts, 1)] == [
         names[0][0] for names in predict(load(tmp_path / "plain"), texts, 1)
     ]
+
+
+def test_a_quantised_tree_is_read_as_fasttext_reads_it(tmp_path):
+    own, quick = fasttext(), load(bundled(FIRST))
+    own.loadModel(str(bundled(FIRST)))
+    assert isinstance(quick, Quantised)
+    assert labels(quick) == labels(own)
+    rng = random.Random(1)
+    said = "Die Mühle mahlt, the mill turns; мельница мелет. 水車が回る。 तेल चक्की — naïve 12.5% 🌾"
+    spaces = [" ", "\t", "\0", "\r", "\v", "  ", "\xa0", "\u3000", "\x1c"]
+    lines = [said, said * 300, "x" * 9000, "", " ", "\0\v", "a", "é", "\udfff of the mill"]
+    for _ in range(300):
+        words = [
+            "".join(rng.choices(said, k=rng.randrange(9)))
+            + "".join(chr(rng.randrange(1, 0xD800)) for _ in range(rng.randrange(3)))
+            for _ in range(rng.randrange(1, 30))
+        ]
+        line = "".join(word + rng.choice(spaces) for word in words).replace("\n", " ")
+        lines.append(line)
+    for count in (1, 3):
+        assert predict(quick, lines, count) == predict(own, lines, count)
+    for ours, theirs in zip(predict(quick, lines, 500), predict(own, lines, 500), strict=True):
+        assert sorted(ours) == sorted(theirs)  # of equal scores either may come first
+
+
+def test_a_quantised_tree_with_forged_sizes(tmp_path):
+    path = tmp_path / "model.ftz"
+    model = bundled(FIRST).read_bytes()
+    for at in SIZES:
+        for value in (-1, 0, 1, 1 << 20, (1 << 31) - 1):
+            forged = bytearray(model)
+            struct.pack_into("<i", forged, at, value)
+            path.write_bytes(forged)
+            try:
+                predict(load(path), ["one two six"], 2)
+            except Problem:
+                continue
