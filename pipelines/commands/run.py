@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.commands.engines import add_engine, settings_of
@@ -75,10 +76,14 @@ def add_report(add: Add) -> None:
     report = add(
         "report",
         "Write the report of a run: one HTML page and its JSON.",
-        "gristmill report runs/one",
+        "gristmill report runs/one --compare runs/two --open",
         _report,
     )
     report.add_argument("run", metavar="RUN", help="folder of the run")
+    report.add_argument(
+        "--compare", metavar="RUN", help="another run: what differs, which documents, and why"
+    )
+    report.add_argument("--open", action="store_true", help="open it in the browser")
     report.add_argument("--output", metavar="FOLDER", help="default: RUN/report")
 
 
@@ -181,9 +186,16 @@ def _summary(run: Run) -> str:
 
 
 def _report(options: argparse.Namespace) -> int:
+    import webbrowser
+
     from pipelines.report.report import write_report
+    from pipelines.runs.store import is_remote
 
     output = options.output or f"{options.run.rstrip('/')}/report"
-    write_report(options.run, output)
+    write_report(options.run, output, options.compare)
     print(f"{output}/index.html")
+    if options.open:
+        if is_remote(output):
+            raise Problem("a browser opens files of this machine alone", output, "give --output")
+        webbrowser.open(Path(output).resolve().joinpath("index.html").as_uri())
     return 0

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
 from curation.pii import TYPES, Finder, Redactor
+from curation.pii.policies import Redacted
 from curation.pii.settings import everything
 from pipelines.recipes.files import CHAINS
 from pipelines.runs.steps import Context, folder_path
@@ -75,6 +77,69 @@ def excerpt(text: str, most: int) -> tuple[str, bool]:
     clean = "\n".join(line.strip() for line in clean.splitlines() if line.strip())
     cut = len(clean) > most or len(text) > _WINDOW
     return visible(clean[:most].rstrip()), cut
+
+
+def evidence(
+    text: str, most: int, spans: Sequence[tuple[int, int]] = ()
+) -> tuple[str, bool, list[tuple[int, int]]]:
+    """An excerpt as `excerpt` makes it, around the first of `spans` of the text if there are any;
+    and where in it these spans stand, and what is in the place of personal data."""
+    first = max(0, min((start for start, _ in spans), default=0) - most // 4)
+    first = first if first > _MARGIN else 0
+    window = text[max(0, first - _MARGIN) : first + _WINDOW]
+    found = (_redactor.get() or _PLAIN).redact([window])[0]
+    shift = max(0, first - _MARGIN)
+    marks = [(place.start, place.end) for place in found.places]
+    for start, end in spans:
+        marks.append((_moved(found, start - shift), _moved(found, end - shift)))
+    begin = _moved(found, first - shift)
+    last = len(found.text) - (_MARGIN if first + _WINDOW < len(text) else 0)
+    shown: list[str] = []
+    places: list[int] = []  # in the redacted window, of each character shown
+    at = 0
+    for row in found.text.split("\n"):
+        inner = row.strip()
+        start = at + row.find(inner) if inner else at
+        for place, char in enumerate(inner, start):
+            if begin <= place < last and len(shown) < most:
+                drawn = visible(char)
+                shown += drawn
+                places += [place] * len(drawn)
+        if shown and inner and len(shown) < most:
+            shown.append("\n")
+            places.append(start + len(inner))
+        at += len(row) + 1
+        if at >= last or len(shown) >= most:
+            break
+    told = "".join(shown).rstrip()
+    inside = (
+        (bisect_left(places, start), min(bisect_left(places, end), len(told)))
+        for start, end in marks
+    )
+    cut = first > 0 or at < last or len(shown) >= most or last < len(found.text)
+    return told, cut, _apart((start, end) for start, end in inside if start < end)
+
+
+def _moved(found: Redacted, at: int) -> int:
+    """Where a character of the text stands in the redacted one."""
+    moved = at
+    for before, after in zip(found.spans, found.places, strict=True):
+        if before.end <= at:
+            moved = after.end + at - before.end
+        elif before.start < at:
+            moved = after.end
+    return max(0, moved)
+
+
+def _apart(marks: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans in order, those that touch as one."""
+    found: list[tuple[int, int]] = []
+    for start, end in sorted(marks):
+        if found and start <= found[-1][1]:
+            found[-1] = found[-1][0], max(end, found[-1][1])
+        else:
+            found.append((start, end))
+    return found
 
 
 def line(text: str | None, most: int = 160) -> str:

@@ -7,9 +7,8 @@ memory and time are bounded. The same run gives the same report.
 
 from __future__ import annotations
 
-import posixpath
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from fractions import Fraction
 from typing import get_args
@@ -21,12 +20,17 @@ from pipelines.look.display import redacting, visible
 from pipelines.look.sweep import tokens_a_byte
 from pipelines.recipes.scopes import kinds_of, passed_by, unredacted
 from pipelines.report import samples, shape
+from pipelines.report.comparison import comparison
+from pipelines.report.composition import composition
 from pipelines.report.contamination import contamination
+from pipelines.report.costs import scaled, usage
+from pipelines.report.damage import damage
 from pipelines.report.duplicates import duplicates
 from pipelines.report.losses import Losses, losses, rejected_bytes
 from pipelines.report.reading import RowSample
 from pipelines.report.signals import filtering, signals_of
 from pipelines.report.spans import spans
+from pipelines.report.vocabulary import vocabulary
 from pipelines.run import Run
 from pipelines.runs import ledger
 from pipelines.runs.documents import has_raw
@@ -42,17 +46,17 @@ _COLUMNS = ("id", "source", "kind", "format", "language", "kept", "reasons")
 TOP_LICENCES = 20
 
 
-def collect(run: Run) -> shape.Report:
-    """Everything that the report says, ready for JSON.
+def collect(run: Run, other: Run | None = None) -> shape.Report:
+    """Everything that the report says, ready for JSON; `other`: a run to compare with.
 
     Raises Problem if nothing of it is finished, or a parent whose stages it uses is gone;
     LedgerError if the run's ledger does not balance.
     """
     with redacting(run.context):
-        return _collect(run)
+        return _collect(run, other)
 
 
-def _collect(run: Run) -> shape.Report:
+def _collect(run: Run, other: Run | None) -> shape.Report:
     context, done = run.context, run.stages
     if "extract" not in done:
         raise Problem("no stage is finished yet: there is nothing to report", run.folder.url)
@@ -76,7 +80,8 @@ def _collect(run: Run) -> shape.Report:
         unfinished=[stage.name for stage in STAGES if stage.name not in done],
         balance=_balance(context, done),
         stages=[_stage(context, done[name], name, lost) for name in ledger_stages(done)],
-        usage=[each for name in done for each in _usage(context, name)],
+        usage=[each for name in done for each in usage(context, name)],
+        scaled=scaled(context, done),
         sources=_sources(context, done),
         passed_by=[
             shape.PassedBy(chain=x.chain, steps=list(x.steps), sources=list(x.sources))
@@ -84,9 +89,12 @@ def _collect(run: Run) -> shape.Report:
         ],
         unredacted=unredacted(recipe, kinds),
         mixture=_mixture(run) if "mix" in done else None,
+        composition=composition(context, indexed="index" in done) if "curate" in done else None,
         shards=_shards(run.shards) if "mix" in done else None,
         languages=_languages(RowSample(context, "extract", "documents"), curated),
         declared=_declared(context, done["extract"]),
+        damage=damage(context),
+        vocabulary=vocabulary(run) if "mix" in done else None,
         filtering=filtering(context, filtered, verdicts.coverage, lost, tokens_a_byte(run))
         if verdicts and lost
         else None,
@@ -107,6 +115,7 @@ def _collect(run: Run) -> shape.Report:
             *(samples.duplicated(context) if "deduplicate" in done else []),
             *(samples.rejected_by_rules(context, "curate") if "curate" in done else []),
         ],
+        comparison=comparison(run, other) if other else None,
     )
 
 
@@ -155,27 +164,6 @@ def _bytes(context: Context, stage: str, lost: Losses | None) -> tuple[int | Non
     if lost and stage == "deduplicate":
         return lost.dropped.get("", 0), lost.dropped
     return None, {}
-
-
-def _usage(context: Context, stage: str) -> Iterator[shape.Usage]:
-    """What the tasks of a stage took, and those of each of its steps, if it has several."""
-    taken = {
-        step.removeprefix(f"{stage}/"): [receipt.usage for receipt in context.receipts(step)]
-        for path, _ in context.home(stage).glob(f"{stage}/**/receipts.parquet")
-        for step in [posixpath.dirname(path)]
-    }
-    together = {"": [each for own in taken.values() for each in own]}
-    for step, own in (together | taken if len(taken) > 1 else together).items():
-        if own:
-            yield shape.Usage(
-                stage=stage,
-                step=step,
-                tasks=len(own),
-                wall_seconds=round(sum(each.wall_seconds for each in own), 3),
-                cpu_seconds=round(sum(each.cpu_seconds for each in own), 3),
-                longest_seconds=max(each.wall_seconds for each in own),
-                peak_bytes=max(each.peak_bytes for each in own),
-            )
 
 
 def _mixed(context: Context) -> dict[str, dict[str, int]]:

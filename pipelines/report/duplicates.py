@@ -46,7 +46,7 @@ def duplicates(context: Context, lost: Losses) -> shape.Duplicates:
         compared=_compared(context),
         coverage=lost.coverage,
         sources=_by_name(lost.sources),
-        domains=_by_name(lost.domains)[:DOMAINS],
+        domains=_by_name(lost.domains, DOMAINS),
     )
 
 
@@ -88,12 +88,14 @@ def _compared(context: Context) -> shape.Compared | None:
     )
 
 
-def _by_name(counts: Mapping[str, tuple[int, int]]) -> list[shape.DuplicateRate]:
-    rates = [
-        shape.DuplicateRate(name=line(name), documents=documents, dropped=dropped)
-        for name, (documents, dropped) in counts.items()
+def _by_name(
+    counts: Mapping[str, tuple[int, int]], most: int | None = None
+) -> list[shape.DuplicateRate]:
+    order = sorted(counts, key=lambda name: (-counts[name][1], name))[:most]
+    return [
+        shape.DuplicateRate(name=line(name), documents=counts[name][0], dropped=counts[name][1])
+        for name in order
     ]
-    return sorted(rates, key=lambda rate: (-rate["dropped"], rate["name"]))
 
 
 def _drop_lists(context: Context, columns: tuple[str, ...]) -> Iterator[tuple[str, pa.Table]]:

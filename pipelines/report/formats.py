@@ -67,6 +67,11 @@ def value(number: float) -> str:
     return f"{number:.3g}"
 
 
+def rate(number: float) -> str:
+    """A number of three digits or a whole one: 0.0123, 48.2, 1,530."""
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
+
+
 def exact(number: float) -> str:
     """A signal's value as it is stored: 0.123456789, 12,345."""
     return f"{number:,.9f}".rstrip("0").rstrip(".")

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.urls import registered_domain
 from pipelines.report import reading, shape
-from pipelines.report.reading import Part, RowSample, each_part, sums
+from pipelines.report.reading import Part, RowSample, Total, each_part, sums
 from pipelines.runs.ids import flat
 from pipelines.runs.parts import read_table
 from pipelines.runs.steps import Context
 
 # Hosts whose registered domains are looked up; of a run with more, those with most documents.
-MOST_HOSTS = 100_000
+MOST_HOSTS = 50_000
 _HOST = r"^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?(?P<host>\[[^\]/?#]*\]|[^/?#:]+)"
 
 
@@ -46,11 +45,11 @@ def losses(context: Context, *, deduplicated: bool) -> Losses:
     if deduplicated:
         drops = {r.task: r.file("rejections").path for r in context.receipts("deduplicate")}
     work = partial(_of_part, context, sample, drops)
-    parts = zip(*each_part(work, sample.parts), strict=True)
-    keys = (["reason", "source", "alone"], ["level"], ["source", "host"])
-    gone, dropped, came = (
-        sums(pa.concat_tables(own), by).to_pylist() for own, by in zip(parts, keys, strict=True)
-    )
+    totals = [Total(["reason", "source", "alone"]), Total(["level"]), Total(["source", "host"])]
+    for found in each_part(work, sample.parts):
+        for total, table in zip(totals, found, strict=True):
+            total.add(table)
+    gone, dropped, came = (total.table().to_pylist() for total in totals)
     scaled = sample.scaled
     filtered: Counter[str] = Counter()
     alone: dict[str, dict[str, tuple[int, int]]] = {}
@@ -153,12 +152,13 @@ def _by_domain(hosts: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
     """The same by registered domain, "" for hosts without one."""
     largest = sorted(hosts, key=lambda name: (-hosts[name][0], name))[:MOST_HOSTS]
     found: dict[str, tuple[int, int]] = {}
-    for name, domain in zip(largest, domains(largest), strict=True):
-        documents, lost = found.get(domain, (0, 0))
-        found[domain] = documents + hosts[name][0], lost + hosts[name][1]
+    for name in largest:
+        documents, lost = found.get(domain(name), (0, 0))
+        found[domain(name)] = documents + hosts[name][0], lost + hosts[name][1]
     return found
 
 
-def domains(hosts: Iterable[str]) -> list[str]:
-    """The registered domain of each host, "" of what has none."""
-    return [registered_domain(f"http://{name}/") if name else "" for name in hosts]
+@cache
+def domain(name: str) -> str:
+    """The registered domain of a host, "" if it has none."""
+    return registered_domain(f"http://{name}/") if name else ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from markupsafe import Markup
 
@@ -36,8 +36,26 @@ def numbers(report: shape.Report) -> dict[str, Plot]:
         plots |= _costs(report["filtering"])
     if report["mixture"]:
         plots["mixture"] = mixture(report["mixture"])
+    if report["composition"]:
+        plots |= _composition(report["composition"])
     if report["duplicates"] and report["duplicates"]["sizes"]:
         plots["clusters"] = clusters(report["duplicates"]["sizes"])
+    whole = [item for item in report["usage"] if not item["step"]]
+    if any(item["cpu_seconds"] for item in whole):
+        seconds = [item["cpu_seconds"] for item in whole]
+        plots["time"] = bars(
+            [item["stage"] for item in whole], {("CPU", "kept"): seconds}, formats.duration
+        )
+    if found := report["comparison"]:
+        kept = [item for item in found["losses"] if not item["reason"]]
+        plots["survival"] = bars(
+            [item["stage"] for item in kept],
+            {
+                (found["left"], "kept"): [item["left"] for item in kept],
+                (found["right"], "held"): [item["right"] for item in kept],
+            },
+            lambda number: formats.count(int(number)),
+        )
     return plots
 
 
@@ -153,6 +171,49 @@ def mixture(found: shape.Mixture) -> Plot:
         },
         _tokens,
     )
+
+
+def _composition(found: shape.Composition) -> dict[str, Plot]:
+    """A treemap of sources and domains, and columns of what has an order."""
+    key: Literal["train_tokens", "bytes"] = "train_tokens" if found["has_tokens"] else "bytes"
+    told = _tokens if found["has_tokens"] else lambda number: formats.size(int(number))
+    plots = {}
+    for part in found["parts"]:
+        rows = [row for row in part["rows"] if row["value"]]
+        if part["name"] not in ("source", "language", "domain", "licence") and rows:
+            plots[f"by-{part['name']}"] = bars(
+                [row["value"] for row in rows],
+                {("", "kept"): [row[key] for row in rows]},
+                told,
+                across=False,
+            )
+    (sources,) = [part["rows"] for part in found["parts"] if part["name"] == "source"]
+    children = []
+    for source in sources:
+        own = [site for site in found["sites"] if site["source"] == source["value"] and site[key]]
+        leaves = [(site["domain"] or "no domain", site[key], site["documents"]) for site in own]
+        rest = source[key] - sum(value for _, value, _ in leaves)
+        if rest > 0:
+            documents = source["documents"] - sum(count for *_, count in leaves)
+            leaves.append(("all other domains", rest, documents))
+        children.append(
+            {
+                "name": source["value"],
+                "value": source[key],
+                "tip": _tip(source["value"], source[key], source["documents"], told),
+                "children": [
+                    {"name": name, "value": value, "tip": _tip(name, value, documents, told)}
+                    for name, value, documents in leaves
+                ],
+            }
+        )
+    if any(child["value"] for child in children):
+        plots["sites"] = {"kind": "treemap", "children": children}
+    return plots
+
+
+def _tip(name: str, value: int, documents: int, told: Callable[[float], str]) -> str:
+    return f"{name}\n{told(value)}\n{formats.plural(documents, 'document')}"
 
 
 def clusters(sizes: Sequence[shape.ClusterSizes]) -> Plot:

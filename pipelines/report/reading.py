@@ -25,6 +25,7 @@ MOST_ROWS = 200_000
 MOST_SUMMED = 12_000_000
 # A large run gives rows of at least so many of its parts.
 LEAST_PARTS = 100
+_WAITING_ROWS = 1 << 18
 _PAGE = ("source", "url", "title", "language", "language_score", "text", "file", "offset")
 
 
@@ -112,6 +113,27 @@ def each_part(work: Callable[[Part], T], parts: Sequence[Part]) -> Iterator[T]:
     """What the parts give, in their order; a few are read side by side."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         yield from pool.map(work, parts)
+
+
+class Total:
+    """A growing sum of tables by the columns `by`; holds about twice its own rows."""
+
+    def __init__(self, by: Sequence[str]) -> None:
+        """Nothing yet."""
+        self._by, self._tables = by, list[pa.Table]()
+        self._rows = self._waiting = 0
+
+    def add(self, table: pa.Table) -> None:
+        """Rows to add up."""
+        self._tables.append(table)
+        self._waiting += table.num_rows
+        if self._waiting > max(_WAITING_ROWS, self._rows):
+            self._tables = [self.table()]
+            self._rows, self._waiting = self._tables[0].num_rows, 0
+
+    def table(self) -> pa.Table:
+        """The sums; at least one table was added."""
+        return sums(pa.concat_tables(self._tables), self._by)
 
 
 def sums(table: pa.Table, by: Sequence[str]) -> pa.Table:

@@ -20,13 +20,14 @@ from pipelines.run import Run
 from pipelines.runs.store import Folder
 
 
-def write_report(run: str, output: str) -> None:
-    """Write the report of the run in the folder `run` into the folder `output`.
+def write_report(run: str, output: str, compare: str | None = None) -> None:
+    """Write the report of the run in the folder `run` into the folder `output`, compared with
+    another run if one is named.
 
     Either may be a path or an fsspec URL. A run that is not finished is reported as far as it
     is. Raises Problem if there is no run, nothing is finished, or `output` cannot be written.
     """
-    report = collect(Run.open(run))
+    report = collect(Run.open(run), Run.open(compare) if compare else None)
     folder = Folder(output)
     folder.make()
     folder.write_listed({"index.html": to_html(report).encode(), "report.json": to_json(report)})
@@ -53,7 +54,10 @@ def to_html(report: Report) -> str:
         "tokens": _tokens,
         **{
             name: getattr(formats, name)
-            for name in ("count", "plural", "share", "size", "duration", "value", "must", "decide")
+            for name in (
+                *("count", "plural", "share", "size", "duration", "value", "rate", "must"),
+                "decide",
+            )
         },
     }
     panels = plots.signals(report["filtering"]) if report["filtering"] else ()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipelines.look.display import excerpt, line
+from pipelines.look.display import evidence, line
 from pipelines.report import shape
 from pipelines.report.reading import RowSample, choose, find_pages
 from pipelines.runs.documents import find_rows, has_raw
@@ -28,7 +30,7 @@ def kept(context: Context, curated: RowSample) -> list[shape.Sample]:
     for task in sorted({row["task"] for row in chosen}):
         ids = {row["id"] for row in chosen if row["task"] == task}
         found.update(find_rows(curated.folder, paths[task], ids, _CURATED))
-    return [_sample(found[row["id"]]) for row in chosen]
+    return [as_sample(found[row["id"]]) for row in chosen]
 
 
 def unread(context: Context) -> list[shape.RejectedSamples]:
@@ -37,7 +39,7 @@ def unread(context: Context) -> list[shape.RejectedSamples]:
     table = RowSample(context, "extract", "rejections").table(columns)
     chosen = choose(context.recipe.seed, table, table["reason"].to_pylist(), REJECTED)
     samples = {
-        reason: [_sample({**row, "text": None}, line(row["value"])) for row in rows]
+        reason: [as_sample({**row, "text": None}, line(row["value"])) for row in rows]
         for reason, rows in chosen.items()
     }
     return _by_reason(context, "extract", samples)
@@ -55,8 +57,11 @@ def rejected_by_rules(context: Context, stage: str) -> list[shape.RejectedSample
     others = _others(context, stage, chosen)
     samples = {
         reason: [
-            _sample(
-                pages[row["id"]], f"must be {row['detail']}, is {row['value']}", others[row["id"]]
+            as_sample(
+                pages[row["id"]],
+                f"must be {row['detail']}, is {row['value']}",
+                others[row["id"]],
+                repeats(pages[row["id"]]["text"], row["detail"]),
             )
             for row in rows
         ]
@@ -89,7 +94,7 @@ def duplicated(context: Context) -> list[shape.RejectedSamples]:
     pages = _pages(context, chosen)
     samples = {
         level: [
-            _sample(pages[row["id"]], f"{row['representative']} is kept instead") for row in rows
+            as_sample(pages[row["id"]], f"{row['representative']} is kept instead") for row in rows
         ]
         for level, rows in chosen.items()
     }
@@ -118,8 +123,16 @@ def _by_reason(
     ]
 
 
-def _sample(row: Values, why: str = "", also: list[str] | None = None) -> shape.Sample:
-    text, cut = (None, False) if row["text"] is None else excerpt(row["text"], CHARACTERS)
+def as_sample(
+    row: Values,
+    why: str = "",
+    also: list[str] | None = None,
+    spans: Sequence[tuple[int, int]] = (),
+) -> shape.Sample:
+    """A row with its origin and text, and why it was kept or not; `spans` of it are marked."""
+    text, cut, marks = None, False, list[tuple[int, int]]()
+    if row["text"] is not None:
+        text, cut, marks = evidence(row["text"], CHARACTERS, spans)
     return shape.Sample(
         id=row["id"],
         source=row["source"],
@@ -130,6 +143,44 @@ def _sample(row: Values, why: str = "", also: list[str] | None = None) -> shape.
         offset=row["offset"],
         text=text,
         cut=cut,
+        marks=marks,
         why=why,
         also=also or [],
     )
+
+
+def repeats(text: str, asked: str) -> list[tuple[int, int]]:
+    """Spans of a text that a rule on repetition counts, by the name of its signal: lines that
+    stand above already, n-grams of words that do, or the most frequent n-gram."""
+    text = text[:LOOKED_AT]
+    if gram := _GRAM.search(asked):
+        words = [match.span() for match in _WORD.finditer(text)]
+        size = int(gram["size"])
+        grams = [text[words[at][0] : words[at + size - 1][1]].split()
+                 for at in range(len(words) - size + 1)]  # fmt: skip
+        keys = [" ".join(own).lower() for own in grams]
+        counts = Counter(keys)
+        top = max(counts, key=lambda key: (counts[key] * len(key), key), default="")
+        seen: set[str] = set()
+        found = []
+        for at, key in enumerate(keys):
+            if (key == top and counts[key] > 1) if gram["kind"] == "top" else key in seen:
+                found.append((words[at][0], words[at + size - 1][1]))
+            seen.add(key)
+        return found
+    if not _LINES.search(asked):
+        return []
+    above: set[str] = set()
+    found = []
+    for match in _LINE.finditer(text):
+        if match[0].strip() in above:
+            found.append(match.span())
+        above.add(match[0].strip())
+    return found
+
+
+LOOKED_AT = 20_000  # characters of a text in which repetitions are looked for
+_GRAM = re.compile(r"\b(?P<kind>top|dup)_(?P<size>\d+)_gram")
+_LINES = re.compile(r"\bdup_(?:line|para)|\bchar_dup")
+_LINE = re.compile(r"[^\n]*\S[^\n]*")
+_WORD = re.compile(r"\S+")

@@ -60,16 +60,33 @@ class Usage(TypedDict):
     """What the tasks of a step took: seconds by the clock and of CPU time of all together, the
     longest, and the most memory that one held, its process and those it started.
 
-    `step` is empty for all steps of a stage together; its last one has the stage's name.
+    `step` is empty for all steps of a stage together; its last one has the stage's name. records:
+    those that the step was given, of a stage those of its last step; file_bytes: of what it wrote.
     """
 
     stage: str
     step: str
     tasks: int
+    records: int
     wall_seconds: float
     cpu_seconds: float
     longest_seconds: float
     peak_bytes: int
+    file_bytes: int
+
+
+class Scaled(TypedDict):
+    """What `factor` times the records would take, as if all but the tokenizer's training grew with
+    them: seconds of processors, `error_seconds` more or fewer with 95 % confidence; of it
+    `unknown_seconds` are of steps with a single task, whose error is not known. file_bytes: of all
+    files."""
+
+    factor: int
+    records: int
+    cpu_seconds: float
+    error_seconds: float
+    unknown_seconds: float
+    file_bytes: int
 
 
 class Balance(TypedDict):
@@ -207,6 +224,51 @@ class Languages(TypedDict):
     count: int
     top: list[Language]
     others: Language | None
+
+
+class Amount(TypedDict):
+    """Curated documents, bytes of their texts, their tokens in training and validation rows, each
+    as often as it stands there, and the bytes of text of those in training rows."""
+
+    documents: int
+    bytes: int
+    train_tokens: int
+    train_bytes: int
+    validation_tokens: int
+
+
+class Kind(Amount):
+    """Documents of one kind, such as of a language; `value` is empty for those without one."""
+
+    value: str
+
+
+class Breakdown(TypedDict):
+    """Documents by `name`: source, language, licence, year (of publication, as pages declare it),
+    length (bytes), domain, or the score of a classifier. `count` kinds, of which `rows` has those
+    with most tokens, and `others` the rest; of domains, those of the largest 50,000 hosts."""
+
+    name: str
+    count: int
+    rows: list[Kind]
+    others: Kind | None
+
+
+class Site(Amount):
+    """Documents of a domain in a source."""
+
+    source: str
+    domain: str
+
+
+class Composition(TypedDict):
+    """What the curated text is made of, scaled up to all where only some documents were looked
+    at; tokens are 0 before there is an index (`has_tokens`)."""
+
+    coverage: Coverage
+    has_tokens: bool
+    parts: list[Breakdown]
+    sites: list[Site]
 
 
 class SourceMix(TypedDict):
@@ -349,6 +411,51 @@ class Declared(TypedDict):
     flaws: dict[str, int]
 
 
+class DamagedFile(TypedDict):
+    """Records of a file that could not be read, by what is wrong."""
+
+    source: str
+    file: str
+    kinds: dict[str, int]
+
+
+class Damage(TypedDict):
+    """Files with records that could not be read, those with most first. `coverage`: of the
+    rejections of `extract`."""
+
+    coverage: Coverage
+    files: int
+    records: int
+    top: list[DamagedFile]
+
+
+class Token(TypedDict):
+    """A token, with ␣, ⏎ and ⇥ for blanks; count: in the rows that were looked at."""
+
+    id: int
+    text: str
+    count: int
+
+
+class Vocabulary(TypedDict):
+    """The tokens of the tokenizer: `size` without the `special` ones, of which `fragments` are no
+    whole characters and `unused` stand nowhere in the training tokens looked at (`tokens`).
+
+    `odd` ones hold what is not seen, a run of one character, or letters of two scripts. After a
+    takedown (`taken_down`) no token is shown.
+    """
+
+    tokens: Coverage
+    size: int
+    special: int
+    fragments: int
+    unused: int
+    taken_down: bool
+    longest: list[Token]
+    frequent: list[Token]
+    odd: list[Token]
+
+
 class ClusterSizes(TypedDict):
     """Clusters with `smallest` to `largest` documents, the kept one counted."""
 
@@ -429,12 +536,13 @@ class Cut(TypedDict):
 
 
 class CutSample(TypedDict):
-    """A span that was cut."""
+    """A span that was cut, marked in the text around it."""
 
     level: str
     source: str
     url: str
     text: str
+    marks: list[tuple[int, int]]
 
 
 class Spans(TypedDict):
@@ -454,7 +562,8 @@ class Spans(TypedDict):
 class Sample(TypedDict):
     """A document or record. `why`: what decided; `also`: further reasons that it fails.
 
-    `text` is None where none was extracted; `cut`: there is more of it.
+    `text` is None where none was extracted; `cut`: there is more of it. `marks`: spans of it that
+    are evidence: what stands for personal data, and lines, n-grams or test items that decided.
     """
 
     id: str
@@ -466,6 +575,7 @@ class Sample(TypedDict):
     offset: int
     text: str | None
     cut: bool
+    marks: list[tuple[int, int]]
     why: str
     also: list[str]
 
@@ -479,9 +589,76 @@ class RejectedSamples(TypedDict):
     samples: list[Sample]
 
 
+class KeyChange(TypedDict):
+    """A key of the recipe that differs: its path, and both values as YAML."""
+
+    key: str
+    left: str
+    right: str
+
+
+class RuleChange(TypedDict):
+    """A rule that differs; empty where a recipe has none. reason: both, if they differ."""
+
+    reason: str
+    left: str
+    right: str
+
+
+class LossChange(TypedDict):
+    """What a stage rejected for a reason in both runs; an empty reason: what it kept."""
+
+    stage: str
+    reason: str
+    left: int
+    right: int
+
+
+class MixChange(TypedDict):
+    """Training tokens of a source in both runs; None: not mixed yet."""
+
+    source: str
+    left: int | None
+    right: int | None
+
+
+class Move(TypedDict):
+    """Documents with another fate in the other run: `kept`, or `stage: reason`; some of them."""
+
+    left: str
+    right: str
+    documents: int
+    samples: list[Sample]
+
+
+class Comparison(TypedDict):
+    """Two runs side by side, `left` the one that is reported.
+
+    Documents are compared by id up to the last of `stages`: `same` have one fate in both runs,
+    `moves` are the most frequent others, and `more_moves` counts the documents of the rest;
+    `only_left`, `only_right`: records that the other run has not read. Those numbers are of 1 in
+    `one_in` documents, by id, scaled up to all.
+    """
+
+    left: str
+    right: str
+    steps: tuple[list[str], list[str]]
+    rules: list[RuleChange]
+    keys: list[KeyChange]
+    losses: list[LossChange]
+    mixture: list[MixChange]
+    stages: list[str]
+    one_in: int
+    same: int
+    only_left: int
+    only_right: int
+    moves: list[Move]
+    more_moves: int
+
+
 class Report(TypedDict):
     """All of it. What belongs to a stage that is not finished is None or empty; `spans` also if
-    the recipe asks for none.
+    the recipe asks for none. `comparison` is there if another run was named.
 
     `unredacted`: the sources whose personal data no step replaces. `pruned`: raw text was taken
     away, and with it samples of documents that were not kept.
@@ -493,13 +670,17 @@ class Report(TypedDict):
     balance: Balance
     stages: list[Stage]
     usage: list[Usage]
+    scaled: list[Scaled]
     sources: list[Source]
     passed_by: list[PassedBy]
     unredacted: list[str]
     mixture: Mixture | None
+    composition: Composition | None
     shards: Shards | None
     languages: Languages
     declared: Declared
+    damage: Damage
+    vocabulary: Vocabulary | None
     filtering: Filtering | None
     duplicates: Duplicates | None
     spans: Spans | None
@@ -508,3 +689,4 @@ class Report(TypedDict):
     pruned: bool
     kept_samples: list[Sample]
     rejected_samples: list[RejectedSamples]
+    comparison: Comparison | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipelines.look.display import line
+from pipelines.look.display import evidence, line
 from pipelines.report import shape
 from pipelines.report.reading import RowSample, choose
 from pipelines.runs.documents import find, has_raw
@@ -58,9 +58,11 @@ def _samples(context: Context) -> list[shape.CutSample]:
 
 
 def _sample(row: dict[str, Any], page: dict[str, Any]) -> shape.CutSample:
+    text, _, marks = evidence(page["text"], CHARACTERS, [(row["start"], row["end"])])
     return shape.CutSample(
         level=row["level"],
         source=page["source"],
         url=line(page["url"]),
-        text=line(page["text"][row["start"] : row["end"]], CHARACTERS),
+        text=text,
+        marks=marks,
     )

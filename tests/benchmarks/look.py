@@ -18,11 +18,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.engines.runners import Engine
 from pipelines.look import sweep, why
 from pipelines.look.query import query
 from pipelines.recipes.loading import load
+from pipelines.report.collect import collect
+from pipelines.report.report import to_html
+from pipelines.report.shape import SourceMix
 from pipelines.run import Run
 from pipelines.runs import rejections
 from pipelines.runs.ids import to_bytes, to_text
@@ -39,6 +43,7 @@ from tests.runs import DEMO
 
 PART = 40_000  # documents of a task: a WARC file of a crawl
 LENGTH = 256
+OVER = {"deduplicate": {"near": None}}
 RULE = "gopher_below_alpha_threshold"
 
 
@@ -87,7 +92,8 @@ def extract(context: Context, step: str, task: Task) -> Receipt:
             whole(DOCUMENT, count, given)
         )
         rejections.writer(attempt).write(REJECTION.empty_table())
-        return attempt.commit(count, count, counts={"bytes": count})
+        noted: dict[str, Any] = {n: {} for n in ("flaws", "opt_outs", "licences", "others")}
+        return attempt.commit(count, count, counts={"bytes": count, **noted})
 
 
 def filter_(context: Context, step: str, task: Task) -> Receipt:
@@ -118,7 +124,8 @@ def filter_(context: Context, step: str, task: Task) -> Receipt:
         rejections.writer(attempt).write(rejections.table("filter", gone, RULE))
         attempt.writer("edits", EDIT).write(EDIT.empty_table())
         number = int((~kept).sum())
-        return attempt.commit(count, count - number, {RULE: number})
+        found = {"failing": {RULE: number}, "edited": 0, "pii": {}, "contamination": {}}
+        return attempt.commit(count, count - number, {RULE: number}, found)
 
 
 def deduplicate(context: Context, step: str, task: Task) -> Receipt:
@@ -142,7 +149,8 @@ def curate(context: Context, step: str, task: Task) -> Receipt:
         for kind, own in (("text", CURATED), ("signals", schema)):
             attempt.writer(kind, own).write(whole(own, rows.num_rows, given))
         rejections.writer(attempt).write(REJECTION.empty_table())
-        return attempt.commit(rows.num_rows, rows.num_rows)
+        found = {"bytes": {"web": pc.sum(rows["bytes"]).as_py()}, "pii": {}, "contamination": {}}
+        return attempt.commit(rows.num_rows, rows.num_rows, counts=found)
 
 
 def shards(run: Folder, total: int) -> None:
@@ -204,7 +212,9 @@ def timed(what: str, work: Callable[[], Any]) -> Any:
 def main(total: int, folder: str) -> None:
     """Make the run and look at it."""
     run = Folder(folder)
-    made = Run.open(folder) if run.exists("recipe.yaml") else Run.create(load(str(DEMO)), folder)
+    made = (
+        Run.open(folder) if run.exists("recipe.yaml") else Run.create(load(str(DEMO), OVER), folder)
+    )
     tasks = [
         Task(f"{first:012d}", {"first": first, "count": min(PART, total - first), "source": "web",
                                "ranges": [], "parts": [f"{first:012d}"]})
@@ -214,9 +224,10 @@ def main(total: int, folder: str) -> None:
     every = {"extract": extract, "filter": filter_, "deduplicate": deduplicate, "curate": curate}
     for step, work in every.items():
         timed(f"write {step}", partial(mill.do, step, work, mill.plan(step, step, lambda: tasks)))
+    kept = mill.context.manifest("curate").kept
     for step in ("tokenizer", "tokenize", "mix"):
-        one = mill.plan(step, step, lambda: [Task("a", {})])
-        mill.do(step, nothing, one)
+        one = mill.plan(step, step, lambda: [Task("a", {"documents": kept})])
+        mill.do(step, counts, one)
     if not run.exists("shards/manifest.json"):
         timed("write shards", partial(shards, run, total))
     timed("index", partial(index.run, mill, "index", "index"))
@@ -233,17 +244,30 @@ def main(total: int, folder: str) -> None:
     asked = Asked(domain=f"site{number // 100}.example")
     touched = timed("takedown --domain --dry-run", lambda: find(look, asked))
     assert len(touched.documents) == 100
-    found = timed("sweep of one threshold", lambda: sweep.sweep(look, RULE, [0.75]))
-    assert found.points[0.75].total > found.own.total
+    swept = timed("sweep of one threshold", lambda: sweep.sweep(look, RULE, [0.75]))
+    assert swept.points[0.75].total > swept.own.total
     timed("sweep of eleven", lambda: sweep.sweep(look, RULE, sweep.thresholds(0.7, 0.9, 11)))
     sql = "SELECT reason, count(*) FROM rejections GROUP BY ALL"
     timed("query of reasons", lambda: query(look, sql).read_all())
+    found = timed("report, its numbers", lambda: collect(look))
+    page = timed("report, its page", lambda: to_html(found))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"the page has {len(page) / 1e6:.2f} MB; peak memory of all {peak:,.0f} MB")
 
 
-def nothing(context: Context, step: str, task: Task) -> Receipt:
-    """A stage that looking does not read."""
+def counts(context: Context, step: str, task: Task) -> Receipt:
+    """A stage of which only what its receipt counts is read."""
+    number = task.spec["documents"]
+    entry = dict.fromkeys(SourceMix.__annotations__, 0)
+    entry |= {"documents": number, "train_documents": number}
+    del entry["source"]  # type: ignore[misc]
+    found = {
+        "tokens": {"web": LENGTH * number}, "bytes": {"web": 1000 * number},
+        "documents": {"web": number}, "sources": {"web": entry}, "portions": [],
+    }  # fmt: skip
+    through = 0 if step == "tokenizer" else number
     with Attempt(context.run, step, task.key) as attempt:
-        return attempt.commit(0, 0, counts={"tokens": {"web": 1}, "bytes": {"web": 4}})
+        return attempt.commit(through, through, counts=found)
 
 
 if __name__ == "__main__":

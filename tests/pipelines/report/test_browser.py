@@ -41,7 +41,7 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def written(finished: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("page")
-    write_report(finished, str(folder))
+    write_report(finished, str(folder), finished)
     return folder / "index.html"
 
 
@@ -83,7 +83,8 @@ def test_plots_are_drawn(opened: Opened) -> None:
         shapes: box.querySelectorAll("svg path, svg rect, svg text").length,
         called: box.getAttribute("aria-label")}))""")
     names = {box["name"] for box in boxes}
-    assert {"flow", "mixture", "clusters", "costs", "signal-0"} <= names
+    assert {"flow", "mixture", "clusters", "costs", "signal-0", "sites", "survival"} <= names
+    assert {"by-length", "time"} <= names
     for box in boxes:
         assert box["height"] > 100 or box["name"] not in ("flow", "clusters"), box
         assert box["shapes"] > 2, box

@@ -14,15 +14,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import tokenizers
 
+from curation.urls import registered_domain
+from pipelines.look import display
 from pipelines.recipes.loading import resolve
-from pipelines.report import duplicates, formats, reading, schema
+from pipelines.report import duplicates, formats, reading, samples, schema
 from pipelines.report.collect import collect
 from pipelines.report.report import _inert, write_report
 from pipelines.run import Run
 from pipelines.runs.store import Folder
 from schemas.problems import Problem
-from tests.pipelines.report.conftest import MAIL, MakeRun, Pages, html_page, write_warc
+from tests.pipelines.report.conftest import MAIL, RECIPE, MakeRun, Pages, html_page, write_warc
 
 
 class Page(HTMLParser):
@@ -199,6 +202,213 @@ def test_kept_and_rejected_of_each_signal(
         every = [a + b for a, b in zip(panel["passing"], panel["failing"], strict=True)]
         for counts, numbers in ((panel["kept"], kept), (every, values)):
             assert counts == np.histogram(numbers, edges)[0].tolist()
+
+
+def test_what_the_data_is_made_of(report: tuple[dict[str, Any], str], finished: str) -> None:
+    found = report[0]["composition"]
+    curated = rows(finished, "curate/text/*.parquet")
+    segments = rows(finished, "index/segments/*.parquet")
+    manifest = json.loads(Folder(finished).read("shards/manifest.json"))["splits"]
+    assert sum(s["tokens"] for s in segments) == sum(s["tokens"] for s in manifest.values())
+
+    def said(row: dict[str, Any], name: str) -> str:
+        if name == "length":
+            return str(row["bytes"])
+        if name == "domain":
+            return registered_domain(row["url"])
+        if name == "licence":
+            return ", ".join(row["licences"])
+        return (row["published"] or "")[:4] if name == "year" else str(row[name] or "")
+
+    def numbers(own: list[dict[str, Any]]) -> dict[str, int]:
+        ids = {row["id"] for row in own}
+        there = [each for each in segments if each["id"] in ids]
+        train = [each for each in there if each["split"] == "train"]
+        return {
+            "documents": len(own),
+            "bytes": sum(row["bytes"] for row in own),
+            "train_tokens": sum(each["tokens"] for each in train),
+            "train_bytes": sum(each["bytes"] for each in train),
+            "validation_tokens": sum(e["tokens"] for e in there if e["split"] == "validation"),
+        }
+
+    assert [part["name"] for part in found["parts"]] == [
+        "source", "language", "licence", "year", "length", "domain",
+    ]  # fmt: skip
+    for part in found["parts"]:
+        for item in part["rows"]:
+            if part["name"] == "length":
+                low, high = (int(edge.replace(",", "")) for edge in item["value"].split(" to "))
+                own = [row for row in curated if low <= row["bytes"] < high]
+            else:
+                own = [row for row in curated if said(row, part["name"]) == item["value"]]
+            assert item == {"value": item["value"], **numbers(own)}
+        assert sum(item["documents"] for item in part["rows"]) == len(curated)
+    assert (
+        sum(item["train_tokens"] for item in found["parts"][0]["rows"])
+        == (manifest["train"]["tokens"])
+    )
+    for site in found["sites"]:
+        asked = site["source"], site["domain"]
+        own = [row for row in curated if (row["source"], said(row, "domain")) == asked]
+        assert site == {"source": asked[0], "domain": asked[1], **numbers(own)}
+
+
+def test_tokens_of_the_tokenizer(report: tuple[dict[str, Any], str], finished: str) -> None:
+    found = report[0]["vocabulary"]
+    counts: Counter[int] = Counter()
+    for row in rows(finished, "shards/train/*.parquet", "input_ids", "length"):
+        counts.update(row["input_ids"][: row["length"]])
+    assert found["tokens"]["looked_at"] == counts.total() == found["tokens"]["rows"]
+    tokenizer = tokenizers.Tokenizer.from_file(f"{finished}/tokenizer/tokenizer.json")
+    special = set(tokenizer.get_added_tokens_decoder())
+    plain = set(range(tokenizer.get_vocab_size())) - special
+    assert (found["size"], found["special"]) == (len(plain), len(special))
+    assert found["unused"] == len(plain - set(counts))
+    lengths = sorted((len(tokenizer.decode([number])) for number in plain), reverse=True)
+    for token in [*found["longest"], *found["frequent"], *found["odd"]]:
+        assert token["count"] == counts[token["id"]]
+        text = tokenizer.decode([token["id"]]).replace(" ", "␣").replace("\n", "⏎")
+        assert token["text"] == text.replace("\t", "⇥")
+    assert [len(token["text"]) for token in found["longest"]] == lengths[: len(found["longest"])]
+    most = [counts[number] for number in sorted(plain, key=lambda number: -counts[number])]
+    assert [token["count"] for token in found["frequent"]] == most[: len(found["frequent"])]
+
+
+def test_damage_by_file(tmp_path: Path) -> None:
+    pages = [html_page(f"https://site{n}.example/", f"{SENTENCE} {n}" * 9) for n in range(4)]
+    for name in ("good", "bad"):
+        write_warc(tmp_path / f"in/{name}.warc.gz", pages)
+    whole = (tmp_path / "in/bad.warc.gz").read_bytes()
+    (tmp_path / "in/bad.warc.gz").write_bytes(whole[:-40])
+    value = {
+        "inputs": [{"source": "web", "root": str(tmp_path / "in"), "files": ["*.gz"]}],
+        "deduplicate": {"near": None},
+    }
+    Run.create(resolve("d", value, tmp_path), str(tmp_path / "run")).go(until="filter")
+    report, page = written(str(tmp_path / "run"), tmp_path / "report")
+    lost = Counter((row["file"], row["reason"]) for row in
+                   rows(str(tmp_path / "run"), "extract/rejections/*.parquet"))  # fmt: skip
+    assert {
+        (item["file"], f"damaged_{kind}"): number
+        for item in report["damage"]["top"]
+        for kind, number in item["kinds"].items()
+    } == lost
+    assert (report["damage"]["files"], report["damage"]["records"]) == (1, lost.total())
+    assert "1 record of 1 file could not be read" in " ".join(page.split())
+
+
+def test_another_run_is_compared(
+    finished: str, make_run: MakeRun, inputs: dict[str, Pages], tmp_path: Path
+) -> None:
+    rule = {"signal": "gopher.words", "operator": ">=", "threshold": 400, "reason": "short"}
+    root = Run.open(finished).recipe.inputs[0].root
+    same = {"inputs": [item.model_dump(exclude_none=True) for item in
+                       Run.open(finished).recipe.inputs]}  # fmt: skip
+    value = {**RECIPE, **same, "name": "other", "parent": finished,
+             "filter": {"chain": [{"rules": {"name": "t", "rules": [rule]}}]}}  # fmt: skip
+    other = f"{tmp_path}/other"
+    Run.create(resolve("other", value, root), other).go()
+    write_report(finished, str(tmp_path / "report"), other)
+    report = json.loads((tmp_path / "report/report.json").read_bytes())
+    jsonschema.validate(report, json.loads(schema.FILE.read_text("utf-8")))
+    found = report["comparison"]
+
+    def fates(run: str) -> dict[str, str]:
+        gone = {
+            row["id"]: f"{row['stage']}: {row['reason']}"
+            for stage in ("extract", "filter", "deduplicate", "curate")
+            # `extract` is taken over
+            for row in rows(
+                finished if stage == "extract" and run == other else run,
+                f"{stage}/rejections/*.parquet",
+                *("id", "stage", "reason"),
+            )
+        }
+        kept = {row["id"]: "kept" for row in rows(run, "curate/text/*.parquet", "id")}
+        return gone | kept
+
+    left, right = fates(finished), fates(other)
+    assert left.keys() == right.keys()
+    moved = Counter((left[id_], right[id_]) for id_ in left if left[id_] != right[id_])
+    assert {(item["left"], item["right"]): item["documents"] for item in found["moves"]} == moved
+    assert found["same"] == len(left) - moved.total()
+    assert (found["only_left"], found["only_right"], found["more_moves"]) == (0, 0, 0)
+    assert any("kept" in pair for pair in moved)
+    for item in found["moves"]:
+        assert len(item["samples"]) == min(3, item["documents"])
+        for each in item["samples"]:
+            assert (left[each["id"]], right[each["id"]]) == (item["left"], item["right"])
+            assert each["why"].startswith(item["left"])
+    ledgers = [json.loads(Folder(run).read("ledger.json")) for run in (finished, other)]
+    for item in found["losses"]:
+        sides = [ledger[item["stage"]] for ledger in ledgers]
+        if item["reason"]:
+            counts = [side["rejected"].get(item["reason"], 0) for side in sides]
+        else:
+            counts = [side["kept"] for side in sides]
+        assert [item["left"], item["right"]] == counts
+    for number, run in enumerate((finished, other)):
+        splits = json.loads(Folder(run).read("shards/manifest.json"))["splits"]["train"]
+        assert {item["source"]: item[("left", "right")[number]] for item in found["mixture"]} == {
+            source: counts["tokens"] for source, counts in splits["sources"].items()
+        }
+    changed = {item["reason"]: (item["left"], item["right"]) for item in found["rules"]}
+    assert changed["gopher_short_doc / short"] == ("gopher.words >= 50", "gopher.words >= 400")
+    assert MAIL not in json.dumps(report)
+    # runs over other sources have no document in common
+    alone = make_run({"elsewhere": inputs["other-web_2.0"]}, mix={"sequence_length": 64})
+    found = collect(Run.open(finished), Run.open(alone))["comparison"]
+    assert found is not None
+    assert (found["same"], found["moves"]) == (0, [])
+    assert (found["only_left"], found["only_right"]) == (len(left), 2)
+
+
+def test_what_more_records_would_take(report: tuple[dict[str, Any], str]) -> None:
+    whole = [item for item in report[0]["usage"] if not item["step"]]
+    scaled = report[0]["scaled"]
+    assert [item["factor"] for item in scaled] == [1, 10, 100, 1000]
+    assert scaled[0]["cpu_seconds"] == pytest.approx(
+        sum(item["cpu_seconds"] for item in whole), abs=0.02
+    )
+    assert scaled[0]["file_bytes"] == sum(item["file_bytes"] for item in whole)
+    assert scaled[0]["records"] == report[0]["balance"]["records"]
+    for item in scaled:
+        assert item["unknown_seconds"] <= item["cpu_seconds"]
+        assert item["records"] == item["factor"] * scaled[0]["records"]
+        assert item["error_seconds"] == pytest.approx(
+            item["factor"] * scaled[0]["error_seconds"], rel=0.2, abs=0.002 * item["factor"]
+        )
+
+
+@pytest.mark.parametrize(
+    ("asked", "marked"),
+    [
+        ("gopher_repetition.dup_line_frac <= 0.3", ["a b c"]),
+        ("gopher_repetition.top_2_gram <= 0.2", ["a b", "a b", "a b"]),
+        ("gopher_repetition.dup_3_gram <= 0.1", ["a b c"]),
+        ("gopher.words >= 50", []),
+    ],
+)
+def test_repetitions_are_marked(asked: str, marked: list[str]) -> None:
+    text = "a b c\nd e f\na b c\nx a b"
+    assert [text[start:end] for start, end in samples.repeats(text, asked)] == marked
+
+
+def test_evidence_keeps_its_place() -> None:
+    """Marks stand where the evidence and what replaced personal data are, in what is shown."""
+    before = f"   Write to {MAIL} now.\n\n  \u202eSecond line.  "
+    text = before + "w " * 3000 + "the evidence\nand the end. " + MAIL
+    shown, cut, marks = display.evidence(text, 600)
+    assert cut
+    assert [shown[start:end] for start, end in marks] == ["email@example.com"]
+    assert "⟨U+202E⟩Second line." in shown
+    at = text.index("the evidence")
+    shown, _, marks = display.evidence(text, 300, [(at, at + len("the evidence"))])
+    assert [shown[start:end] for start, end in marks] == ["the evidence", "email@example.com"]
+    whole, cut, marks = display.evidence("One line.", 300, [(4, 8)])
+    assert (whole, cut, marks) == ("One line.", False, [(4, 8)])
+    assert display.evidence("", 10) == ("", False, [])
 
 
 def test_the_report_follows_its_schema(report: tuple[dict[str, Any], str]) -> None:
