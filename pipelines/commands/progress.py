@@ -9,6 +9,7 @@ import time
 from pipelines.runs.events import (
     EngineConsole,
     Event,
+    JobBegun,
     Limited,
     Listener,
     PassedBy,
@@ -77,8 +78,8 @@ class Text:
             self._begin(event)
         elif isinstance(event, StepProgress):
             self._advance(event)
-        elif isinstance(event, StepFinished):
-            if self.has_bar:
+        elif isinstance(event, StepFinished | JobBegun):
+            if self.has_bar and isinstance(event, StepFinished):
                 self._bar.close()
         elif event.home:
             say(f"{event.stage}: taken from {event.home}")

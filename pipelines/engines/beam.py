@@ -111,7 +111,7 @@ class Session:
                 watch()
                 if self._pool is not None and self._is_lost(self._pool):
                     # a job that is at its end stops its workers, one that failed says more itself
-                    thread.join(5)
+                    thread.join(15)
                     if thread.is_alive():
                         raise JobFailed("a worker process died")
         if failure:

@@ -9,7 +9,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipelines.engines.jobs import Barrier, ByKey, Job, Spill, Step, Unspill
+from pipelines.engines.jobs import Barrier, ByKey, Cut, Job, Joined, Spill, Step, Unspill
 
 
 class ShuffleOptions(PipelineOptions):
@@ -69,12 +69,11 @@ def _after(elements: beam.PCollection, barrier: Barrier) -> beam.PCollection:
 
 def _grouped(chunks: beam.PCollection, by: ByKey) -> beam.PCollection:
     folder, label = chunks.pipeline.options.view_as(ShuffleOptions).shuffle_folder, by.label
-    if folder is not None:  # before they are flattened, which would send them
-        chunks = chunks | f"{label}: to disk" >> beam.ParDo(Do(Spill(folder)))
+    out, back = (Cut(), Joined()) if folder is None else (Spill(folder), Unspill(folder))
+    # before they are flattened, which would send them
+    chunks = chunks | f"{label}: make small" >> beam.ParDo(Do(out))
     if empty := [(key, b"") for key in by.keys]:
         none = chunks.pipeline | f"{label}: all keys" >> beam.Create(empty, reshuffle=False)
         chunks = (chunks, none) | f"{label}: with empty ones" >> beam.Flatten()
     groups = chunks | f"{label}: by key" >> beam.GroupByKey()
-    if folder is not None:
-        groups = groups | f"{label}: from disk" >> beam.ParDo(Do(Unspill(folder)))
-    return groups
+    return groups | f"{label}: make whole" >> beam.ParDo(Do(back))

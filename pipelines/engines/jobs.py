@@ -15,9 +15,11 @@ from operator import itemgetter
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+PIECE_BYTES = 512 << 10  # of an element that an engine shuffles: Flink refuses large ones
 SPILLED_BYTES = 4096  # smaller chunks are no more than what says where they would stand
 
 Place = tuple[str, int, int]  # name of a file, first byte, bytes
+Piece = tuple[str, int, bytes]  # name of a chunk, first byte, some of its bytes
 Receive = Callable[[Any], None]
 
 
@@ -36,10 +38,10 @@ class Step(Protocol):
 class ByKey:
     """Group (key, packed chunk) by key; every one of `keys` has a group, if only of nothing.
 
-    Where workers have one disk only the place of a chunk crosses the shuffle, and the chunks lie
-    on the disk until the job has ended: the local runners hold in memory, several times, what
-    they shuffle. And Beam 2.77 loses some of what worker processes of FnApiRunner send to it
-    when that is a hundred megabytes and the processors are busy [measured].
+    Large chunks cross the shuffle in pieces. Where workers have one disk only the place of a chunk
+    crosses it, and the chunks lie on the disk until the job has ended: the local runners hold in
+    memory, several times, what they shuffle. And Beam 2.77 loses some of what worker processes of
+    FnApiRunner send to it when that is a hundred megabytes and the processors are busy [measured].
     """
 
     label: str
@@ -160,6 +162,40 @@ class Unspill:
                 for _, start, size in own:
                     file.seek(start)
                     chunks.append(file.read(size))
+        yield key, chunks
+
+
+class Cut:
+    """(key, chunk) -> (key, piece of it), or the chunk itself if it is small."""
+
+    def process(self, element: tuple[Any, bytes]) -> Iterator[tuple[Any, bytes | Piece]]:
+        """`element` is a chunk with its key."""
+        key, chunk = element
+        if len(chunk) <= PIECE_BYTES:
+            yield key, chunk
+            return
+        name = uuid.uuid4().hex
+        for start in range(0, len(chunk), PIECE_BYTES):
+            yield key, (name, start, chunk[start : start + PIECE_BYTES])
+
+
+class Joined:
+    """(key, chunks or their pieces) -> (key, chunks)."""
+
+    def process(
+        self, element: tuple[Any, Iterable[bytes | Piece]]
+    ) -> Iterator[tuple[Any, list[bytes]]]:
+        """`element` is a group."""
+        key, values = element
+        chunks: list[bytes] = []
+        pieces: list[Piece] = []
+        for value in values:
+            if isinstance(value, bytes):
+                chunks.append(value)
+            else:
+                pieces.append(value)
+        for _, own in groupby(sorted(pieces), key=itemgetter(0)):
+            chunks.append(b"".join(piece for _, _, piece in own))
         yield key, chunks
 
 

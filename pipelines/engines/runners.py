@@ -47,6 +47,15 @@ class Engine:
         """Whether all workers are sure to be on this machine."""
         return self.is_here or self.runner == "prism"
 
+    def runs_here(self, *, small: bool = False, alone: bool = False) -> bool:
+        """Whether a job is a loop of this process, see `Runner.run`."""
+        return alone or (self.is_here and (small or self.workers == 1))
+
+    @property
+    def shuffles_on_disk(self) -> bool:
+        """Whether a shuffle may be larger than memory: one job does all passes of a step."""
+        return self.runner in ("spark", "flink", "dataflow")
+
     @property
     def starts_fast(self) -> bool:
         """Whether a job costs no more than its work, so that many are as good as one."""
@@ -86,7 +95,7 @@ class Runner:
         Raises Problem if a step does, or the disk is full, and JobFailed if the job fails otherwise
         or a worker process dies.
         """
-        if alone or (self.engine.is_here and (small or self.engine.workers == 1)):
+        if self.engine.runs_here(small=small, alone=alone):
             try:
                 run_here(job, receive, scratch)
             except Problem:

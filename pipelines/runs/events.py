@@ -91,6 +91,14 @@ class EngineConsole:
     url: str
 
 
+@dataclass(frozen=True, slots=True)
+class JobBegun:
+    """An engine that Beam brings is given the `number`th job of this process, for these steps."""
+
+    steps: tuple[str, ...]
+    number: int
+
+
 Event = (
     StepBegun
     | StepProgress
@@ -102,6 +110,7 @@ Event = (
     | Unredacted
     | Shortfall
     | EngineConsole
+    | JobBegun
 )
 Listener = Callable[[Event], None]
 

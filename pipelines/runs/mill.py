@@ -18,6 +18,7 @@ from pipelines.engines.runners import Engine, Runner
 from pipelines.runs.closing import Plan, close, compaction, freeze
 from pipelines.runs.events import (
     EngineConsole,
+    JobBegun,
     Listener,
     StepBegun,
     StepFinished,
@@ -100,6 +101,7 @@ class Mill:
     listener: Listener = ignore
 
     def __post_init__(self) -> None:
+        self._begun = 0
         self._runner = Runner(
             self.engine, self._log(), lambda url: self.listener(EngineConsole(url))
         )
@@ -207,6 +209,9 @@ class Mill:
         has_disk = self.run.local is not None or self.engine.has_one_disk
         scratch = (self.run / steps[0]).scratch() if has_disk else None
         name = "-".join(["gristmill", *re.findall("[a-z0-9]+", steps[-1])])
+        if self.engine.runner != "local" and not self.engine.runs_here(**how):
+            self._begun += 1
+            self.listener(JobBegun(tuple(steps), self._begun))
         try:
             self._runner.run(job, tally.receive, tally.look, scratch, name=name, **how)
         except Problem:

@@ -160,6 +160,8 @@ class Steps:
     def _passes(self, tasks: list[Task], sizes: Sequence[int]) -> list[list[Task]]:
         """Consecutive tasks whose packed bytes the engine can hold together (local engines hold
         them on the disk, where they stay in the system's cache)."""
+        if self.mill.engine.shuffles_on_disk:
+            return [tasks]
         passes: list[list[Task]] = []
         held = 0
         for task, size in zip(tasks, sizes, strict=True):

@@ -1,5 +1,6 @@
 """The same shards on engines with workers of their own: no job leans on one process."""
 
+import json
 import shutil
 import time
 from collections.abc import Iterator
@@ -81,7 +82,7 @@ def on_cluster(tmp_path: Path, spark: tuple[str, list[psutil.Process]]) -> Path:
     return recipe
 
 
-def test_a_worker_of_a_spark_cluster_is_killed(
+def test_a_worker_of_a_spark_cluster_is_killed_and_another_engine_goes_on(
     finished: Path,
     tmp_path: Path,
     spark: tuple[str, list[psutil.Process]],
@@ -89,13 +90,20 @@ def test_a_worker_of_a_spark_cluster_is_killed(
 ) -> None:
     """With its executor, in the middle of a job: the cluster does its work anew."""
     output = tmp_path / "run"
-    process = start("run", str(on_cluster), "--output", str(output))
+    words = ["--until", "deduplicate", "--progress", "json"]
+    process = start("run", str(on_cluster), "--output", str(output), *words)
     wait_for(lambda: count_receipts(output) >= 1, 120, "a first receipt")
     for each in [*spark[1][0].children(recursive=True), spark[1][0]]:
         each.kill()
-    _, err = process.communicate(timeout=400)
+    _, err = process.communicate(timeout=590)
     assert process.returncode == 0, err
-    assert "the engine shows its work at http://localhost:" in err
+    events = [json.loads(line) for line in err.splitlines() if line.startswith("{")]
+    consoles = [each["url"] for each in events if each["event"] == "EngineConsole"]
+    assert consoles[0].startswith("http://localhost:")
+    jobs = [each["steps"] for each in events if each["event"] == "JobBegun"]
+    assert jobs[:2] == [["extract"], ["filter"]]
+    assert len(jobs) <= 7, jobs
+    mill(output, "--workers", "2")
     same(output, finished)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import signal
 import time
 from collections import Counter
@@ -10,7 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.engines.jobs import SPILLED_BYTES, Barrier, ByKey, Job, JobFailed
+from pipelines.engines.jobs import (
+    PIECE_BYTES,
+    SPILLED_BYTES,
+    Barrier,
+    ByKey,
+    Cut,
+    Job,
+    JobFailed,
+    Joined,
+    through,
+)
 from pipelines.engines.runners import Engine, Runner
 
 PARTS, KEYS = 6, 5
@@ -108,6 +119,41 @@ def test_every_chunk_arrives_with_its_key(tmp_path: Path, engine: Engine, on_dis
     assert bool(held[True]) == on_disk
     # an engine carries back all or nothing
     assert sorted(received) == ([] if engine == DIRECT else sorted(found))
+
+
+class Large:
+    """Number of a part -> a chunk of several pieces for the one key."""
+
+    def process(self, element: int) -> Iterator[tuple[str, bytes]]:
+        yield "hot", bytes([element]) * (3 * PIECE_BYTES + element)
+
+
+class Sizes:
+    """A group -> a file with the sizes of its chunks, by the byte that they are of."""
+
+    def __init__(self, output: str) -> None:
+        self.output = output
+
+    def process(self, element: tuple[str, Iterable[bytes]]) -> Iterator[str]:
+        key, chunks = element
+        assert all(chunk == chunk[:1] * len(chunk) for chunk in chunks)
+        sizes = sorted((chunk[0], len(chunk)) for chunk in chunks)
+        Path(self.output).write_text(json.dumps(sizes))
+        yield key
+
+
+def test_large_chunks_of_a_hot_key_cross_in_pieces(tmp_path: Path) -> None:
+    job = Job(range(4), [Large(), ByKey("hot"), Sizes(str(tmp_path / "sizes"))])
+    Runner(DIRECT).run(job)
+    whole = [[part, 3 * PIECE_BYTES + part] for part in range(4)]
+    assert json.loads((tmp_path / "sizes").read_text()) == whole
+    elements = [piece for part in range(4) for piece in through([Large(), Cut()], [part])]
+    assert max(len(pickle.dumps(element)) for element in elements) < 1 << 20
+    assert len(elements) == 4 + sum(3 for _ in range(4)) - 1  # the last piece of part 0 is empty
+    ((_, chunks),) = Joined().process(("hot", [value for _, value in reversed(elements)]))
+    assert sorted(chunks) == sorted(
+        chunk for part in range(4) for _, chunk in Large().process(part)
+    )
 
 
 @pytest.mark.parametrize("items", [[], ["a", "b", "c"]])
