@@ -62,10 +62,11 @@ def before(heading: LexborNode) -> Iterator[Line]:
 def is_answer(node: LexborNode) -> bool:
     """Whether an element says that it holds a comment, a reply or an answer, or several."""
     attributes = node.attributes
-    return bool(attributes) and any(
-        (value := attributes.get(name)) is not None and _ANSWERS.search(value) is not None
-        for name in _ANSWER_NAMES
-    )
+    for name in _ANSWER_NAMES:
+        value = attributes.get(name)
+        if value and _ANSWERS.search(value):
+            return True
+    return False
 
 
 def text(line: Line) -> str:

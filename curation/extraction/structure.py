@@ -163,13 +163,13 @@ class _Places:
             path.append(above)
             above = above.parent
         for inner in reversed(path):
-            place = self._known[inner.mem_id] = self._step(place, inner)
+            if inner.tag in _TELLING:
+                place = self._step(place, inner)
+            self._known[inner.mem_id] = place
         return place
 
     def _step(self, place: _Place, node: LexborNode) -> _Place:
         tag = node.tag
-        if tag not in _TELLING:
-            return place
         match tag:
             case "h1" | "h2" | "h3" | "h4" | "h5" | "h6":
                 return place._replace(heading=_HEADINGS[tag])

@@ -195,6 +195,8 @@ def main() -> None:
         # what a step does need is imported with it, and its absence told then
         with suppress(ImportError):
             importlib.import_module(name)
+    with suppress(ImportError):
+        importlib.import_module("pandas")  # Arrow does, in each worker, for its first list
     gc.collect()
     gc.freeze()  # what is there now is looked at, and so copied, by no worker
     sys.stdout.flush()
