@@ -33,7 +33,7 @@ from schemas.tables import DOCUMENT, with_columns
 if TYPE_CHECKING:
     from curation.language import Languages
 
-VERSION = 8
+VERSION = 9
 LIBRARIES = (
     *("fastwarc", "fasttext", "lxml", "onnxruntime", "resiliparse", "selectolax"),
     "trafilatura",

@@ -90,16 +90,19 @@ def labels(texts: list[list[str]], gold: list[str]) -> NDArray[np.float64]:
 class Example:
     """A page to learn from, or to be judged by.
 
-    A value a block: features (a row), sizes (words), texts, labels (the share of it that is main
-    text), known (whether that is known), counts (how many of tokens are its own), and trees and
-    net (how likely it is main text, in thousandths). tokens, gold: numbers of the words of the
-    page and of the gold text. weight: of the page.
+    A value a block: features (a row), sizes (words), tags and around (as `repeats.once` takes
+    them), texts, labels (the share of it that is main text), known (whether that is known), counts
+    (how many of tokens are its own), and trees and net (how likely it is main text, in
+    thousandths). tokens, gold: numbers of the words of the page and of the gold text. weight: of
+    the page.
     """
 
     page: Labelled
     fold: int
     features: NDArray[np.float32]
     sizes: NDArray[np.int32]
+    tags: NDArray[np.int32]
+    around: NDArray[np.int32]
     texts: list[str]
     labels: NDArray[np.float64]
     known: NDArray[np.bool_]
@@ -164,6 +167,8 @@ def example(page: Labelled) -> Example | Labelled:
         fold(page.site),
         table.features,
         table.sizes,
+        read.tags[table.elements],
+        read.parents[read.parents[table.elements]],
         texts,
         share,
         known,

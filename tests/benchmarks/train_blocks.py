@@ -25,6 +25,7 @@ import onnx
 from numpy.typing import NDArray
 
 from curation.extraction.blocks import model
+from curation.extraction.blocks.repeats import once
 from tests.benchmarks import block_examples, block_net
 from tests.benchmarks.block_examples import Example
 from tests.benchmarks.web_pages import REPOSITORY, Labelled, tokens
@@ -181,6 +182,7 @@ def figures(by: str = "") -> dict[str, list[float]]:
         if not by and model.asks_net(page.trees, page.sizes):
             likely = model.both(page.trees, page.net)
         chosen = model.cut(likely, page.sizes, "balanced")
+        chosen = once(chosen, page.sizes, page.tags, page.around, page.texts.__getitem__)
         if len(page.gold):
             score = page.f1(chosen)
             for key in dict.fromkeys((page.page.name, f"{page.page.name} {page.page.kind}")):

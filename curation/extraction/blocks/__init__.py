@@ -2,7 +2,8 @@
 
 A block is a run of text whose nearest element that begins a line is the same: a paragraph, an
 item of a list, a cell. Trees of decisions and a small net say how likely each is main text; what
-is taken maximises the expected F1 of the page. `learned/README.md` says what they learned from.
+is taken maximises the expected F1 of the page, and long texts are taken once. `learned/README.md`
+says what they learned from.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 from curation.extraction.blocks import declared, dom, state
 from curation.extraction.blocks.features import Table, table
 from curation.extraction.blocks.model import Favor, chances, cut
+from curation.extraction.blocks.repeats import once
 from curation.extraction.structure import render
 from schemas.extract import Extract
 
@@ -52,7 +54,14 @@ def choose(tree: LexborHTMLParser, favor: Favor, *, comments: bool = False) -> l
             return carried
     if not page or not found:
         return []
-    taken = _by_rows(page, found, cut(chances(found), found.sizes, favor))
+
+    def text(at: int) -> str:
+        return "".join(page.texts[found.first[at] : found.last[at]]).strip()
+
+    taken = cut(chances(found), found.sizes, favor)
+    around = page.parents[page.parents[found.elements]]
+    taken = once(taken, found.sizes, page.tags[found.elements], around, text)
+    taken = _by_rows(page, found, taken)
     if comments:
         taken |= found.comments
     return [

@@ -18,12 +18,16 @@ Ints = NDArray[np.int64]
 Favor = Literal["balanced", "precision", "recall"]
 # Weight of recall against precision: beta of van Rijsbergen's F.
 _BETA = {"balanced": 1.0, "precision": 0.5, "recall": 2.0}
-# F1 that the trees expect, with which the net is not asked: it changes little there, on eight pages
-# of ten.
+# F1 that the trees expect, with which neither the net is asked nor blocks are seen together: it
+# changes little there, on eight pages of ten.
 _SURE = 0.9
 # A logit of the first trees beyond which a block needs no others, and what it then is in the end:
 # one in five blocks is so.
 _GLANCE, _GROWN = 2.5, 1.85
+
+# How far F's expectation goes from that of blocks independent of each other to that of blocks that
+# are main text together; levels of chances, in thousandths.
+_TOGETHER, _LEVELS = 1 / 3, np.arange(50, 1000, 100)
 
 # Scores are rounded, and chances are whole thousandths: the last bits of a sum or an exponential,
 # which differ between machines, decide nothing.
@@ -87,12 +91,6 @@ def by_net(net: Model, rows: NDArray[np.float32]) -> Ints:
     return thousandths(steps(net.scores(rows)))
 
 
-def asks_net(trees: Ints, sizes: NDArray[np.integer]) -> bool:
-    """Whether the trees leave enough in doubt: they expect too small an F1 of what is taken."""
-    _, expected = _ranked(trees, sizes, 1.0)
-    return float(expected.max()) < _SURE
-
-
 def both(trees: Ints, net: Ints) -> Ints:
     """What trees and net say of blocks together."""
     return (trees + net) // 2
@@ -107,26 +105,49 @@ def chances(table: Table) -> Ints:
     return likely
 
 
-def _ranked(
-    likely: Ints, sizes: NDArray[np.integer], square: float
-) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Blocks from the likeliest on, and F, with the square of its beta, to be expected of as many.
-
-    F's expectation is approximated by that of its parts:
-    (1 + beta^2) E[right] / (taken + beta^2 E[wanted]).
-    """
+def _ranked(likely: Ints, sizes: NDArray[np.integer]) -> tuple[NDArray[np.intp], Ints, Ints]:
+    """Blocks from the likeliest on; thousandths of words of as many: to be expected of main text,
+    and all."""
     order = np.argsort(-likely, kind="stable")
-    right = np.cumsum((likely * sizes)[order])
-    taken = np.cumsum(sizes[order]) * 1000
-    return order, (1 + square) * right / (taken + square * right[-1] + 1)
+    words = sizes[order]
+    return order, np.cumsum(likely[order] * words), np.cumsum(words) * 1000
+
+
+def _apart(right: Ints, taken: Ints, square: float) -> NDArray[np.float64]:
+    """F, with the square of its beta, to be expected of blocks that are main text independently.
+
+    F = (1 + beta^2) right / (taken + beta^2 wanted), of which that of its parts is near.
+    """
+    return (1 + square) * right / (taken + square * right[-1] + 1)
+
+
+def _together(likely: Ints, taken: Ints, square: float) -> NDArray[np.float64]:
+    """The same if all blocks above a level, drawn evenly, are main text; likely: in order."""
+    above = np.searchsorted(-likely, -_LEVELS)
+    wanted = np.append(0, taken).astype(np.float64)[above, None]
+    found = np.minimum(taken, wanted)
+    found /= taken + (square * wanted + 1)
+    return (1 + square) * found.mean(0)
+
+
+def asks_net(trees: Ints, sizes: NDArray[np.integer]) -> bool:
+    """Whether the trees leave enough in doubt: they expect too small an F1 of what is taken."""
+    _, right, taken = _ranked(trees, sizes)
+    return float(_apart(right, taken, 1.0).max()) < _SURE
 
 
 def cut(likely: Ints, sizes: NDArray[np.integer], favor: Favor) -> NDArray[np.bool_]:
     """The most likely blocks, as many as maximise the expected F of the words taken.
 
+    Blocks are main text neither independently of each other nor all together: where an article has
+    as many words of comments that are likely by half, it is right with all of them or with none.
     likely: thousandths. sizes: words.
     """
-    order, expected = _ranked(likely, sizes, _BETA[favor] ** 2)
+    square = _BETA[favor] ** 2
+    order, right, taken = _ranked(likely, sizes)
+    expected = _apart(right, taken, square)
+    if expected.max() < _SURE:
+        expected += _TOGETHER * (_together(likely[order], taken, square) - expected)
     chosen = np.zeros(len(likely), np.bool_)
     chosen[order[: int(np.argmax(expected)) + 1]] = True
     return chosen

@@ -13,6 +13,7 @@ from curation.extraction import blocks, trafilatura
 from curation.extraction.blocks import choose, declared, dom, main_text
 from curation.extraction.blocks.features import table
 from curation.extraction.blocks.model import Model, cut
+from curation.extraction.blocks.repeats import once
 from curation.extraction.charset import decode
 from curation.readers.warc import read_warc
 from schemas.extract import Extract
@@ -20,7 +21,7 @@ from tests.benchmarks.web_pages import f1, pages, tokens
 from tests.timing import cpu_seconds, within
 
 # What the shipped models choose of the sample's pages: changes with the models.
-DIGEST = "b19d0d4e0cae7b0078da6f2ccc96add1b863939e0bc769b23eb2fa882a52987e"
+DIGEST = "6c1b371a1ab627fbee478eb5443343fee6fc46b4fc2d33981b8214f4c88c6434"
 # The gold texts that the gate's figures are of; F1 measured .958, trafilatura's time a page is
 # 9.4 times ours.
 GOLD = "b0cc02b9e1b6471944db86b872baa43a0dedbeb3a7a08969439eb8e5b9a01991"
@@ -67,6 +68,53 @@ def test_an_article_without_its_frame():
 def test_words_stand_apart_as_they_are_seen(html, words):
     page = dom.read(LexborHTMLParser(html))
     assert " ".join("".join(page.texts).split()) == words
+
+
+LONG = "The wheel turned for two hundred years, and ground the corn of four villages by the river."
+
+
+@pytest.mark.parametrize(
+    ("html", "count"),
+    [
+        # a quoted post
+        (
+            f"<div><div><p>{LONG}</div></div><div><div><blockquote><p>{LONG}</blockquote></div></div>",
+            1,
+        ),
+        (f"<section><div><p>{LONG}</div></section><aside><div><p>{LONG}</div></aside>", 1),
+        (f"<section><div><p>{LONG}</div></section><p>The wheel turned.<p>The wheel turned.", 1),
+        # a refrain, steps, cells
+        (f"<div><p>{LONG}<p>The stones lie in the grass.<p>{LONG}</div>", 2),
+        (f"<div><h2>One</h2><div><p>{LONG}</div><h2>Two</h2><div><p>{LONG}</div></div>", 2),
+        (f"<ol><li>{LONG}</ol><div><ol><li>{LONG}</ol></div>", 2),
+        (f"<table><tr><td>{LONG}</table><div><table><tr><td>{LONG}</table></div>", 2),
+    ],
+)
+def test_a_long_text_is_taken_once(html, count):
+    page = dom.read(tree := LexborHTMLParser(html))
+    found = table(page, declared.read(tree))
+    spans = zip(found.first, found.last, strict=True)
+    said = ["".join(page.texts[first:last]).strip() for first, last in spans]
+    around = page.parents[page.parents[found.elements]]
+    left = once(
+        np.ones(len(said), np.bool_),
+        found.sizes,
+        page.tags[found.elements],
+        around,
+        said.__getitem__,
+    )
+    kept = [said[at] for at in np.flatnonzero(left)]
+    assert kept.count(LONG) == count
+    assert len(kept) - count == sum(text != LONG for text in said)
+
+
+def test_what_is_likely_together_is_taken_together_or_not_at_all():
+    """Comments as long as the article, of which nobody knows whether they belong to it."""
+    likely, sizes = np.array([990] * 10 + [330] * 40), np.full(50, 50)
+    right, taken = np.cumsum(likely * sizes), np.cumsum(sizes) * 1000
+    expected = 2 * right / (taken + right[-1])  # were they independent
+    assert expected.argmax() == 49
+    assert cut(likely, sizes, "balanced").sum() == 10
 
 
 def test_comments_that_are_wanted():
