@@ -86,11 +86,19 @@ class Run:
         self._splits, self._stages = splits, stages
 
     @classmethod
-    def create(cls, recipe: Recipe, folder: str, stages: Sequence[Stage] = STAGES) -> Self:
+    def create(
+        cls,
+        recipe: Recipe,
+        folder: str,
+        stages: Sequence[Stage] = STAGES,
+        *,
+        splits: list[Task] | None = None,
+    ) -> Self:
         """A run of a resolved recipe in a new or empty folder (a path or an fsspec URL), or the
         run of this same recipe that is there.
 
-        `stages`: all, or DEDUPLICATION. Nothing is written if the inputs are wrong. Raises Problem:
+        `stages`: all, or DEDUPLICATION; `splits`: those of the inputs that a new run reads, instead
+        of all. Nothing is written if the inputs are wrong. Raises Problem:
         for inputs or models that cannot be read, a folder that holds something else, or a run of
         another recipe.
         """
@@ -99,7 +107,8 @@ class Run:
         recipe = _with_parent(recipe, home)
         if recipe.parent is not None:
             read_saved(Folder(recipe.parent))
-        splits = _splits(home, recipe)
+        if splits is None or home.exists("extract/plan.jsonl"):
+            splits = _splits(home, recipe)
         if stages == STAGES and (wrong := list(check_scopes(recipe, kinds_of(recipe, splits)))):
             raise RecipeError(recipe.name, wrong)
         with _room():

@@ -25,7 +25,7 @@ ROOMS: dict[str, set[str]] = {
     "stages": {"engines", "runs", "recipes"},
     "run": {"engines", "runs", "recipes", "stages"},
     "transforms": {"runs", "recipes", "stages"},
-    "look": {"runs", "recipes", "stages", "run"},
+    "look": {"engines", "runs", "recipes", "stages", "run"},
     "report": {"runs", "recipes", "stages", "run", "look"},
     "exports": {"runs", "recipes", "stages", "run"},
     "takedown": {"runs", "recipes", "stages", "run", "look", "report"},

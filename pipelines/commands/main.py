@@ -14,6 +14,7 @@ from pipelines.commands.classifier import add_classifier
 from pipelines.commands.decontaminate import add_decontaminate
 from pipelines.commands.dedup import add_dedup
 from pipelines.commands.engines import add_engines
+from pipelines.commands.estimate import add_estimate
 from pipelines.commands.export import add_export
 from pipelines.commands.extract import add_extract
 from pipelines.commands.filter import add_filter
@@ -39,7 +40,7 @@ _OPTIONS = frozenset(
         *("columns", "expected", "format", "from", "group", "id", "index", "job-endpoint"),
         *("job-server-jar", "keep", "master"),
         *("label", "labels", "languages", "memory", "model", "near", "pool", "prefer"),
-        *("rule", "rules", "runner", "set", "source", "spans", "threshold", "top"),
+        *("rule", "rules", "runner", "sample", "set", "source", "spans", "threshold", "top"),
         *("until", "url", "workers"),
     )
 )
@@ -125,7 +126,7 @@ def parser() -> argparse.ArgumentParser:
         *(add_run, add_extract, add_filter, add_rules, add_dedup, add_apply, add_plan),
         *(add_redact, add_decontaminate, add_language, add_classifier, add_report, add_export),
         *(add_prune, add_recipe, add_tokenizer, add_verify, add_why),
-        *(add_inspect, add_query, add_takedown, add_engines),
+        *(add_inspect, add_query, add_takedown, add_engines, add_estimate),
     ):
         add_command(add)
     # `main` has handed it on before anything is parsed: here it is for the list of commands

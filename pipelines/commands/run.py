@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,21 +88,24 @@ def add_report(add: Add) -> None:
     report.add_argument("--output", metavar="FOLDER", help="default: RUN/report")
 
 
-def _inputs(options: argparse.Namespace) -> dict[str, object]:
-    """What `--input`, `--limit` and `--parent` put over the recipe."""
+def inputs_of(given: Sequence[str]) -> dict[str, object]:
+    """What options `--input` put over a recipe."""
     from pipelines.runs.inputs import input_at
 
-    over: dict[str, object] = {}
     inputs = []
-    for text in options.input:
+    for text in given:
         named, equals, path = text.partition("=")
         source, colon, kind = named.partition(":")
         if not equals or not path:
             raise Problem(f"--input {text}: write SOURCE=PATH, such as web=crawl")
-        given = {"kind": kind} if colon else {}
-        inputs.append({"source": source, **given, **input_at(path)})
-    if inputs:
-        over["inputs"] = inputs
+        own = {"kind": kind} if colon else {}
+        inputs.append({"source": source, **own, **input_at(path)})
+    return {"inputs": inputs} if inputs else {}
+
+
+def _over(options: argparse.Namespace) -> dict[str, object]:
+    """What `--input`, `--limit` and `--parent` put over the recipe."""
+    over = inputs_of(options.input)
     if options.limit is not None:
         over["limit"] = options.limit
     if options.parent:
@@ -119,7 +123,7 @@ def _run(options: argparse.Namespace) -> int:
     output = options.output if is_remote(options.output) else os.path.abspath(options.output)
     # what a run has begun with it holds: inputs may be gone once they are read
     begun = Folder(output).exists("recipe.yaml")
-    recipe = load(options.recipe, _inputs(options), files=True, inputs=not begun)
+    recipe = load(options.recipe, _over(options), files=True, inputs=not begun)
     settings = settings_of(options, recipe.engine)
     engine = Engine(settings.runner, settings.workers, options.memory, settings)
     if options.dry_run:
