@@ -149,7 +149,7 @@ def bars(
                 "name": name,
                 "colour": colour,
                 "values": [math.sqrt(value) if root else value for value in values],
-                "labels": [told(value) for value in values],
+                "labels": [(told if across else formats.value)(value) for value in values],
                 "tips": [
                     "\n".join(filter(None, [of, f"{name} {told(value)}".strip()]))
                     for of, value in zip(names, values, strict=True)

@@ -66,7 +66,7 @@
     bars(plot, width) {
       const names = axis({
         type: "category", data: plot.names, inverse: plot.across,
-        axisLabel: label({ width: plot.across ? Math.min(230, width / 3) : 80, overflow: "truncate", hideOverlap: !plot.across }),
+        axisLabel: label({ width: plot.across ? Math.min(230, width / 3) : Math.max(60, width / plot.names.length - 6), overflow: "truncate", hideOverlap: !plot.across }),
       });
       const values = axis({ type: "value", axisLabel: { show: false }, axisLine: { show: false } });
       const several = plot.series.length > 1;
