@@ -6,10 +6,11 @@ ENGINES := .engines
 FAKE_GCS := 1.56.1
 AZURITE := 3.35.0
 BROWSER := .browser
+WHEEL := .wheel
 AXE := 4.14.1
 DEMO ?= runs/demo
 
-.PHONY: demo test test-engines test-kenlm test-browser engines lint install benchmarks clean
+.PHONY: demo test test-engines test-kenlm test-browser test-wheel engines lint install benchmarks clean
 
 demo: install
 	rm -rf $(DEMO) $(DEMO)-model
@@ -19,7 +20,7 @@ demo: install
 	@echo "loss curve: $(DEMO)-model/loss.png"
 
 test: install lint
-	$(BIN)/python -m pytest -m "not engine and not kenlm and not browser"
+	$(BIN)/python -m pytest -m "not engine and not kenlm and not browser and not wheel"
 
 test-engines: install engines
 	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet -c deploy/constraints.txt -e '.[s3,gcs,azure]' 'moto[server]' pyspark
@@ -37,6 +38,14 @@ test-browser: install
 	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet -c deploy/constraints.txt -e '.[browser]'
 	npm install --silent --no-audit --no-fund --no-save --prefix $(BROWSER) axe-core@$(AXE)
 	$(BIN)/python -m pytest -m browser
+
+test-wheel: install
+	rm -rf $(WHEEL) build
+	$(PYTHON) -m venv $(WHEEL)
+	$(WHEEL)/bin/python -m pip install --quiet --upgrade pip
+	$(WHEEL)/bin/python -m pip wheel --quiet --no-deps --wheel-dir $(WHEEL)/dist .
+	$(WHEEL)/bin/python -m pip install --quiet -c deploy/constraints.txt "$$(echo $(WHEEL)/dist/*.whl)[mill]"
+	GRISTMILL_WHEEL=$(CURDIR)/$(WHEEL) $(BIN)/python -m pytest -m wheel
 
 engines: $(ENGINES)/fake-gcs-server $(ENGINES)/node_modules
 
@@ -74,4 +83,4 @@ $(VENV)/installed: pyproject.toml deploy/constraints.txt $(shell find curation -
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(ENGINES) $(BROWSER) runs .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(ENGINES) $(BROWSER) $(WHEEL) runs .pytest_cache .mypy_cache .ruff_cache
