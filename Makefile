@@ -51,7 +51,7 @@ engines: $(ENGINES)/fake-gcs-server $(ENGINES)/node_modules
 
 # Stores on this machine: of Google's and Azure's kind.
 $(ENGINES)/fake-gcs-server:
-	@command -v go >/dev/null || { echo "make engines: needs Go >= 1.24 (package golang)" >&2; exit 1; }
+	@command -v go >/dev/null || { echo "make engines: needs Go >= 1.26 (package golang)" >&2; exit 1; }
 	GOBIN=$(CURDIR)/$(ENGINES) go install github.com/fsouza/fake-gcs-server@v$(FAKE_GCS)
 
 $(ENGINES)/node_modules:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from schemas.base import MEBIBYTE, Contract, Name
+from schemas.base import MEBIBYTE, Contract, ModelFile, Name
 from schemas.secrets import without_secret
 from schemas.stores import Storage
 
@@ -140,7 +140,14 @@ class Input(Contract):
         description="Access to the root's store; credentials come from the usual places alone.",
     )
     files: tuple[str, ...] = Field(
-        min_length=1, description="Globs below the root, such as `**/*.warc.gz`."
+        (), min_length=1, description="Globs below the root, such as `**/*.warc.gz`."
+    )
+    records: ModelFile | None = Field(
+        None,
+        description="Instead of `files`: a table (Parquet, JSONL) of records of WARC files, of "
+        "which nothing else is read. It has the columns of Common Crawl's index: `warc_filename` "
+        "(below the root), `warc_record_offset` and `warc_record_length` (bytes). "
+        "`gristmill inputs commoncrawl` writes one.",
     )
     format: Format | None = Field(
         None,
@@ -173,6 +180,22 @@ class Input(Contract):
     )
 
     _no_secret = field_validator("root")(without_secret)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _records_are_of_warc(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("records") is not None:
+            given = {name: each for name, each in value.items() if name != "files" or each}
+            return {**given, "format": value.get("format") or "warc"}
+        return value
+
+    @model_validator(mode="after")
+    def _has_files(self) -> Self:
+        if bool(self.files) == (self.records is not None):
+            raise ValueError("give `files` or `records`")
+        if self.records is not None and (self.format != "warc" or self.reader is not None):
+            raise ValueError("`records` are of WARC files: leave `format` and `reader` out")
+        return self
 
     @model_validator(mode="after")
     def _storage_is_known(self) -> Self:

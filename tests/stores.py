@@ -3,6 +3,7 @@
 import hashlib
 import http.client
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -57,15 +58,23 @@ def environment(values: Mapping[str, str]) -> Iterator[None]:
     """Set variables, and put back what they were."""
     before = {key: os.environ.get(key) for key in values}
     os.environ.update(values)
-    fsspec.config.set_conf_env(fsspec.config.conf)  # as a new process does
+    _forget()
     try:
         yield
     finally:
+        _forget()
         for key, value in before.items():
             if value is None:
                 os.environ.pop(key, None)
             else:
                 os.environ[key] = value
+
+
+def _forget() -> None:
+    """Have fsspec look at the environment again, as a new process does."""
+    fsspec.config.set_conf_env(fsspec.config.conf)
+    for known in fsspec.registry.values():
+        known.clear_instance_cache()
 
 
 def _needs(package: str) -> None:
@@ -175,6 +184,7 @@ class Asked:
     method: str
     path: str
     fault: str
+    headers: Mapping[str, str]  # by names in lower case
     sent: int = 0
 
 
@@ -223,7 +233,8 @@ class Proxy:
     def _answer(self, handler: BaseHTTPRequestHandler) -> None:
         method, path = handler.command, handler.path
         body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
-        asked = Asked(method, path, self.fault(len(self.asked), method, path))
+        headers = {key.lower(): value for key, value in handler.headers.items()}
+        asked = Asked(method, path, self.fault(len(self.asked), method, path), headers)
         self.asked.append(asked)
         if asked.fault in ("throttle", "error"):
             status, code = {"throttle": (503, "SlowDown"), "error": (500, "InternalError")}[
@@ -242,7 +253,7 @@ class Proxy:
             query = {**dict(parse_qsl(parts.query, True)), "max-keys": str(self.page)}
             path = f"{parts.path}?{urlencode(query)}"
         connection = http.client.HTTPConnection("127.0.0.1", self.upstream)
-        headers = {k: v for k, v in handler.headers.items() if k.lower() != "expect"}
+        headers.pop("expect", None)
         connection.request(method, path, body, headers)
         response = connection.getresponse()
         data = response.read()
@@ -262,6 +273,49 @@ class Proxy:
             handler.close_connection = True
         handler.wfile.write(data)
         asked.sent = len(data)
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[tuple[str, list[Asked]]]:
+    """The files of a folder by HTTP, with ranges and ETags; the URL, and what was asked for."""
+    asked: list[Asked] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            headers = {key.lower(): value for key, value in self.headers.items()}
+            one = Asked(self.command, self.path, "", headers)
+            asked.append(one)
+            path = folder / self.path.lstrip("/")
+            data = path.read_bytes() if path.is_file() else b""
+            size, status = len(data), 200 if path.is_file() else 404
+            tag = hashlib.sha256(data).hexdigest()[:16]
+            if found := re.fullmatch(r"bytes=(\d+)-(\d+)", headers.get("range", "")):
+                data, status = data[int(found[1]) : int(found[2]) + 1], 206
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(data)))
+            self.send_header("ETag", f'"{tag}"')
+            if found:
+                self.send_header("Content-Range", f"bytes {found[1]}-{found[2]}/{size}")
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(data)
+                one.sent = len(data)
+
+        do_HEAD = do_GET  # noqa: N815
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/", asked
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def some(share: float, *faults: str) -> Callable[[int, str, str], str]:

@@ -4,13 +4,19 @@ import contextlib
 import hashlib
 import os
 import posixpath
+import shutil
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from schemas.problems import Problem
+from schemas.secrets import has_secret, redacted
 from schemas.shard import ShardFile, read_manifest
+from schemas.stores import reason, steadily
 from train.files import digest_of
+
+Result = TypeVar("Result")
 
 # What an output has besides checkpoints, and what those have besides their folders.
 FILES = (
@@ -27,32 +33,41 @@ class Remote:
         import fsspec
 
         self.url, self._here = url.rstrip("/"), set[str]()  # checkpoints, when last looked at
-        with self._told("opened"):
-            self._fs, self._root = fsspec.core.url_to_fs(self.url)
+        if has_secret(url):
+            raise Problem("a URL must not hold a password, a token or a signature", redacted(url))
+        self._fs, self._root = self._do("opened", lambda: fsspec.core.url_to_fs(self.url))
 
     def get(self, name: str, path: Path) -> None:
         """Fetch a file or a folder; it appears whole. Raises Problem."""
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         path.parent.mkdir(parents=True, exist_ok=True)
-        with self._told(f"fetched ({name})"):
+
+        def fetch() -> None:
+            shutil.rmtree(temporary, ignore_errors=True)  # a folder that came in part
             self._fs.get(posixpath.join(self._root, name), str(temporary), recursive=True)
-            temporary.replace(path)
+
+        self._do(f"fetched ({name})", fetch)
+        temporary.replace(path)
 
     def put(self, path: Path, name: str) -> None:
         """Store a file or a folder. Raises Problem."""
-        with self._told(f"stored ({name})"):
-            self._fs.put(str(path), posixpath.join(self._root, name), recursive=path.is_dir())
+        target = posixpath.join(self._root, name)
+        self._do(
+            f"stored ({name})", lambda: self._fs.put(str(path), target, recursive=path.is_dir())
+        )
 
     def remove(self, name: str) -> None:
         """Remove a file or a folder, if it is there. Raises Problem."""
-        with self._told(f"removed ({name})"), contextlib.suppress(FileNotFoundError):
-            self._fs.rm(posixpath.join(self._root, name), recursive=True)
+        target = posixpath.join(self._root, name)
+        with contextlib.suppress(FileNotFoundError):
+            self._do(f"removed ({name})", lambda: self._fs.rm(target, recursive=True))
 
     def names(self, folder: str) -> list[str]:
         """Names in a folder; none if it is not there. Raises Problem."""
         self._fs.invalidate_cache()
-        with self._told(f"listed ({folder})"), contextlib.suppress(FileNotFoundError):
-            found = self._fs.ls(posixpath.join(self._root, folder), detail=False)
+        target = posixpath.join(self._root, folder)
+        with contextlib.suppress(FileNotFoundError):
+            found = self._do(f"listed ({folder})", lambda: self._fs.ls(target, detail=False))
             return sorted(posixpath.basename(path.rstrip("/")) for path in found)
         return []
 
@@ -89,16 +104,17 @@ class Remote:
             self.remove(f"checkpoints/{name}")
         self._here = {*here}
 
-    @contextlib.contextmanager
-    def _told(self, what: str) -> Any:
-        """Every store raises exceptions of its own."""
+    def _do(self, what: str, operation: Callable[[], Result]) -> Result:
+        """Every store raises exceptions of its own, and some pass."""
+        place = f"{self.url}: cannot be {what}"
         try:
-            yield
+            return steadily(place, operation)
         except FileNotFoundError as error:
-            raise FileNotFoundError(f"{self.url}: cannot be {what}: not there") from error
+            raise FileNotFoundError(f"{place}: not there") from error
+        except Problem:
+            raise
         except Exception as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise Problem(f"{self.url}: cannot be {what}: {reason}") from None
+            raise Problem(reason(error), place) from None
 
 
 class Cache:

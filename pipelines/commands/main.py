@@ -18,6 +18,7 @@ from pipelines.commands.estimate import add_estimate
 from pipelines.commands.export import add_export
 from pipelines.commands.extract import add_extract
 from pipelines.commands.filter import add_filter
+from pipelines.commands.inputs import add_inputs
 from pipelines.commands.inspect import add_inspect
 from pipelines.commands.language import add_language
 from pipelines.commands.look import add_query, add_why
@@ -126,7 +127,7 @@ def parser() -> argparse.ArgumentParser:
         *(add_run, add_extract, add_filter, add_rules, add_dedup, add_apply, add_plan),
         *(add_redact, add_decontaminate, add_language, add_classifier, add_report, add_export),
         *(add_prune, add_recipe, add_tokenizer, add_verify, add_why),
-        *(add_inspect, add_query, add_takedown, add_engines, add_estimate),
+        *(add_inputs, add_inspect, add_query, add_takedown, add_engines, add_estimate),
     ):
         add_command(add)
     # `main` has handed it on before anything is parsed: here it is for the list of commands

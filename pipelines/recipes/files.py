@@ -61,7 +61,13 @@ def with_files(recipe: Recipe, change: Callable[[str, Any], Any]) -> Recipe:
         "second_opinion": second and change("extract.second_opinion", second),
         "block": extract.block.model_copy(update=lists),
     }
-    sections: dict[str, Any] = {"extract": extract.model_copy(update=models)}
+    inputs = tuple(
+        item.model_copy(update={"records": change(f"inputs[{at}].records", item.records)})
+        if item.records
+        else item
+        for at, item in enumerate(recipe.inputs)
+    )
+    sections: dict[str, Any] = {"inputs": inputs, "extract": extract.model_copy(update=models)}
     for section in CHAINS:
         sections[section] = getattr(recipe, section).with_files(change)
     if load is not None:

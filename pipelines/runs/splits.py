@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import posixpath
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from pipelines.runs.chosen import Place, places, read_chosen
 from pipelines.runs.inputs import root_of
 from pipelines.runs.receipts import Task, bin_pack, task_bytes
 from pipelines.runs.steps import read_manifest, read_plan
@@ -22,6 +23,9 @@ from schemas.recipe import Recipe
 
 if TYPE_CHECKING:
     from curation.readers import Damage, Record
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 _MOST_FILES = 4096  # that a task opens
 _AT_ONCE = 16  # requests to a store
@@ -42,10 +46,15 @@ def plan_splits(recipe: Recipe, old: Sequence[Task] = ()) -> list[Task]:
     for path, wrong in (mistake for _, mistakes in each for mistake in mistakes):
         raise Problem(wrong, path)
     found = [files for files, _ in each]
-    total = sum(int(info["size"]) for files in found for _, info, _ in files)
+    chosen = [places(item) if item.records else {} for item in recipe.inputs]
+    total = sum(
+        sum(length for _, length in records[name]) if records else int(info["size"])
+        for files, records in zip(found, chosen, strict=True)
+        for name, info, _ in files
+    )
     most = task_bytes(total, recipe.splits.bytes)
     tasks: list[Task] = []
-    for item, files in zip(recipe.inputs, found, strict=True):
+    for item, files, records in zip(recipe.inputs, found, chosen, strict=True):
         if item.run is not None:
             own = read_plan(extracted(item.run), "extract")
             own = [task for task in own if task.spec["source"] == item.source]
@@ -61,16 +70,20 @@ def plan_splits(recipe: Recipe, old: Sequence[Task] = ()) -> list[Task]:
             continue
         if recipe.limit is not None:
             # in one task, which alone can count
-            task = task_of(item, list(_ranges(item, files, recipe, total + 1, readable=0)))
+            task = task_of(item, list(_ranges(item, files, records, recipe, total + 1)))
             tasks.append(replace(task, spec={**task.spec, "limit": recipe.limit}))
             continue
-        kept = _unchanged(item, files, [task for task in old if task.spec["source"] == item.source])
+        own = [task for task in old if task.spec["source"] == item.source and not records]
+        kept = _unchanged(item, files, own)
         tasks += kept
         read = {piece["file"] for task in kept for piece in task.spec["ranges"]}
         rest = [each for each in files if each[0] not in read]
-        ranges = list(_ranges(item, rest, recipe, most, readable=len(read)))
-        # to open a file takes time too, however small it is
-        weights = [(each, max(range_bytes(each), most // _MOST_FILES)) for each in ranges]
+        ranges = list(_ranges(item, rest, records, recipe, most, readable=len(read)))
+        # to open a file takes time too, however small it is, and so does a request
+        least = most // _MOST_FILES
+        weights = [
+            (each, max(range_bytes(each), least * len(each.get("records", [1])))) for each in ranges
+        ]
         tasks += [task_of(item, group) for group in bin_pack(weights, most)]
     return tasks
 
@@ -131,38 +144,59 @@ def task_of(item: Input, ranges: Sequence[dict[str, Any]]) -> Task:
 
 
 def range_bytes(piece: Mapping[str, Any]) -> int:
-    """Bytes of a range."""
+    """Bytes of a range, or of the records of it that are read."""
+    if "records" in piece:
+        return sum(length for _, length in piece["records"])
     return int(piece["end"]) - int(piece["start"])
 
 
 def _ranges(
     item: Input,
     files: Sequence[tuple[str, dict[str, Any], bool]],
+    records: Mapping[str, Sequence[Place]],
     recipe: Recipe,
     most: int,
     *,
-    readable: int,
+    readable: int = 0,
 ) -> Iterator[dict[str, Any]]:
     """What tasks read: ranges of the input's files, of at most `most` bytes where files can be
-    cut, in the order of their names. Raises Problem if files cannot be read, and none can;
-    `readable`: so many others of the input."""
+    cut, in the order of their names; of files with chosen `records` those. Raises Problem if files
+    cannot be read, and none can; `readable`: so many others of the input."""
     from curation.readers import storable
 
     root = root_of(item)
     licences = FolderLicences(root)
     lost: list[Problem] = []
-    for name, info, is_named in files:
-        size = int(info["size"])
+
+    def examined(file: tuple[str, dict[str, Any], bool]) -> tuple[dict[str, Any], bool] | Problem:
+        name, info, is_named = file
+        if records:
+            if sum(records[name][-1]) > int(info["size"]):
+                what = f"ends before the record at {records[name][-1][0]:,} does"
+                raise Problem(what, f"{item.root}/{name}", "look after the list of records")
+            return {"file": name, "etag": etag(root, name, info), "format": "warc"}, True
         try:
-            shared, splittable = _examined(item, root, name, info, recipe, most)
+            return _examined(item, root, name, info, recipe, most)
         except Problem as error:
             if is_named:
                 raise
-            lost.append(error)
-            why = str(error).removeprefix(f"{item.root}/{name}: ")
+            return error
+
+    for (name, info, _), found in zip(files, _mapped(root, examined, files), strict=True):
+        size = int(info["size"])
+        if isinstance(found, Problem):
+            lost.append(found)
+            why = str(found).removeprefix(f"{item.root}/{name}: ")
             yield {"file": storable(name), "start": 0, "end": max(1, size), "unreadable": why}
             continue
         readable += 1
+        shared, splittable = found
+        if records:
+            least = most // _MOST_FILES
+            for group in bin_pack([(each, max(each[1], least)) for each in records[name]], most):
+                end = sum(group[-1])
+                yield {**shared, "start": group[0][0], "end": end, "records": group}
+            continue
         pieces = -(-size // most) if splittable else 1
         if shared["format"] == "code" and (licence := licences.of(name)):
             shared["licence"] = licence
@@ -173,6 +207,17 @@ def _ranges(
     if lost and not readable:
         others = f"; nor can {len(lost) - 1:,} other file(s) be read" if lost[1:] else ""
         raise Problem(f"{lost[0]}{others}")
+
+
+def _mapped(
+    root: Folder, function: Callable[[Item], Result], items: Iterable[Item]
+) -> Iterator[Result]:
+    """What a function gives for each item, in order; a store is asked for many at a time."""
+    if root.local is not None:
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        yield from pool.map(function, items)
 
 
 def _examined(
@@ -255,29 +300,20 @@ def files_of(
     found: dict[str, dict[str, Any]] = {}
     mistakes = []
     try:
-        for number, (pattern, matches) in enumerate(_matches(root, item.files)):
+        patterns = list(places(item)) if item.records else item.files
+        for number, matches in enumerate(_mapped(root, root.glob, patterns)):
             if not matches:
-                said = f"no file matches `{pattern}` below {item.root}"
-                mistakes.append((f"{where}.files[{number}]", said))
+                place = "records" if item.records else f"files[{number}]"
+                said = f"no file matches `{patterns[number]}` below {item.root}"
+                mistakes.append((f"{where}.{place}", said))
             found.update(matches)
         if not found and not root.exists():
             mistakes = [(f"{where}.root", f"{item.root}: no such folder")]
     except OSError as error:
         return [], [(f"{where}.root", f"{item.root}: cannot be read: {error}")]
     except Problem as error:
-        return [], [(f"{where}.root", str(error))]
-    return [(name, info, name in item.files) for name, info in sorted(found.items())], mistakes
-
-
-def _matches(
-    root: Folder, patterns: Sequence[str]
-) -> Iterator[tuple[str, list[tuple[str, dict[str, Any]]]]]:
-    """The files that match each pattern; a store is asked for many at a time."""
-    if root.local is not None:
-        yield from ((pattern, root.glob(pattern)) for pattern in patterns)
-        return
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        yield from zip(patterns, pool.map(root.glob, patterns), strict=True)
+        return [], [(f"{where}.{'records' if item.records else 'root'}", str(error))]
+    return [(name, info, name in patterns) for name, info in sorted(found.items())], mistakes
 
 
 def changed_inputs(recipe: Recipe, tasks: Sequence[Task]) -> list[str]:
@@ -294,7 +330,9 @@ def changed_inputs(recipe: Recipe, tasks: Sequence[Task]) -> list[str]:
     for item in (each for each in recipe.inputs if each.run is None):
         root = root_of(item)
         with suppress(OSError, Problem):
-            for name, info in sorted(dict(chain(*map(root.glob, item.files))).items()):
+            own = (name for source, name in planned if source == item.source)
+            patterns = own if item.records else item.files
+            for name, info in sorted(dict(chain(*_mapped(root, root.glob, patterns))).items()):
                 old = planned.get((item.source, name), "")
                 if old is not None and old != etag(root, name, info):
                     found.append(f"{item.root}/{name}")
@@ -345,6 +383,11 @@ def _read_all(recipe: Recipe, task: Task) -> Iterator[tuple[str, Record | Damage
             yield name, Damage(0, piece["end"], 0, "unreadable", piece["unreadable"])
             continue
         size = _check_unchanged(item, root, piece)
+        if "records" in piece:
+            limit = record_limit(recipe)
+            for record in read_chosen(root, name, piece["records"], max_record_bytes=limit):
+                yield name, record
+            continue
         with root.open(name, size) as stream:
             for record in formats.read(
                 piece["format"],

@@ -158,6 +158,14 @@ class Folder:
             return (local / name).read_bytes()
         return self._remote.read(name)
 
+    def read_range(self, name: str, start: int, end: int) -> bytes:
+        """Bytes [start, end) of the file `name`; fewer only at the end of a local file."""
+        if (local := self.local) is not None:
+            with (local / name).open("rb") as stream:
+                stream.seek(start)
+                return stream.read(end - start)
+        return self._remote.read_range(name, start, end)
+
     def create(self, name: str, data: bytes) -> bool:
         """Write the file `name` if there is none; False if there is one, which stays.
 
@@ -255,6 +263,12 @@ class Folder:
             yield part
         finally:
             part.unlink(missing_ok=True)
+
+
+def split(path: str) -> tuple[Folder, str]:
+    """The folder of a file, by its path or URL, and its name there."""
+    folder, slash, name = path.rpartition("/")
+    return Folder(folder or slash or "."), name
 
 
 def _has_dot(name: str) -> bool:

@@ -10,15 +10,9 @@ over the workers), and the largest resident set of the driver. `bucket`: request
 
 import os
 import resource
-import socket
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 from pipelines.engines.runners import Engine, RunnerName
 from pipelines.runs.mill import Mill
@@ -26,6 +20,7 @@ from pipelines.runs.receipts import Attempt, Receipt, Task
 from pipelines.runs.steps import Context
 from pipelines.runs.store import Folder
 from schemas.recipe import Recipe
+from tests.stores import Proxy, environment, s3
 
 WORKERS = 2
 
@@ -63,35 +58,6 @@ def disk(tasks: int, runner: RunnerName) -> None:
         )
 
 
-@contextmanager
-def server() -> Iterator[Path]:
-    """An S3 server with the bucket `mill`; the file that it logs requests to."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with tempfile.NamedTemporaryFile() as log:
-        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-        url = f"http://127.0.0.1:{port}"
-        os.environ.update(
-            AWS_ENDPOINT_URL=url,
-            AWS_ACCESS_KEY_ID="test",
-            AWS_SECRET_ACCESS_KEY="test",
-            AWS_DEFAULT_REGION="us-east-1",
-        )
-        try:
-            for _ in range(300):
-                try:
-                    urllib.request.urlopen(url, timeout=1).close()
-                    break
-                except OSError:
-                    time.sleep(0.2)
-            yield Path(log.name)
-        finally:
-            process.kill()
-            process.wait()
-
-
 def bucket(tasks: int, runner: RunnerName) -> None:
     import s3fs
 
@@ -103,13 +69,16 @@ def bucket(tasks: int, runner: RunnerName) -> None:
         own += 1
         return await before(self, *words, **named)
 
-    with server() as log:
-        s3fs.S3FileSystem().mkdir("mill")
+    with (
+        s3() as store,
+        Proxy(store.port).served() as proxy,
+        environment(store.settings(proxy.port)),
+    ):
         s3fs.S3FileSystem._call_s3 = counted  # in this process: workers are no forks of it
-        begun, first = time.monotonic(), log.read_bytes().count(b" HTTP/1.1")
+        begun = time.monotonic()
         step("s3://mill/run", tasks, runner)
         wall = time.monotonic() - begun
-        requests = log.read_bytes().count(b" HTTP/1.1") - first
+        requests = len(proxy.asked)
         print(
             f"{tasks:,} tasks, {runner}, {WORKERS} workers: {wall:.1f} s; {own:,} requests by the "
             f"driver, of {requests:,}; load {os.getloadavg()[0]:.1f}"
