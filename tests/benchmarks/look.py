@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import tokenizers
 
 from pipelines.engines.runners import Engine
 from pipelines.look import sweep, why
@@ -36,6 +37,7 @@ from pipelines.runs.receipts import Attempt, Receipt, Task
 from pipelines.runs.steps import Context
 from pipelines.runs.store import Folder
 from pipelines.stages import chains, index
+from pipelines.stages.tokenizer import FILE
 from pipelines.takedown.find import Asked, find
 from schemas.shard import RowGroup, ShardFile, ShardManifest, Split, TokenizerEntry, shard_schema
 from schemas.tables import CLUSTER, CURATED, CUT, DOCUMENT, EDIT, REJECTION
@@ -224,6 +226,7 @@ def main(total: int, folder: str) -> None:
     every = {"extract": extract, "filter": filter_, "deduplicate": deduplicate, "curate": curate}
     for step, work in every.items():
         timed(f"write {step}", partial(mill.do, step, work, mill.plan(step, step, lambda: tasks)))
+    run.replace(FILE, tokenizer())
     kept = mill.context.manifest("curate").kept
     for step in ("tokenizer", "tokenize", "mix"):
         one = mill.plan(step, step, lambda: [Task("a", {"documents": kept})])
@@ -253,6 +256,16 @@ def main(total: int, folder: str) -> None:
     page = timed("report, its page", lambda: to_html(found))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"the page has {len(page) / 1e6:.2f} MB; peak memory of all {peak:,.0f} MB")
+
+
+def tokenizer() -> bytes:
+    """One of bytes, with few merges."""
+    made = tokenizers.Tokenizer(tokenizers.models.BPE())
+    made.decoder = tokenizers.decoders.ByteLevel()
+    alphabet = tokenizers.pre_tokenizers.ByteLevel.alphabet()
+    trainer = tokenizers.trainers.BpeTrainer(vocab_size=300, initial_alphabet=alphabet)
+    made.train_from_iterator(["A short text, and a longer one."], trainer)
+    return made.to_str().encode()
 
 
 def counts(context: Context, step: str, task: Task) -> Receipt:

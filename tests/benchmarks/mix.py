@@ -1,9 +1,10 @@
-"""Speed and memory of `mix`: python -m tests.benchmarks.mix [TOKENS] [WORKERS]
+"""Speed and memory of `mix`: python -m tests.benchmarks.mix [TOKENS] [WORKERS] [BUCKET]
 
 Makes token parts of synthetic documents (500 tokens of 2 bytes on average; 16 million tokens by
-default), mixes them into shards, and prints tokens a second of a worker, by the clock and by CPU
-time, bytes of memory a token of a task (one worker only), and the most memory of all processes
-together (proportional set size, shared memory once). The global shuffle of 10 GB of token data:
+default), mixes them into shards by buckets of 64 Mi tokens, or so many, and prints tokens a second
+of a worker, by the clock and by CPU time, bytes of memory a token of a task (one worker only), and
+the most memory of all processes together (proportional set size, shared memory once). The global
+shuffle of 10 GB of token data:
 
     python -m tests.benchmarks.mix 5e9 2
 """
@@ -106,12 +107,13 @@ def main() -> None:
     """Make, mix, print."""
     total = int(float(sys.argv[1])) if len(sys.argv) > 1 else 16_000_000
     workers = int(sys.argv[2]) if len(sys.argv) > 2 else 1
+    bucket = int(float(sys.argv[3])) if len(sys.argv) > 3 else 64 << 20
     recipe = Recipe.model_validate(
         {
             "name": "mix",
             "inputs": [{"source": "web", "root": "/", "files": ["x"]}],
             "tokenizer": {"train": {"vocabulary": 384}},
-            "mix": {"validation": {"tokens": 0}},
+            "mix": {"validation": {"tokens": 0}, "bucket_tokens": bucket},
         }
     )
     with tempfile.TemporaryDirectory(prefix="gristmill-") as scratch:
