@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import os
 import random
 import re
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -157,3 +159,8 @@ def _status(error: BaseException) -> int | None:
         if str(found).isdecimal() and int(str(found)) >= 300:
             return int(str(found))
     return None
+
+
+def cache_folder() -> Path:
+    """Where copies of what is stored elsewhere are kept on the local disk."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "gristmill"

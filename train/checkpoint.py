@@ -22,7 +22,7 @@ from torch.distributed.checkpoint.state_dict_saver import async_save
 from schemas.problems import Problem
 from train import metrics
 from train.files import digest_of, write_text
-from train.job import Job, Record, Rollback, checkpoints, healthy, read_record, resumable
+from train.job import Job, Record, Rollback, checkpoints, folder_of, healthy, read_record, resumable
 from train.local import local
 from train.origin import damaged, load_state
 from train.step import Trainer
@@ -222,6 +222,6 @@ class Checkpointer:
         if settings.keep_every:
             kept.update(r.name for r in found if r.step % settings.keep_every == 0)
         if self._job.config.evaluation.patience:
-            kept.add(newest.best_name)
+            kept.add(folder_of(newest.best_step))
         for name in {*checkpoints(folder)} - kept:
             shutil.rmtree(folder / name)

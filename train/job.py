@@ -54,19 +54,15 @@ class Record(Progress):
     @property
     def name(self) -> str:
         """The folder of the checkpoint."""
-        return _folder_of(self.step)
-
-    @property
-    def best_name(self) -> str:
-        """The folder of the checkpoint with the lowest loss of a validation."""
-        return _folder_of(self.best_step)
+        return folder_of(self.step)
 
     def digest_of_rest(self) -> str:
         """What `digest` must be."""
         return hashlib.sha256(self.model_dump_json(exclude={"digest"}).encode()).hexdigest()
 
 
-def _folder_of(step: int) -> str:
+def folder_of(step: int) -> str:
+    """Name of the checkpoint of a step."""
     return f"step-{step:08d}"
 
 
@@ -128,11 +124,9 @@ class Job:
                     f"steps was {record.steps}, is {self.steps}, with which the learning rate "
                     f"would go from {before:.3g} to {now:.3g} (--extend allows it)"
                 )
-        if record.layout_digest != self.manifest.layout_digest:
-            mistakes.append(
-                f"layout_digest of the shards was {record.layout_digest}, is "
-                f"{self.manifest.layout_digest}"
-            )
+        is_now = self.manifest.layout_digest
+        if record.layout_digest != is_now:
+            mistakes.append(f"layout_digest of the shards was {record.layout_digest}, is {is_now}")
         if mistakes:
             raise Problem(
                 f"{self.output} holds a checkpoint of another run: {'; '.join(mistakes)}. Train "

@@ -16,7 +16,7 @@ from schemas.problems import Problem
 from schemas.shard import ShardManifest
 from train import hf
 from train.files import digest_of
-from train.job import Record, healthy, read_record
+from train.job import Record, folder_of, healthy, read_record
 from train.local import fill
 from train.mesh import World
 from train.model import Decoder
@@ -36,7 +36,7 @@ def find(path: Path) -> Path:
         return path
     folder = path / "checkpoints"
     if found := healthy(folder):
-        best = folder / found[-1].best_name
+        best = folder / folder_of(found[-1].best_step)
         by_loss = found[-1].config["evaluation.patience"] is not None and best.exists()
         return best if by_loss else folder / found[-1].name
     raise Problem(

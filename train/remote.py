@@ -13,7 +13,7 @@ from typing import TypeVar
 from schemas.problems import Problem
 from schemas.secrets import has_secret, redacted
 from schemas.shard import ShardFile, read_manifest
-from schemas.stores import reason, steadily
+from schemas.stores import cache_folder, reason, steadily
 from train.files import digest_of
 
 Result = TypeVar("Result")
@@ -51,10 +51,8 @@ class Remote:
 
     def put(self, path: Path, name: str) -> None:
         """Store a file or a folder. Raises Problem."""
-        target = posixpath.join(self._root, name)
-        self._do(
-            f"stored ({name})", lambda: self._fs.put(str(path), target, recursive=path.is_dir())
-        )
+        target, deep = posixpath.join(self._root, name), path.is_dir()
+        self._do(f"stored ({name})", lambda: self._fs.put(str(path), target, recursive=deep))
 
     def remove(self, name: str) -> None:
         """Remove a file or a folder, if it is there. Raises Problem."""
@@ -166,11 +164,6 @@ class Cache:
 def is_url(text: str) -> bool:
     """Whether a run or an output is not on the local disk."""
     return "://" in text
-
-
-def cache_folder() -> Path:
-    """Where it all is kept on the local disk."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "gristmill"
 
 
 def place_of(url: str) -> Path:

@@ -18,6 +18,7 @@ from pathlib import Path
 from pipelines.engines.processes import answers, here
 from schemas.engine import EngineSettings, RunnerName
 from schemas.problems import Problem
+from schemas.stores import cache_folder
 
 POM = Path(__file__).with_name("pom.xml")
 SERVERS = {
@@ -33,8 +34,7 @@ _LOCAL = re.compile(r"\[?local\b")
 
 def folder() -> Path:
     """Where `install` puts things."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "gristmill" / "engines"
+    return cache_folder() / "engines"
 
 
 def file_of(runner: str) -> Path:
