@@ -11,6 +11,8 @@ from pipelines.commands.parsing import Add, bytes_of
 from schemas.problems import Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pipelines.look.estimate import Estimate, Figure
 
 
@@ -81,29 +83,29 @@ def _share(text: str) -> float:
 
 def _table(found: Estimate, price: float | None) -> str:
     """An estimate as text."""
+    from pipelines.report.formats import duration, size
 
-    def line(name: str, figure: Figure, unit: float = 1, form: str = ",.0f") -> str:
-        low, value, high = (
-            format(each / unit, form) for each in (figure.low, figure.value, figure.high)
-        )
-        return f"  {name:<24}{value:>18}   {low} to {high}"
+    def line(name: str, figure: Figure, told: Callable[[float], str] = "{:,.0f}".format) -> str:
+        low, value, high = map(told, (figure.low, figure.value, figure.high))
+        return f"  {name:<28}{value:>18}   {low} to {high}"
+
+    def cost(seconds: float) -> str:
+        return f"{seconds / 3600 * found.workers * (price or 0):,.2f}"
 
     rows = [f"{found.fraction:.3%} of the input bytes went through every stage"]
     for each in found.sources:
-        rows.append(f"{each.source}: {each.sampled_splits} splits of the sample")
+        rows.append(f"{each.source}: {each.sampled_splits} splits in the sample")
         rows += [line(f"documents, {stage}", each.documents[stage]) for stage in each.documents]
         rows.append(line("tokens", each.tokens))
         shares = ", ".join(f"{share:.1%} of {rate:.3%}" for rate, share in each.kept)
         rows.append(f"  deduplication keeps {shares}")
     rows.append("all")
     rows.append(line("tokens", found.tokens))
-    rows.append(line("disk, GB", found.disk_bytes, 1e9, ",.3f"))
+    rows.append(line("disk", found.disk_bytes, lambda number: size(round(number))))
     for stage in found.stages:
-        rows.append(line(f"CPU hours, {stage.stage}", stage.cpu_seconds, 3600, ",.4f"))
-    rows.append(line(f"hours, {found.workers} workers", found.wall_seconds, 3600, ",.4f"))
+        rows.append(line(f"CPU time, {stage.stage}", stage.cpu_seconds, duration))
+    workers = "1 worker" if found.workers == 1 else f"{found.workers} workers"
+    rows.append(line(f"time, {workers}", found.wall_seconds, duration))
     if price is not None:
-        worth = 3600 / (found.workers * price) if price else float("inf")
-        rows.append(
-            line(f"cost, {price:g} for hours of a worker", found.wall_seconds, worth, ",.4f")
-        )
+        rows.append(line(f"cost, {price:g} an hour a worker", found.wall_seconds, cost))
     return "\n".join(rows)

@@ -158,5 +158,6 @@ def test_the_command(recipe: Recipe, tenth: Estimate) -> None:
     out = gristmill(*words, "--price", "0.5")
     assert out.returncode == 0, out.stderr
     assert "tokens" in out.stdout
-    assert "hours of a worker" in out.stdout
+    assert "time, 2 workers" in out.stdout
+    assert "cost, 0.5 an hour a worker" in out.stdout
     assert gristmill("estimate", path, "--sample", "much").returncode == 2
