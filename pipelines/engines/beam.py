@@ -37,6 +37,8 @@ from schemas.engine import EngineSettings, RunnerName
 # Engines that do the work of a worker that is lost anew; the others wait for it.
 _DO_AGAIN = ("spark", "flink", "dataflow")
 _KEPT = 20_000  # milliseconds that a worker of an executor waits for more of the same job
+_READER = "wait_until_finish_read"
+_CANCELLING = 30  # seconds that a job has to be handed over and cancelled
 
 
 class Session:
@@ -85,6 +87,8 @@ class Session:
         """
         running: list[beam.runners.runner.PipelineResult] = []
         failure: list[BaseException] = []
+        # not the thread's own end: it counts as ended once a join is interrupted
+        over = threading.Event()
 
         def work() -> None:
             try:
@@ -94,26 +98,26 @@ class Session:
                 running[0].wait_until_finish()
             except BaseException as error:  # handed to the calling thread
                 failure.append(error)
+            finally:
+                over.set()
 
-        thread = threading.Thread(target=work, name="job", daemon=True)
         with ExitStack() as stack:
-            stack.enter_context(_quiet(thread))
+            stack.enter_context(_quiet(over))
             words = [*self._words(name), *self._environment]
             if scratch is not None:
                 words.append(f"--shuffle_folder={scratch}")
             options = PipelineOptions([*words, *self.settings.options])
             pipeline = beam.Pipeline(runner=self._runner(options), options=options)
             build(job, pipeline, deal=self.runner != "direct" or self.workers > 1)
-            stack.callback(_cancel, thread, running)
-            thread.start()
-            while thread.is_alive():
-                thread.join(0.1)
+            if self.runner != "direct":  # whose job is no more than its workers
+                stack.callback(_cancel, over, running)
+            threading.Thread(target=work, name="job", daemon=True).start()
+            while not over.wait(0.1):
                 watch()
-                if self._pool is not None and self._is_lost(self._pool):
-                    # a job that is at its end stops its workers, one that failed says more itself
-                    thread.join(15)
-                    if thread.is_alive():
-                        raise JobFailed("a worker process died")
+                is_lost = self._pool is not None and self._is_lost(self._pool)
+                # a job that is at its end stops its workers, one that failed says more itself
+                if is_lost and not over.wait(15):
+                    raise JobFailed("a worker process died")
         if failure:
             raise self._trouble(failure[0]) from failure[0]
 
@@ -203,17 +207,20 @@ def _page(settings: EngineSettings, job: str) -> str:
     return f"{console}/{settings.region}/{job}?project={settings.project}"
 
 
-def _cancel(thread: threading.Thread, running: list[beam.runners.runner.PipelineResult]) -> None:
-    """Cancel a job that is still running, which takes an engine seconds at most."""
+def _cancel(over: threading.Event, running: list[beam.runners.runner.PipelineResult]) -> None:
+    """Cancel a job that is still running, which takes an engine seconds at most; one that is just
+    being handed over is waited for."""
 
     def cancel() -> None:
+        while not running and not over.wait(0.1):
+            pass
         with suppress(Exception):  # it may have ended by now
             running[0].cancel()
 
-    if thread.is_alive() and running:
+    if not over.is_set():
         asked = threading.Thread(target=cancel, name="cancel", daemon=True)
         asked.start()
-        asked.join(15)
+        asked.join(_CANCELLING)
 
 
 @contextmanager
@@ -223,7 +230,7 @@ def _scratch() -> Iterator[str]:
 
 
 @contextmanager
-def _quiet(job: threading.Thread) -> Iterator[None]:
+def _quiet(over: threading.Event) -> Iterator[None]:
     """Failures reach the user in our own words: no log of Beam's, no traces of its threads.
 
     Where a job still waits for a worker that is lost, it stays so.
@@ -235,8 +242,8 @@ def _quiet(job: threading.Thread) -> Iterator[None]:
     try:
         yield
     finally:
-        if job.ident is not None:
-            job.join(2)  # its workers are gone: it ends soon, or never
-        if not job.is_alive():
+        # a job whose workers are gone ends soon, or never; Beam reads its messages until the end
+        ended = over.wait(2)
+        if ended and not any(each.name == _READER for each in threading.enumerate()):
             root.setLevel(level)
             threading.excepthook = hook

@@ -2,15 +2,20 @@
 
 import json
 import shutil
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import psutil
 import pytest
 import yaml
+from apache_beam.portability.api import beam_job_api_pb2 as jobs
+from apache_beam.portability.api import beam_job_api_pb2_grpc as job_service
 
 from pipelines.engines.installed import missing
+from pipelines.engines.servers import serving
 from schemas.engine import EngineSettings, RunnerName
 from tests.pipelines.engines.clusters import spark_cluster
 from tests.runs import DEMO, balanced, count_receipts, mill, receipts, shards, start, wait_for
@@ -136,4 +141,30 @@ def test_a_worker_of_prism_that_is_killed_ends_the_run(finished: Path, tmp_path:
     assert "The same command goes on from what is done" in err
     assert "Traceback" not in err
     mill(output)
+    assert shards(output) == shards(finished)
+
+
+def test_an_interrupt_cancels_the_job_on_the_engine(finished: Path, tmp_path: Path) -> None:
+    """On a job server that stays; and the same command goes on from what is done."""
+    needs("spark")
+    output = tmp_path / "run"
+    with serving("spark", EngineSettings(), 2, tmp_path / "server.log") as server:
+        words = ["--runner", "spark", "--job-endpoint", server.endpoint, "--workers", "2"]
+        process = start("run", str(DEMO), "--output", str(output), *words)
+        wait_for(lambda: count_receipts(output) >= 1, 120, "a first receipt")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 130, err
+        assert err.endswith("gristmill: interrupted; the same command goes on from what is done\n")
+        assert "Traceback" not in err
+        with grpc.insecure_channel(server.endpoint) as channel:
+            told = job_service.JobServiceStub(channel).GetJobs(jobs.GetJobsRequest())
+        states = [jobs.JobState.Enum.Name(job.state) for job in told.job_info]
+        assert states[-1] == "CANCELLED"
+        assert set(states[:-1]) <= {"DONE"}
+        mine = left_over(tmp_path)
+        assert mine, "the job server"
+        assert all("JobServer" in " ".join(command) for command in mine)
+    assert left_over(tmp_path) == []
+    mill(output, "--workers", "2")
     assert shards(output) == shards(finished)
