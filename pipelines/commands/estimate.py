@@ -21,7 +21,8 @@ def add_estimate(add: Add) -> None:
     estimate = add(
         "estimate",
         "Predict what a recipe makes of its inputs and takes for it, by a sample that goes through "
-        "every stage: survival, tokens by source, time, disk, with intervals of 90%.",
+        "every stage: survival, tokens by source, time, disk, each with an interval in which nine "
+        "of ten runs end.",
         "gristmill estimate fineweb --input web=crawl --sample 0.1% --workers 64 --price 0.05",
         _estimate,
     )
