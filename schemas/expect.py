@@ -31,6 +31,13 @@ class Expect(Contract):
         default_factory=dict,
         description="Share of its records that a stage rejects for a reason, the first of each.",
     )
+    quarantined: float = Field(
+        0.001,
+        ge=0,
+        le=1,
+        description="Most of a stage's records that may be left out because they end the process "
+        "that works on them. One may in any case.",
+    )
     tokens: dict[Name, Range] = Field(
         default_factory=dict,
         description="Tokens of a source's curated text, before the mixture takes its share.",

@@ -25,6 +25,7 @@ DamageKind = Literal[
     "wrong_length",
     "too_large",
     "unreadable",
+    "quarantined",
 ]
 FlawKind = Literal["wrong_length", "wrong_coding"]
 

@@ -27,7 +27,7 @@ from apache_beam.transforms.environments import ExternalEnvironment
 
 from pipelines.engines.graph import build
 from pipelines.engines.installed import is_here, missing
-from pipelines.engines.jobs import Job, JobFailed, ignore, last_line
+from pipelines.engines.jobs import Job, JobFailed, WorkerLost, ignore, last_line
 from pipelines.engines.local import ONE_THREAD
 from pipelines.engines.processes import free_port, here, started
 from pipelines.engines.servers import Server, serving
@@ -117,7 +117,7 @@ class Session:
                 is_lost = self._pool is not None and self._is_lost(self._pool)
                 # a job that is at its end stops its workers, one that failed says more itself
                 if is_lost and not over.wait(15):
-                    raise JobFailed("a worker process died")
+                    raise WorkerLost
         if failure:
             raise self._trouble(failure[0]) from failure[0]
 

@@ -27,6 +27,14 @@ class JobFailed(Exception):
     """A job ended without doing its work; the message says why."""
 
 
+class WorkerLost(JobFailed):
+    """A process that worked on it was killed, or ended by itself."""
+
+    def __init__(self) -> None:
+        """It has one message."""
+        super().__init__("a worker process died")
+
+
 class Step(Protocol):
     """What is done with each element; a step is sent to the workers."""
 

@@ -10,6 +10,7 @@ which is seen at once.
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import importlib
 import json
@@ -36,6 +37,7 @@ from pipelines.engines.jobs import (
     Spill,
     Step,
     Unspill,
+    WorkerLost,
     gathered,
     ignore,
     last_line,
@@ -99,6 +101,24 @@ class Pool:
             self.close()
             raise
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there are workers."""
+        return self.close.alive and bool(self._workers)
+
+    def ask(self, step: Step, element: Any) -> list[Any] | None:
+        """What a step makes of an element; None if it ends the worker that is given it, which is
+        one less then. The pool is open. Raises as `run` does."""
+        worker = self._workers[0]
+        try:
+            worker.send((pickle.dumps([step], pickle.HIGHEST_PROTOCOL), element))
+            answer = worker.recv()
+        except (EOFError, ConnectionError):
+            worker.close()
+            del self._workers[0]
+            return None
+        return _sound(answer)
+
     def _run(self, job: Job, receive: Receive, scratch: Path | None) -> None:
         elements: Iterable[Any] = job.items
         steps: list[Step] = []
@@ -138,14 +158,20 @@ class Pool:
                 # one that has nothing to do is heard too: of its end
                 for worker in cast("list[Connection]", wait(self._workers)):
                     answer = worker.recv()
-                    if isinstance(answer, _Failure):
-                        raise JobFailed(answer.message)
-                    if isinstance(answer, Problem):
-                        raise answer
+                    made = _sound(answer)
                     busy += give(worker) - 1
-                    yield from answer
+                    yield from made
         except (EOFError, ConnectionError):
-            raise JobFailed("a worker process died") from None
+            raise WorkerLost from None
+
+
+def _sound(answer: Any) -> list[Any]:
+    """What a worker answered, if it could do what it was given."""
+    if isinstance(answer, _Failure):
+        raise JobFailed(answer.message)
+    if isinstance(answer, Problem):
+        raise answer
+    return cast("list[Any]", answer)
 
 
 def _size(group: tuple[Any, Sequence[Any]]) -> int:
@@ -188,6 +214,7 @@ def end(pid: int, *, itself: bool = True) -> None:
 def main() -> None:
     """Import the modules named on standard input; fork a worker for each pipe; wait for them."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # what runs the jobs ends them
+    faulthandler.enable()  # where a library's native code ended a worker
     pipes = [int(word) for word in sys.argv[1:]]
     for pipe in pipes:
         os.set_inheritable(pipe, False)

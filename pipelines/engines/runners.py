@@ -47,9 +47,9 @@ class Engine:
         """Whether all workers are sure to be on this machine."""
         return self.is_here or self.runner == "prism"
 
-    def runs_here(self, *, small: bool = False, alone: bool = False) -> bool:
+    def runs_here(self, *, small: bool = False, alone: bool = False, apart: bool = False) -> bool:
         """Whether a job is a loop of this process, see `Runner.run`."""
-        return alone or (self.is_here and (small or self.workers == 1))
+        return not apart and (alone or (self.is_here and (small or self.workers == 1)))
 
     @property
     def shuffles_on_disk(self) -> bool:
@@ -84,6 +84,7 @@ class Runner:
         name: str = "job",
         small: bool = False,
         alone: bool = False,
+        apart: bool = False,
     ) -> None:
         """Run a job to its end.
 
@@ -91,11 +92,12 @@ class Runner:
         nothing back, `watch` is called several times a second instead. Chunks that are shuffled
         stand in the folder `scratch`, if it is given. `small` keeps next to no work inside this
         process, where the engine is on this machine, and `alone`, one task, on any: an engine
-        would take longer to begin. `name` is what the engine calls the job.
+        would take longer to begin; `apart` keeps what may end its process out of this one. `name`
+        is what the engine calls the job.
         Raises Problem if a step does, or the disk is full, and JobFailed if the job fails otherwise
-        or a worker process dies.
+        or a worker process dies; a later job has new ones.
         """
-        if self.engine.runs_here(small=small, alone=alone):
+        if self.engine.runs_here(small=small, alone=alone, apart=apart):
             try:
                 run_here(job, receive, scratch)
             except Problem:
@@ -103,7 +105,7 @@ class Runner:
             except Exception as error:
                 raise (full_disk(error) or JobFailed(last_line(error))) from error
         elif self.engine.runner == "local":
-            if self._pool is None or not self._pool.close.alive:
+            if self._pool is None or not self._pool.is_open:
                 self._pool = Pool(self.engine.workers, modules_of(job), self._log)
             self._pool.run(job, receive, scratch)
         else:
@@ -114,7 +116,11 @@ class Runner:
                 self._session = Session(
                     asked.runner, asked.workers, asked.settings, self._log, self._show
                 )
-            self._session.run(job, watch, scratch, name)
+            try:
+                self._session.run(job, watch, scratch, name)
+            except JobFailed:
+                self.close()
+                raise
 
     def close(self) -> None:
         """Let the workers and the engine's programs end; a later job starts new ones."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from pipelines.runs.splits import QUARANTINED
 from pipelines.runs.steps import Context, Manifest
 from schemas.expect import Range
 from schemas.problems import Problem
@@ -39,6 +40,10 @@ def _figures(
     for name, reasons in expect.reasons.items():
         for reason, asked in reasons.items() if name == stage else ():
             yield f"reasons.{stage}.{reason}", manifest.rejected.get(reason, 0) / records, asked
+    names = (QUARANTINED, f"damaged_{QUARANTINED}")
+    lost = sum(manifest.rejected.get(reason, 0) for reason in names)
+    if lost > 1:
+        yield "quarantined", lost / records, (None, expect.quarantined)
     if stage == "tokenize" and expect.tokens:
         tokens: Counter[str] = Counter()
         for receipt in context.receipts("tokenize"):

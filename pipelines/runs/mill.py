@@ -13,8 +13,9 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
-from pipelines.engines.jobs import Barrier, Job, JobFailed, Step
+from pipelines.engines.jobs import Barrier, Job, JobFailed, Step, WorkerLost
 from pipelines.engines.runners import Engine, Runner
+from pipelines.runs import quarantine
 from pipelines.runs.closing import Plan, close, compaction, freeze
 from pipelines.runs.events import (
     EngineConsole,
@@ -23,6 +24,7 @@ from pipelines.runs.events import (
     StepBegun,
     StepFinished,
     StepProgress,
+    Warned,
     ignore,
 )
 from pipelines.runs.receipts import Task, receipt_keys
@@ -57,6 +59,14 @@ class _Onward:
             close(run, self.before.step)
         tasks = freeze(run, after.step, after.mark, partial(after.plan, self.context))
         return _largest_first(tasks)
+
+
+class _Lost(JobFailed):
+    """A job failed, and no task has said why; `died`: a worker process did."""
+
+    def __init__(self, message: str, *, died: bool) -> None:
+        super().__init__(message)
+        self.died = died
 
 
 @dataclass
@@ -181,10 +191,8 @@ class Mill:
         jobs = [tasks for tasks in waiting if tasks]
         with self._shown(step, tally):
             for number, tasks in enumerate(jobs, 1):
-                job = build(tasks)
-                if number == len(jobs):
-                    job = Job(job.items, [*job.steps, *compaction(self.run, step, len(keys))])
-                self._job([step], job, tally, small=small, alone=len(tasks) == 1)
+                more = compaction(self.run, step, len(keys)) if number == len(jobs) else []
+                self._again(step, tasks, build, more, tally, small=small)
             if tally.done != keys:  # an engine may carry nothing back
                 tally.list()
         if missing := sorted(keys - tally.done):
@@ -192,6 +200,38 @@ class Mill:
                 f"{step}: the job ended, but these tasks have no receipt: {missing[:5]}"
             )
         return close(self.run, step)
+
+    def _again(
+        self,
+        step: str,
+        tasks: Sequence[Task],
+        build: Callable[[Sequence[Task]], Job],
+        more: Sequence[Step | Barrier],
+        tally: _Tally,
+        *,
+        small: bool,
+    ) -> None:
+        """Run a job; again after the death of a worker, as long as tasks are done meanwhile, or
+        begun that were not."""
+        # code of the user's own may end its process
+        apart, before = bool(self.context.recipe.code) and not small, None
+        while tasks:
+            job, alone = build(tasks), len(tasks) == 1
+            job = Job(job.items, [*job.steps, *more])
+            try:
+                self._job([step], job, tally, small=small, alone=alone, apart=apart)
+                return
+            except _Lost as lost:
+                tally.list()
+                begun = quarantine.begun(self.context, step)
+                now = (len(tally.done), begun)
+                if now == before or not (begun or lost.died):
+                    raise JobFailed(str(lost)) from None
+                what = (
+                    "a worker process died: the job begins again, and looks at records one by one"
+                )
+                self.listener(Warned(what, f"{self.run.url}/{step}", ""))
+                before, tasks = now, [task for task in tasks if task.key not in tally.done]
 
     @contextmanager
     def _shown(self, step: str, tally: _Tally) -> Iterator[None]:
@@ -245,7 +285,8 @@ class Mill:
                     f"(traces in {self.run.url}/{step}/failure.txt). {again}"
                 )
         log = f" (its last words may be in {self._log()})" if self._log() else ""
-        return JobFailed(f"{steps[-1]}: {error}{log}. {again}")
+        said = f"{steps[-1]}: {error}{log}. {again}"
+        return _Lost(said, died=isinstance(error, WorkerLost))
 
 
 def _largest_first(tasks: Sequence[Task]) -> list[str]:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
-from itertools import chain
-from typing import TYPE_CHECKING, Any, TypeVar
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pipelines.runs.chosen import Place, places, read_chosen
 from pipelines.runs.inputs import root_of
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+# Of a range: so many of its records are read, and what comes next is lost.
+QUARANTINED: Final = "quarantined"
 _MOST_FILES = 4096  # that a task opens
 _AT_ONCE = 16  # requests to a store
 
@@ -148,6 +150,14 @@ def range_bytes(piece: Mapping[str, Any]) -> int:
     if "records" in piece:
         return sum(length for _, length in piece["records"])
     return int(piece["end"]) - int(piece["start"])
+
+
+def within(piece: Mapping[str, Any], start: int, end: int) -> dict[str, Any]:
+    """What begins in [start, end) of a range that can be cut there."""
+    if "records" not in piece:
+        return {**piece, "start": start, "end": end}
+    records = [each for each in piece["records"] if start <= each[0] < end]
+    return {**piece, "start": start, "end": end, "records": records}
 
 
 def _ranges(
@@ -373,35 +383,44 @@ def read_split(recipe: Recipe, task: Task) -> Iterator[tuple[str, Record | Damag
 
 
 def _read_all(recipe: Recipe, task: Task) -> Iterator[tuple[str, Record | Damage]]:
-    from curation.readers import Damage, formats
+    from curation.readers import Damage
 
     item = input_of(recipe, task)
-    root = root_of(item)
     for piece in task.spec["ranges"]:
         name = piece["file"]
         if "unreadable" in piece:
             yield name, Damage(0, piece["end"], 0, "unreadable", piece["unreadable"])
             continue
-        size = _check_unchanged(item, root, piece)
-        if "records" in piece:
-            limit = record_limit(recipe)
-            for record in read_chosen(root, name, piece["records"], max_record_bytes=limit):
-                yield name, record
-            continue
-        with root.open(name, size) as stream:
-            for record in formats.read(
-                piece["format"],
-                name,
-                stream,
-                piece["start"],
-                piece["end"],
-                max_record_bytes=record_limit(recipe),
-                columns=columns(item),
-                licence=piece.get("licence"),
-            ):
-                yield name, record
-        if root.local is not None:  # an object cannot be written to while it is read
-            _check_unchanged(item, root, piece)
+        record = None
+        for record in islice(_read(recipe, item, piece), piece.get(QUARANTINED)):
+            yield name, record
+        if QUARANTINED in piece:  # what comes next ends the process that reads it
+            offset = record.offset + 1 if record else piece["start"]
+            unit = record.unit if record else "byte"
+            yield name, Damage(offset, 1, 0, QUARANTINED, "it ends what reads it", unit=unit)
+
+
+def _read(recipe: Recipe, item: Input, piece: Mapping[str, Any]) -> Iterator[Record | Damage]:
+    from curation.readers import formats
+
+    root, name, limit = root_of(item), piece["file"], record_limit(recipe)
+    size = _check_unchanged(item, root, piece)
+    if "records" in piece:
+        yield from read_chosen(root, name, piece["records"], max_record_bytes=limit)
+        return
+    with root.open(name, size) as stream:
+        yield from formats.read(
+            piece["format"],
+            name,
+            stream,
+            piece["start"],
+            piece["end"],
+            max_record_bytes=limit,
+            columns=columns(item),
+            licence=piece.get("licence"),
+        )
+    if root.local is not None:  # an object cannot be written to while it is read
+        _check_unchanged(item, root, piece)
 
 
 def _check_unchanged(item: Input, root: Folder, piece: Mapping[str, Any]) -> int:

@@ -32,7 +32,7 @@ _LOG = re.compile(r"(^|/)(workers\.log|failure\.txt|failures/.*|\.lock|lock/.*|u
 # What a killed attempt may leave behind: names that only gristmill gives.
 _LEFT = re.compile(
     r"(^|/)\.part-[^/]*/|(^|/)\.[^/]+\.[0-9a-f]{32}$|(^|/)\.?probe-[0-9a-f]{32}$"
-    r"|-[0-9a-f]{12}\.parquet$|/compacted/\d{12}\.jsonl$"
+    r"|-[0-9a-f]{12}\.parquet$|/compacted/\d{12}\.jsonl$|/begun/[^/]+$"
 )
 # What the parsing of damaged bytes may raise; of Arrow's, ValueError and OSError.
 _BROKEN = (ValueError, LookupError, TypeError, AttributeError, AssertionError, OSError, Problem)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import cache, partial
 from pathlib import Path
@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from pipelines.runs import rejections
+from pipelines.runs.quarantine import Care
 from pipelines.runs.receipts import Attempt
-from pipelines.runs.steps import by_digest, folder_path, model_path
+from pipelines.runs.splits import QUARANTINED
+from pipelines.runs.steps import Context, by_digest, folder_path, model_path
 from pipelines.runs.store import Folder
 from schemas.base import ModelFolder
 from schemas.chain import Chain as Spec
@@ -110,6 +112,47 @@ def rejected(stage: str, documents: pa.RecordBatch, outcome: Outcome) -> pa.Tabl
     for name, values in (("value", outcome.values), ("detail", outcome.details)):
         columns[name] = pa.array(values, pa.string()).filter(lost)
     return rejections.table(stage, rows["id"], first, **columns)
+
+
+class _Apply:
+    """Applies a chain of a run."""
+
+    def __init__(self, context: Context, stage: str) -> None:
+        self.recipe, self.stage, self.run = context.recipe, stage, context.run.url
+
+    def process(self, element: pa.RecordBatch) -> Iterator[Outcome]:
+        """`element`: documents."""
+        with one_thread():
+            yield chain_of(self.recipe, self.stage, self.run).apply(element)
+
+
+def outcomes(
+    care: Care, context: Context, stage: str, batches: Iterable[pa.RecordBatch]
+) -> Iterator[tuple[pa.RecordBatch, Outcome]]:
+    """What a stage's chain makes of documents; those that end its process are rejected."""
+    chain = chain_of(context.recipe, stage, context.run.url)
+    for batch in batches:
+        if not care.is_apart:
+            yield batch, chain.apply(batch)
+            continue
+        for rows, outcome in care.rows(_Apply(context, stage), batch):
+            yield rows, outcome or _quarantined(chain, rows)
+
+
+def _quarantined(chain: Chain, rows: pa.RecordBatch) -> Outcome:
+    from curation.chain import Outcome
+
+    count = rows.num_rows
+    return Outcome(
+        rows["text"].to_pylist(),
+        {name: pa.chunked_array([pa.nulls(count, kind)]) for name, kind in chain.types.items()},
+        [[QUARANTINED]] * count,
+        [None] * count,
+        ["it ends the process that works on it"] * count,
+        [[]] * count,
+        [Counter()] * count,
+        [[]] * count,
+    )
 
 
 class Found:

@@ -23,6 +23,7 @@ from pipelines.runs.events import Warned
 from pipelines.runs.ids import flat, to_bytes
 from pipelines.runs.mill import Mill
 from pipelines.runs.parts import read_table
+from pipelines.runs.quarantine import Care
 from pipelines.runs.receipts import Attempt, Receipt, Task
 from pipelines.runs.steps import Context, Manifest
 from pipelines.runs.store import SUMS
@@ -114,7 +115,12 @@ def curate_part(context: Context, step: str, task: Task) -> Receipt:
     records = 0
     clusters = documents.clusters(context, task.key)
     orphaned: Counter[str] = Counter()
-    with Attempt(context.run, step, task.key) as attempt, chains.one_thread():
+    total = context.manifest("deduplicate").kept
+    with (
+        Attempt(context.run, step, task.key) as attempt,
+        Care(context, step, task, total) as care,
+        chains.one_thread(),
+    ):
         measured = _Signals(context, task.key)
         rows = schema(recipe)
         curated = attempt.writer("text", rows, dictionary=REPEATED)
@@ -122,8 +128,8 @@ def curate_part(context: Context, step: str, task: Task) -> Receipt:
         lost = rejections.writer(attempt, "detail")
         found = chains.Found(chain, attempt)
         before = documents.Personal(context, task.key)
-        for batch in survivors(context, task.key, list(recipe.kept_columns())):
-            outcome = chain.apply(batch)
+        batches = survivors(context, task.key, list(recipe.kept_columns()))
+        for batch, outcome in chains.outcomes(care, context, "curate", batches):
             verdicts = chains.verdicts(batch, outcome, columns)
             signals.write(verdicts)
             gone = chains.rejected("curate", batch, outcome)

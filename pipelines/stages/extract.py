@@ -20,8 +20,9 @@ from pipelines.recipes.saving import read_saved
 from pipelines.runs import rejections, takedowns
 from pipelines.runs.events import Warned
 from pipelines.runs.mill import Mill
+from pipelines.runs.quarantine import Care
 from pipelines.runs.receipts import Attempt, Receipt, Task
-from pipelines.runs.splits import input_of, read_split
+from pipelines.runs.splits import input_of
 from pipelines.runs.steps import Context, Manifest, by_digest, model_path
 from pipelines.runs.store import Folder
 from pipelines.stages import inherit
@@ -157,7 +158,11 @@ def extract_split(context: Context, step: str, task: Task) -> Receipt:
     records = text_bytes = 0
     waiting: list[dict[str, Any]] = []
 
-    with Attempt(context.run, step, task.key) as attempt, _sandbox(context) as sandbox:
+    with (
+        Attempt(context.run, step, task.key) as attempt,
+        Care(context, step, task) as care,
+        _sandbox(context) as sandbox,
+    ):
         columns = context.recipe.kept_columns()
         documents = attempt.writer(
             "documents", with_columns(DOCUMENT, columns), dictionary=_REPEATED
@@ -173,7 +178,7 @@ def extract_split(context: Context, step: str, task: Task) -> Receipt:
             waiting.clear()
 
         gone = _taken_down(context)
-        for name, record, result in sandbox.extract(read_split(context.recipe, task)):
+        for name, record, result in sandbox.extract(care.read()):
             records += 1
             if gone and rejections.origin(item, name, record)["id"] in gone:
                 result = Rejected(takedowns.REASON, None)

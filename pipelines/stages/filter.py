@@ -8,6 +8,7 @@ from typing import Any
 from pipelines.runs import rejections
 from pipelines.runs.mill import Mill
 from pipelines.runs.parts import read_part
+from pipelines.runs.quarantine import Care
 from pipelines.runs.receipts import Attempt, Receipt, Task, pack_parts
 from pipelines.runs.steps import Context, Manifest
 from pipelines.stages import chains, inherit
@@ -68,7 +69,12 @@ def filter_parts(context: Context, step: str, task: Task) -> Receipt:
     records = edited = 0
     keep = recipe.deduplicate.keep
 
-    with Attempt(context.run, step, task.key) as attempt, chains.one_thread():
+    total = context.manifest("extract").kept
+    with (
+        Attempt(context.run, step, task.key) as attempt,
+        Care(context, step, task, total) as care,
+        chains.one_thread(),
+    ):
         signals = attempt.writer("signals", columns, dictionary=chains.REPEATED)
         lost = rejections.writer(attempt, "detail")
         edits = attempt.writer("edits", EDIT)
@@ -77,33 +83,36 @@ def filter_parts(context: Context, step: str, task: Task) -> Receipt:
         signatures = attempt.writer(
             "signatures", signature_schema(recipe.deduplicate), dictionary=("scope",)
         )
-        for key in task.spec["parts"]:
-            part = context.receipt("extract", key).file("documents")
-            for batch in read_part(context.home("extract"), part.path, wanted, MICRO_BATCH):
-                outcome = chain.apply(batch)
-                verdicts = chains.verdicts(batch, outcome, columns)
-                signals.write(verdicts)
-                lost.write(chains.rejected("filter", batch, outcome))
-                found.add(batch, outcome)
-                orders = verdicts[keep].to_pylist() if "." in keep else None
-                kept, changed = [], []
-                for at, row in enumerate(batch.to_pylist()):
-                    own, text = outcome.reasons[at], outcome.texts[at]
-                    reasons.update(own)
-                    rejected.update(own[:1])
-                    if own:
-                        continue
-                    if text != row["text"]:
-                        changed.append({"id": row["id"], "text": text})
-                    if personal and outcome.found[at]:
-                        personal.write([{"id": row["id"], "personal_data": outcome.found[at]}])
-                    signal = orders[at] if orders else None
-                    kept.append({**row, "text": text, "signal": signal})
-                edits.write(changed)
-                if kept:
-                    signatures.write(signature_table(recipe.deduplicate, kept))
-                records += batch.num_rows
-                edited += len(changed)
+        parts = (context.receipt("extract", key).file("documents") for key in task.spec["parts"])
+        batches = (
+            batch
+            for part in parts
+            for batch in read_part(context.home("extract"), part.path, wanted, MICRO_BATCH)
+        )
+        for batch, outcome in chains.outcomes(care, context, "filter", batches):
+            verdicts = chains.verdicts(batch, outcome, columns)
+            signals.write(verdicts)
+            lost.write(chains.rejected("filter", batch, outcome))
+            found.add(batch, outcome)
+            orders = verdicts[keep].to_pylist() if "." in keep else None
+            kept, changed = [], []
+            for at, row in enumerate(batch.to_pylist()):
+                own, text = outcome.reasons[at], outcome.texts[at]
+                reasons.update(own)
+                rejected.update(own[:1])
+                if own:
+                    continue
+                if text != row["text"]:
+                    changed.append({"id": row["id"], "text": text})
+                if personal and outcome.found[at]:
+                    personal.write([{"id": row["id"], "personal_data": outcome.found[at]}])
+                signal = orders[at] if orders else None
+                kept.append({**row, "text": text, "signal": signal})
+            edits.write(changed)
+            if kept:
+                signatures.write(signature_table(recipe.deduplicate, kept))
+            records += batch.num_rows
+            edited += len(changed)
         counts = {
             "edited": edited,
             "failing": dict(sorted(reasons.items())),

@@ -255,34 +255,32 @@ def test_killed_at_ten_points_and_resumed(finished: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("runner", "program"), [("local", "pipelines.engines.local"), ("direct", "SdkHarness")]
+    ("runner", "program", "depth"),
+    [("local", "pipelines.engines.local", 2), ("direct", "SdkHarness", 3)],
 )
-def test_a_killed_worker_ends_the_run_clearly_and_the_rerun_goes_on(
-    finished: Path, tmp_path: Path, runner: str, program: str
+def test_a_killed_worker_is_told_and_the_run_goes_on(
+    finished: Path, tmp_path: Path, runner: str, program: str, depth: int
 ) -> None:
     output = tmp_path / "run"
     words = ["--workers", "2", "--runner", runner]
     process = start("run", str(DEMO), "--output", str(output), *words)
 
     def workers() -> list[psutil.Process]:
-        """The children of the process that starts them; they have children themselves."""
-        starters = psutil.Process(process.pid).children()
-        children = [child for starter in starters for child in starter.children()]
+        """The children of what starts them; they have children themselves."""
+        children = [psutil.Process(process.pid)]
+        for _ in range(depth):
+            children = [child for each in children for child in each.children()]
         return [child for child in children if program in " ".join(child.cmdline())]
 
     wait_for(lambda: count_receipts(output) >= 1 and workers(), 60, "a first receipt")
-    begun = time.monotonic()
-    workers()[0].kill()
-    _, err = process.communicate(timeout=60)
-    assert time.monotonic() - begun < 15
-    assert process.returncode == 1
-    assert "a worker process died" in err
-    assert "The same command goes on from what is done" in err
-    assert "Traceback" not in err
     done = receipts(output)
-    assert done
-    mill(output, *words)
+    workers()[0].kill()
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert "a worker process died: the job begins again" in err
+    assert "Traceback" not in err
     assert shards(output) == shards(finished)
+    assert balanced(output) == balanced(finished)
     for path, receipt in done.items():
         assert receipts(output)[path]["attempt"] == receipt["attempt"]
 

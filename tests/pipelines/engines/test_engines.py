@@ -3,7 +3,6 @@
 import json
 import shutil
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -123,7 +122,7 @@ def test_prism_goes_on_with_a_run_of_another_engine_in_many_passes(
     assert shards(tmp_path / "run") == shards(finished)
 
 
-def test_a_worker_of_prism_that_is_killed_ends_the_run(finished: Path, tmp_path: Path) -> None:
+def test_a_run_goes_on_when_a_worker_of_prism_is_killed(finished: Path, tmp_path: Path) -> None:
     needs("prism")
     output = tmp_path / "run"
     process = start("run", str(DEMO), "--output", str(output), "--runner", "prism")
@@ -133,15 +132,12 @@ def test_a_worker_of_prism_that_is_killed_ends_the_run(finished: Path, tmp_path:
         return [c for c in children if "SdkHarness" in " ".join(c.cmdline())]
 
     wait_for(lambda: count_receipts(output) >= 1, 60, "a first receipt")
-    begun = time.monotonic()
     workers()[0].kill()
-    _, err = process.communicate(timeout=60)
-    assert time.monotonic() - begun < 30
-    assert process.returncode == 1, err
-    assert "The same command goes on from what is done" in err
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert "a worker process died: the job begins again" in err
     assert "Traceback" not in err
-    mill(output)
-    assert shards(output) == shards(finished)
+    same(output, finished)
 
 
 def test_an_interrupt_cancels_the_job_on_the_engine(finished: Path, tmp_path: Path) -> None:
