@@ -109,8 +109,15 @@ def _over(options: argparse.Namespace) -> dict[str, object]:
     if options.limit is not None:
         over["limit"] = options.limit
     if options.parent:
-        over["parent"] = os.path.abspath(options.parent)
+        over["parent"] = _place(options.parent)
     return over
+
+
+def _place(run: str) -> str:
+    """A run's folder or URL from anywhere."""
+    from pipelines.runs.store import is_remote
+
+    return run if is_remote(run) else os.path.abspath(run)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -118,9 +125,9 @@ def _run(options: argparse.Namespace) -> int:
     from pipelines.engines.runners import Engine
     from pipelines.recipes.loading import load
     from pipelines.run import Run
-    from pipelines.runs.store import Folder, is_remote
+    from pipelines.runs.store import Folder
 
-    output = options.output if is_remote(options.output) else os.path.abspath(options.output)
+    output = _place(options.output)
     # what a run has begun with it holds: inputs may be gone once they are read
     begun = Folder(output).exists("recipe.yaml")
     recipe = load(options.recipe, _over(options), files=True, inputs=not begun)

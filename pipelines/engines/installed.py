@@ -216,7 +216,7 @@ def _check_pool(settings: EngineSettings) -> None:
     if pool is None or settings.environment != "EXTERNAL":
         return
     is_own = pool.rpartition(":")[0] in ("localhost", "127.0.0.1")
-    if is_own and not is_here(settings.master):
+    if is_own and (settings.job_endpoint or not is_here(settings.master)):
         return  # of each machine of the cluster
     if not answers(pool):
         raise Problem(

@@ -138,3 +138,12 @@ def test_old_words_are_answered_with_the_new_ones(tmp_path: Path) -> None:
     assert (result.returncode, "`judge` is called `filter` now" in result.stderr) == (2, True)
     result = gristmill("dedup", "x.jsonl", "--output", "-", "--pieces=lines")
     assert (result.returncode, "`--pieces` is called `--spans` now" in result.stderr) == (2, True)
+
+
+def test_a_parent_may_be_in_a_store(tmp_path: Path) -> None:
+    recipe, run = str(REPOSITORY / "tests" / "data" / "demo.yaml"), str(tmp_path / "run")
+    result = gristmill("run", recipe, "--output", run, "--parent", "memory://a")
+    assert (result.returncode, result.stderr) == (
+        2,
+        "gristmill: memory://a: no run here (it has no recipe.yaml)\n",
+    )

@@ -103,13 +103,17 @@ def test_a_job_server_of_another_engine_or_none(tmp_path: Path) -> None:
             installed.job_server(runner, EngineSettings(job_server_jar=str(path)))
 
 
-def test_what_does_not_answer(tmp_path: Path) -> None:
+def test_what_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A master, a job server, a pool of workers: asked before anything is begun."""
     address = f"127.0.0.1:{free_port()}"
     said = refused(tmp_path, "--runner", "flink", "--job-endpoint", address)
     assert f"--job-endpoint {address}: nobody answers there: start the job server" in said
     found = list(installed.missing("spark", EngineSettings(master=f"spark://{address}")))
     assert "no master of spark answers there" in str(found[-1])
+    monkeypatch.setattr(installed, "answers", lambda address: address == "there:1")
+    behind = EngineSettings(job_endpoint="there:1", pool="localhost:2")
+    assert list(installed.missing("spark", behind)) == []
+    monkeypatch.undo()
     for master, told in ((None, 1), (f"spark://{address}", 0)):
         # behind `localhost` each machine of a cluster has a pool of its own
         engine = EngineSettings(master=master, pool=f"localhost:{address.rpartition(':')[2]}")
