@@ -7,10 +7,11 @@ FAKE_GCS := 1.56.1
 AZURITE := 3.35.0
 BROWSER := .browser
 WHEEL := .wheel
+EXTRAS := mill,s3,gcs,azure,dataflow
 AXE := 4.14.1
 DEMO ?= runs/demo
 
-.PHONY: demo test test-engines test-kenlm test-browser test-wheel engines lint install benchmarks clean
+.PHONY: demo test test-engines test-kenlm test-browser test-wheel environment engines lint install benchmarks clean
 
 demo: install
 	rm -rf $(DEMO) $(DEMO)-model
@@ -23,7 +24,7 @@ test: install lint
 	$(BIN)/python -m pytest -m "not engine and not kenlm and not browser and not wheel"
 
 test-engines: install engines
-	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet -c deploy/constraints.txt -e '.[s3,gcs,azure]' 'moto[server]' pyspark
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet -c deploy/constraints.txt -e '.[s3,gcs,azure]' 'moto[server]' pyspark kubernetes-validate
 	for engine in prism spark flink; do $(BIN)/gristmill engines install $$engine || exit 1; done
 	$(BIN)/python -m pytest -m engine
 
@@ -39,12 +40,15 @@ test-browser: install
 	npm install --silent --no-audit --no-fund --no-save --prefix $(BROWSER) axe-core@$(AXE)
 	$(BIN)/python -m pytest -m browser
 
-test-wheel: install
+# The wheel in an environment of its own, as in containers: deploy/Dockerfile runs this too.
+environment:
 	rm -rf $(WHEEL) build
 	$(PYTHON) -m venv $(WHEEL)
 	$(WHEEL)/bin/python -m pip install --quiet --upgrade pip
 	$(WHEEL)/bin/python -m pip wheel --quiet --no-deps --wheel-dir $(WHEEL)/dist .
-	$(WHEEL)/bin/python -m pip install --quiet -c deploy/constraints.txt "$$(echo $(WHEEL)/dist/*.whl)[mill]"
+	$(WHEEL)/bin/python -m pip install --quiet -c deploy/constraints.txt "$$(echo $(WHEEL)/dist/*.whl)[$(EXTRAS)]"
+
+test-wheel: install environment
 	GRISTMILL_WHEEL=$(CURDIR)/$(WHEEL) $(BIN)/python -m pytest -m wheel
 
 engines: $(ENGINES)/fake-gcs-server $(ENGINES)/node_modules
