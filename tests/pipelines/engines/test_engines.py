@@ -3,6 +3,7 @@
 import json
 import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,10 +15,22 @@ from apache_beam.portability.api import beam_job_api_pb2 as jobs
 from apache_beam.portability.api import beam_job_api_pb2_grpc as job_service
 
 from pipelines.engines.installed import missing
+from pipelines.engines.processes import free_port, here, started
 from pipelines.engines.servers import serving
+from pipelines.run import Run
 from schemas.engine import EngineSettings, RunnerName
 from tests.pipelines.engines.clusters import spark_cluster
-from tests.runs import DEMO, balanced, count_receipts, mill, receipts, shards, start, wait_for
+from tests.runs import (
+    DEMO,
+    balanced,
+    count_receipts,
+    gristmill,
+    mill,
+    receipts,
+    shards,
+    start,
+    wait_for,
+)
 
 pytestmark = pytest.mark.engine
 MARK = "GRISTMILL_TEST"
@@ -43,14 +56,15 @@ def same(run: Path, finished: Path) -> None:
     assert left_over(run.parent) == []
 
 
+def marked(folder: Path) -> list[psutil.Process]:
+    """The processes that the test in this folder has started."""
+    found = psutil.process_iter(["environ"])
+    return [each for each in found if (each.info["environ"] or {}).get(MARK) == str(folder)]
+
+
 def left_over(folder: Path) -> list[list[str]]:
-    """The commands of processes that the test in this folder has started."""
-    found = psutil.process_iter(["environ", "cmdline"])
-    return [
-        each.info["cmdline"]
-        for each in found
-        if (each.info["environ"] or {}).get(MARK) == str(folder)
-    ]
+    """Their commands."""
+    return [each.cmdline() for each in marked(folder)]
 
 
 @pytest.mark.parametrize("runner", ["prism", "spark", "flink"])
@@ -111,6 +125,38 @@ def test_a_worker_of_a_spark_cluster_is_killed_and_another_engine_goes_on(
     same(output, finished)
 
 
+def test_the_driver_is_killed_on_the_cluster_and_then_the_pool_of_workers(
+    finished: Path, tmp_path: Path, on_cluster: Path
+) -> None:
+    """The first ends the run, which is started again; after the second it goes on by itself."""
+    output = tmp_path / "run"
+    # not only up to the first jobs: the pool has to be missed
+    words = ["run", str(on_cluster), "--output", str(output), "--until", "deduplicate"]
+    process = start(*words)
+    wait_for(lambda: count_receipts(output) >= 1, 120, "a first receipt")
+    process.kill()
+    process.communicate()
+    wait_for(lambda: left_over(tmp_path) == [], 60, "the end of what the driver started")
+    done = receipts(output)
+    process = start(*words)
+    wait_for(lambda: count_receipts(output) > len(done), 120, "another receipt")
+    pool = [each for each in marked(tmp_path) if "worker_pool_main" in " ".join(each.cmdline())]
+    for each in pool:
+        each.kill()
+    _, err = process.communicate(timeout=590)
+    assert process.returncode == 0, err
+    assert "a worker process died: the job begins again" in err
+    assert "Traceback" not in err
+    mill(output, "--workers", "2")
+    for path, receipt in done.items():
+        assert receipts(output)[path]["attempt"] == receipt["attempt"]
+    same(output, finished)
+    run = Run.open(str(output))
+    run.verify(clean=True)
+    found = run.verify()
+    assert (found.faults, found.left_over, found.unknown) == ([], {}, [])
+
+
 def test_prism_goes_on_with_a_run_of_another_engine_in_many_passes(
     finished: Path, tmp_path: Path
 ) -> None:
@@ -138,6 +184,31 @@ def test_a_run_goes_on_when_a_worker_of_prism_is_killed(finished: Path, tmp_path
     assert "a worker process died: the job begins again" in err
     assert "Traceback" not in err
     same(output, finished)
+
+
+def test_a_pool_without_gristmill_is_told(tmp_path: Path) -> None:
+    """One message, and no job that is begun again."""
+    needs("spark")
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\nclass Without:\n    def find_spec(self, name, *_):\n"
+        "        if name == 'pipelines':\n"
+        "            raise ModuleNotFoundError(f'No module named {name!r}')\n"
+        "sys.meta_path.insert(0, Without())\n"
+    )
+    port = free_port()
+    module = "apache_beam.runners.worker.worker_pool_main"
+    command = [sys.executable, "-P", "-m", module, f"--service_port={port}"]
+    environment = {**here(), "PYTHONPATH": str(tmp_path)}
+    demo = yaml.safe_load(DEMO.read_text())
+    demo["inputs"][0]["root"] = str(DEMO.parent / "sample")
+    demo["engine"] = {"runner": "spark", "pool": f"localhost:{port}"}
+    (tmp_path / "demo.yaml").write_text(yaml.safe_dump(demo))
+    with started(command, port, tmp_path / "log", environment, "the pool"):
+        output = str(tmp_path / "run")
+        done = gristmill("run", str(tmp_path / "demo.yaml"), "--output", output, "--quiet")
+    assert done.returncode == 2, done.stderr
+    assert "--runner spark: its workers' Python has no gristmill: install" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_an_interrupt_cancels_the_job_on_the_engine(finished: Path, tmp_path: Path) -> None:
