@@ -6,6 +6,10 @@ import re
 
 from schemas.problems import Problem
 
+# A worker says so itself, but where it says it nobody else can see.
+UNSEEN = "the run's folder is not seen by a worker"
+UNSEEN_MEND = "put it on a disk that all machines have under this path, or in a store"
+
 # Of what an engine says, the words that give a problem away: what is wrong, and how to mend it.
 _KNOWN = (
     (
@@ -14,6 +18,7 @@ _KNOWN = (
         "install gristmill[mill] of this version where the pool, the image or the command of the "
         "workers has its Python",
     ),
+    (UNSEEN, UNSEEN, UNSEEN_MEND),
     (
         r"All masters are unresponsive|Failed to connect to master|Could not connect to .*rest",
         "its master does not answer",

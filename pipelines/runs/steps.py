@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from typing import Any
 import pyarrow as pa
 
 from curation.folders import digest
+from pipelines.engines.troubles import UNSEEN, UNSEEN_MEND
 from pipelines.runs.receipts import (
     PartFile,
     Receipt,
@@ -129,7 +131,12 @@ def model_path(run: Folder, sha256: str) -> Path:
 @cache
 def _model(url: str, sha256: str) -> Path:
     folder = Folder(url) / "models"
-    name = min(item for item in folder.names() if item.startswith(sha256[:16]))
+    name = next((item for item in folder.names() if item.startswith(sha256[:16])), None)
+    if name is None:
+        raise Problem(
+            "is not there", f"{folder.url}/{sha256[:16]}-...",
+            "put the file with this checksum there, or start a new run",
+        )  # fmt: skip
     data = folder.read(name)
     if hashlib.sha256(data).hexdigest() != sha256:
         raise Problem(
@@ -223,8 +230,16 @@ def report_failure(context: Context, step: str, task: str, error: Exception) -> 
         context.run.replace(f"{step}/failures/{name}.json", json.dumps(word).encode())
 
 
+@cache
+def _check_seen(url: str) -> None:
+    """Raise Problem if this process does not see the run: on another machine it may not."""
+    if not Folder(url).exists("recipe.yaml"):
+        raise Problem(f"{UNSEEN} on {socket.gethostname()}", url, UNSEEN_MEND)
+
+
 def execute(context: Context, step: str, work: Work, task: Task) -> Receipt:
     """Do a task unless it has a receipt; returns the receipt."""
+    _check_seen(context.run.url)
     if has_receipt(context.run, step, task.key):
         return read_receipt(context.run, step, task.key)
     try:

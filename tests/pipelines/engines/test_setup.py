@@ -134,6 +134,7 @@ def test_what_dataflow_wants() -> None:
         ("Application has been killed. Reason: All masters are unresponsive! Giving up.", "master"),
         ("java.io.InvalidClassException: org.apache.spark.rpc.X; local class", "another version"),
         ("java.lang.OutOfMemoryError: Java heap space", "too little memory"),
+        ("Problem: /runs/a: the run's folder is not seen by a worker on w1: put", "not seen by a"),
     ],
 )
 def test_what_engines_say_of_a_wrong_set_up(said: str, what: str) -> None:

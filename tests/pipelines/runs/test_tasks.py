@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,13 @@ import pytest
 from pipelines.run import Run
 from pipelines.runs.receipts import Receipt, Task
 from pipelines.runs.steps import Context, Work, execute
+from pipelines.runs.store import Folder
 from pipelines.stages import curate, extract, tokenize, tokenizer
 from pipelines.stages import filter as filter_stage
 from pipelines.stages.dedup import stage as deduplicate
 from pipelines.stages.mix import shards
 from pipelines.stages.mix import stage as mix
+from schemas.problems import Problem
 
 WORK: dict[str, Work] = {
     "extract": extract.extract_split,
@@ -87,6 +90,17 @@ def test_two_attempts_at_once_give_one_receipt_and_the_same_bytes(copy: Context,
     assert not list(run.rglob(".part-*"))
     for file in after.files:
         assert (run / file.path).stat().st_size == file.size
+
+
+def test_a_worker_that_does_not_see_the_run_or_a_model_says_so(
+    copy: Context, tmp_path: Path
+) -> None:
+    task, elsewhere = copy.tasks("filter")[0], replace(copy, run=Folder(str(tmp_path / "none")))
+    with pytest.raises(Problem, match=r"folder is not seen by a worker on .*: put it on"):
+        execute(elsewhere, "filter", WORK["filter"], task)
+    assert not (tmp_path / "none").exists()
+    with pytest.raises(Problem, match=r"models/0{16}-\.\.\.: is not there: put the file"):
+        copy.model("0" * 64)
 
 
 def test_a_task_with_a_receipt_is_not_done(copy: Context) -> None:
