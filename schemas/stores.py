@@ -81,7 +81,10 @@ def steadily(place: str, operation: Callable[[], Result]) -> Result:
                 raise _refused(place, error) from None
             if attempt == ATTEMPTS:
                 mend = "the same command goes on from what is done, once the store answers"
-                what = f"the store failed {ATTEMPTS} times, the last time with: {reason(error)}"
+                # fsspec tells a lost connection as a file that is not there
+                last = error.__cause__ if isinstance(error, FileNotFoundError) else error
+                told = reason(last or error)
+                what = f"the store failed {ATTEMPTS} times, the last time with: {told}"
                 raise Problem(what, redacted(place), mend) from None
         pause = PAUSE * 2 ** (attempt - 1)
         time.sleep(random.uniform(pause / 2, pause))  # noqa: S311

@@ -59,6 +59,7 @@ def input_at(path: str, *, pages: bool = True) -> dict[str, Any]:
     nothing.
     """
     path = path if is_remote(path) else os.path.abspath(path.removeprefix("file://"))
+    Folder(path).check_host()
     parts = path.split("/")
     wild = next((at for at, part in enumerate(parts) if any(char in part for char in WILD)), None)
     if wild is not None and not Folder(posixpath.dirname(path)).exists(posixpath.basename(path)):
@@ -66,7 +67,6 @@ def input_at(path: str, *, pages: bool = True) -> dict[str, Any]:
     root, _, name = path.rpartition("/")
     parent = Folder(root or "/")
     if not parent.exists(name):
-        parent.check_host()
         raise Problem("no such file or folder", path)
     if _is_file(parent, name):
         return {"root": root or "/", "files": [name]}

@@ -310,7 +310,7 @@ def corrupt(tmp_path: Path, name: str, data: bytes) -> str:
         (["--input", "web={tmp}/page.warc"], "page.warc"),
         (["--input", "web"], "write SOURCE=PATH"),
         (["--runner", "flonk"], "--runner flonk: not known"),
-        (["--workers", "0"], "--workers 0"),
+        (["--workers", "0"], "--workers: must be greater than or equal to 1; this is 0"),
         (["--parent", "{tmp}/empty"], "no run here"),
     ],
 )

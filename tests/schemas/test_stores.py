@@ -2,6 +2,8 @@
 
 import errno
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import aiohttp
 import pytest
@@ -108,7 +110,8 @@ def test_access_is_no_part_of_what_a_run_is() -> None:
 
 
 def _http(status: int) -> Exception:
-    error = aiohttp.ClientResponseError(None, (), status=status, message="said")  # type: ignore[arg-type]
+    asked: Any = SimpleNamespace(real_url="https://x")
+    error = aiohttp.ClientResponseError(asked, (), status=status, message="said")
     missing = FileNotFoundError("x")
     missing.__cause__ = error
     return missing  # as fsspec tells it
