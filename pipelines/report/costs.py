@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import posixpath
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from pipelines.report import shape
@@ -27,6 +28,10 @@ def usage(context: Context, stage: str) -> Iterator[shape.Usage]:
     """What the tasks of a stage took, and those of each of its steps, if it has several."""
     taken = steps_of(context, stage)
     together = {"": [each for own in taken.values() for each in own]}
+    jobs = Counter(
+        path.rsplit("/jobs/")[0].removeprefix(f"{stage}/")
+        for path, _ in context.home(stage).glob(f"{stage}/**/jobs/*")
+    )
     for step, own in (together | taken if len(taken) > 1 else together).items():
         if own:
             used = [receipt.usage for receipt in own]
@@ -40,6 +45,7 @@ def usage(context: Context, stage: str) -> Iterator[shape.Usage]:
                 longest_seconds=max(each.wall_seconds for each in used),
                 peak_bytes=max(each.peak_bytes for each in used),
                 file_bytes=sum(file.size for receipt in own for file in receipt.files),
+                jobs=jobs[step] if step else jobs.total(),
             )
 
 

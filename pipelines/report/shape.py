@@ -61,7 +61,8 @@ class Usage(TypedDict):
     longest, and the most memory that one held, its process and those it started.
 
     `step` is empty for all steps of a stage together; its last one has the stage's name. records:
-    those that the step was given, of a stage those of its last step; file_bytes: of what it wrote.
+    those that the step was given, of a stage those of its last step; file_bytes: of what it wrote;
+    jobs: that an engine was given for it, with those of the steps before it in the same job.
     """
 
     stage: str
@@ -73,6 +74,7 @@ class Usage(TypedDict):
     longest_seconds: float
     peak_bytes: int
     file_bytes: int
+    jobs: int
 
 
 class Scaled(TypedDict):

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -252,6 +253,7 @@ class Mill:
         if self.engine.runner != "local" and not self.engine.runs_here(**how):
             self._begun += 1
             self.listener(JobBegun(tuple(steps), self._begun))
+            self.run.create(f"{steps[-1]}/jobs/{uuid.uuid4().hex}", self.engine.runner.encode())
         try:
             self._runner.run(job, tally.receive, tally.look, scratch, name=name, **how)
         except Problem:

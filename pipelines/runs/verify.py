@@ -28,7 +28,9 @@ from pipelines.runs.store import SUMS, Folder
 from schemas.problems import Problem
 
 _READERS = 8
-_LOG = re.compile(r"(^|/)(workers\.log|failure\.txt|failures/.*|\.lock|lock/.*|users/.*\.json)$")
+_LOG = re.compile(
+    r"(^|/)(workers\.log|failure\.txt|failures/.*|\.lock|lock/.*|users/.*\.json|jobs/[0-9a-f]{32})$"
+)
 # What a killed attempt may leave behind: names that only gristmill gives.
 _LEFT = re.compile(
     r"(^|/)\.part-[^/]*/|(^|/)\.[^/]+\.[0-9a-f]{32}$|(^|/)\.?probe-[0-9a-f]{32}$"

@@ -74,6 +74,15 @@ def test_every_engine_makes_the_same_shards(
     needs(runner)
     mill(tmp_path / "run", "--runner", runner, "--workers", "2")
     same(tmp_path / "run", finished)
+    assert 5 <= jobs_of(tmp_path / "run") <= 10
+    assert jobs_of(finished) == 0
+    assert Run.open(str(tmp_path / "run")).verify().unknown == []
+
+
+def jobs_of(run: Path) -> int:
+    """The jobs of an engine that the report tells of."""
+    report = json.loads((run / "report" / "report.json").read_text())
+    return sum(each["jobs"] for each in report["usage"] if not each["step"])
 
 
 @pytest.fixture(scope="module")
