@@ -194,7 +194,7 @@ class Proxy:
 
     `fault(number, method, path)` names what happens to a request: nothing (""), "throttle" (503,
     SlowDown), "error" (500), "cut" (half of the body comes), "lost" (it is done, and the
-    connection ends without an answer). `page`: listings of S3 come by so many.
+    connection ends without an answer). `page`: listings come by so many.
     """
 
     upstream: int
@@ -248,10 +248,14 @@ class Proxy:
             if method != "HEAD":
                 handler.wfile.write(text)
             return
-        if self.page and "list-type=2" in path:
-            parts = urlsplit(path)
-            query = {**dict(parse_qsl(parts.query, True)), "max-keys": str(self.page)}
-            path = f"{parts.path}?{urlencode(query)}"
+        parts = urlsplit(path)
+        query = dict(parse_qsl(parts.query, True))
+        if self.page and method == "GET":  # S3's and Google's listings
+            if query.get("list-type") == "2":
+                query["max-keys"] = str(self.page)
+            elif parts.path.endswith("/o"):
+                query["maxResults"] = str(self.page)
+            path = f"{parts.path}?{urlencode(query)}" if query else path
         connection = http.client.HTTPConnection("127.0.0.1", self.upstream)
         headers.pop("expect", None)
         connection.request(method, path, body, headers)
