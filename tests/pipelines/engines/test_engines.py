@@ -58,13 +58,13 @@ def same(run: Path, finished: Path) -> None:
 
 def marked(folder: Path) -> list[psutil.Process]:
     """The processes that the test in this folder has started."""
-    found = psutil.process_iter(["environ"])
+    found = psutil.process_iter(["environ", "cmdline"])
     return [each for each in found if (each.info["environ"] or {}).get(MARK) == str(folder)]
 
 
 def left_over(folder: Path) -> list[list[str]]:
     """Their commands."""
-    return [each.cmdline() for each in marked(folder)]
+    return [each.info["cmdline"] for each in marked(folder)]
 
 
 @pytest.mark.parametrize("runner", ["prism", "spark", "flink"])
@@ -238,9 +238,12 @@ def test_an_interrupt_cancels_the_job_on_the_engine(finished: Path, tmp_path: Pa
         states = [jobs.JobState.Enum.Name(job.state) for job in told.job_info]
         assert states[-1] == "CANCELLED"
         assert set(states[:-1]) <= {"DONE"}
-        mine = left_over(tmp_path)
-        assert mine, "the job server"
-        assert all("JobServer" in " ".join(command) for command in mine)
+        assert left_over(tmp_path), "the job server"
+        wait_for(
+            lambda: all("JobServer" in " ".join(command) for command in left_over(tmp_path)),
+            10,
+            "the end of all but the job server",
+        )
     assert left_over(tmp_path) == []
     mill(output, "--workers", "2")
     assert shards(output) == shards(finished)
