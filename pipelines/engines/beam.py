@@ -119,7 +119,10 @@ class Session:
                 if is_lost and not over.wait(15):
                     raise WorkerLost
         if failure:
-            raise self._trouble(failure[0]) from failure[0]
+            trouble = self._trouble(failure[0])
+            if isinstance(trouble, JobFailed) and self._pool and self._is_lost(self._pool):
+                trouble = WorkerLost()  # which the job may have noticed first
+            raise trouble from failure[0]
 
     def _words(self, name: str) -> list[str]:
         """Beam's options for the engine."""
