@@ -39,6 +39,7 @@ _DO_AGAIN = ("spark", "flink", "dataflow")
 _KEPT = 20_000  # milliseconds that a worker of an executor waits for more of the same job
 _READER = "wait_until_finish_read"
 _CANCELLING = 30  # seconds that a job has to be handed over and cancelled
+_RUNNING = "[while running '"  # what Beam adds to an error of a step
 
 
 class Session:
@@ -114,14 +115,16 @@ class Session:
             threading.Thread(target=work, name="job", daemon=True).start()
             while not over.wait(0.1):
                 watch()
-                is_lost = self._pool is not None and self._is_lost(self._pool)
+                is_lost = self._is_lost(self._pool)
                 # a job that is at its end stops its workers, one that failed says more itself
                 if is_lost and not over.wait(15):
                     raise WorkerLost
         if failure:
             trouble = self._trouble(failure[0])
-            if isinstance(trouble, JobFailed) and self._pool and self._is_lost(self._pool):
-                trouble = WorkerLost()  # which the job may have noticed first
+            # a job may notice a lost worker first, and stops its workers where a step has failed
+            is_step = _RUNNING in str(failure[0])
+            if isinstance(trouble, JobFailed) and not is_step and self._is_lost(self._pool):
+                trouble = WorkerLost()
             raise trouble from failure[0]
 
     def _words(self, name: str) -> list[str]:
@@ -183,8 +186,10 @@ class Session:
         environment = ExternalEnvironment.from_options(options.view_as(PortableOptions))
         return FnApiRunner(default_environment=environment)
 
-    def _is_lost(self, pool: Popen[bytes]) -> bool:
+    def _is_lost(self, pool: Popen[bytes] | None) -> bool:
         """Whether the pool was killed, or a worker that nobody will replace."""
+        if pool is None:
+            return False
         if pool.poll() is not None:
             return True
         if self.runner in _DO_AGAIN:
