@@ -123,7 +123,10 @@ class Session:
             trouble = self._trouble(failure[0])
             # a job may notice a lost worker first, and stops its workers where a step has failed
             is_step = _RUNNING in str(failure[0])
-            if isinstance(trouble, JobFailed) and not is_step and self._is_lost(self._pool):
+            is_over = self._pool is not None and self._pool.poll() is not None
+            if is_over or (
+                isinstance(trouble, JobFailed) and not is_step and self._is_lost(self._pool)
+            ):
                 trouble = WorkerLost()
             raise trouble from failure[0]
 
